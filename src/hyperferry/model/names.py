@@ -1,0 +1,65 @@
+"""Names: of tables, and of everything that one rollout creates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LEDGER_SCHEMA = "hyperferry"
+
+
+def quote_ident(name: str) -> str:
+    """The name as a quoted SQL identifier (always with quotes; for messages and for DDL text)."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True, order=True)
+class TableName:
+    """A relation's schema and name, unquoted."""
+
+    schema: str
+    name: str
+
+    @property
+    def quoted(self) -> str:
+        """`"schema"."name"`, safe to stand in SQL."""
+        return f"{quote_ident(self.schema)}.{quote_ident(self.name)}"
+
+    def __str__(self) -> str:
+        """For people: quoted only where needed."""
+        return ".".join(
+            part if part.isidentifier() and part == part.lower() else quote_ident(part)
+            for part in (self.schema, self.name)
+        )
+
+
+@dataclass(frozen=True)
+class Names:
+    """Every name that rollout `n` of a table uses. The ledger's own tables carry the number, the
+    shadow keeps the table's own name in a schema of its own (see design: Words)."""
+
+    n: int
+    table: TableName
+
+    @property
+    def new_schema(self) -> str:
+        """The schema in which the shadow is built."""
+        return f"hyperferry_new_{self.n}"
+
+    @property
+    def old_schema(self) -> str:
+        """The schema into which the source goes at the cutover."""
+        return f"hyperferry_old_{self.n}"
+
+    @property
+    def shadow(self) -> TableName:
+        """The hypertable before the cutover."""
+        return TableName(self.new_schema, self.table.name)
+
+    @property
+    def old(self) -> TableName:
+        """The plain table after the cutover."""
+        return TableName(self.old_schema, self.table.name)
+
+    def of_ledger(self, kind: str) -> TableName:
+        """A relation or function of this rollout in the ledger's schema, e.g. `forward_log_7`."""
+        return TableName(LEDGER_SCHEMA, f"{kind}_{self.n}")

@@ -1,0 +1,104 @@
+"""What was measured: the answers of the commands. `design.md` lists the keys that other programs may rely on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from .rollout import Phase
+from .plan import Strategy
+
+
+@dataclass(frozen=True)
+class RangeParity:
+    """Parity of one range; `start` is inclusive, `end` exclusive, None is open."""
+
+    start: str | None
+    end: str | None
+    source_rows: int
+    target_rows: int
+    match: bool
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A pair whose rows are not the same on both sides. `pair` is column -> value as text."""
+
+    pair: dict[str, str | None]
+    source_rows: int
+    target_rows: int
+    kind: str  # missing, extra, different
+
+
+@dataclass(frozen=True)
+class GroupParity:
+    """`verify --by`: count and sum for one group on both sides."""
+
+    group: str | None
+    source_rows: int
+    target_rows: int
+    match: bool
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """The result of one verification. `excused` pairs differ, but stand in the backlog."""
+
+    match: bool
+    source_rows: int
+    target_rows: int
+    ranges: tuple[RangeParity, ...]
+    differences: tuple[Difference, ...]
+    difference_count: int
+    excused: int
+    quarantined: int
+    repaired: int
+    seconds: float
+    groups: tuple[GroupParity, ...] = ()
+
+
+@dataclass(frozen=True)
+class SwapReport:
+    """A cutover or rollback. `stall_ms` is the time from the first lock of the successful attempt asked for until the commit,
+    plus what writers waited behind failed attempts: `stall_ms` the longest single wait that we can have caused."""
+
+    phase: Phase
+    attempts: int
+    stall_ms: float
+    changes_under_lock: int
+    messages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class QuarantinedPair:
+    """A pair that the other side cannot take."""
+
+    pair: dict[str, str | None]
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class StatusReport:
+    """Where a rollout stands now."""
+
+    rollout: int
+    phase: Phase
+    strategy: Strategy
+    rows_copied: int
+    rows_estimated: int
+    batches_done: int
+    batches_total: int
+    backlog: int
+    rows_per_second: float | None
+    eta_seconds: float | None
+    throttled_by: str | None
+    worker: str | None  # who works on it now: "pid 123 (hyperferry start)" or None
+    quarantined: tuple[QuarantinedPair, ...] = ()
+    quarantined_count: int = 0
+    verified_at: datetime | None = None
+    verified_match: bool | None = None
+    last_event: str | None = None
+    source: str = ""
+    shadow: str = ""
+    dropped_ranges: tuple[str, ...] = field(default=())
