@@ -1,0 +1,109 @@
+"""Connections whose behaviour depends on nothing but us."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import sql
+
+from ..errors import ConnectionFailed
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Params = Sequence[Any] | Mapping[str, Any] | None
+Statement = str | sql.Composable
+
+SESSION_SETTINGS: dict[str, str] = {
+    # Names are qualified everywhere; nothing in public may be taken for ours.
+    "search_path": "pg_catalog, pg_temp",
+    # An owner under FORCE ROW LEVEL SECURITY would copy, and verify, half a table: make it an error (I0).
+    "row_security": "off",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    # Text forms must be the same in every session: they stand in ranges, pairs and image hashes.
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "timezone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmloption": "content",
+    "client_min_messages": "warning",
+    "statement_timeout": "0",
+    "session_replication_role": "origin",
+    # A client that vanished must not keep what it locked.
+    "idle_in_transaction_session_timeout": "60s",
+    "lock_timeout": "5s",
+}
+"""Set on every session. `session_replication_role` needs a superuser and is skipped for others, whose default it is."""
+
+_PASSWORD = re.compile(r"(password\s*=\s*)('[^']*'|[^\s&]+)|(://[^:/@\s]*:)[^@\s]*@", re.IGNORECASE)
+
+
+def without_password(text: str) -> str:
+    """The text with whatever looks like a password in a connection string replaced by ***."""
+    return _PASSWORD.sub(lambda m: f"{m[1]}***" if m[1] else f"{m[3]}***@", text)
+
+
+def connect(dsn: str, *, purpose: str = "", connect_timeout: int = 10) -> Connection:
+    """An autocommit session with `SESSION_SETTINGS`, named `hyperferry <purpose>` in pg_stat_activity.
+
+    `dsn` may be empty: libpq's own variables, service and password files then decide.
+    Raises ConnectionFailed with what libpq said (never the password).
+    """
+    try:
+        conn = psycopg.connect(
+            dsn,
+            autocommit=True,
+            connect_timeout=connect_timeout,
+            application_name=f"hyperferry {purpose}".strip(),
+            prepare_threshold=None,
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+        )
+    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+        raise ConnectionFailed(
+            "Cannot connect to the PostgreSQL server.",
+            facts={"server said": without_password(str(error).strip())},
+            remedy="give a reachable server with --dsn, DATABASE_URL or libpq's variables (PGHOST, PGSERVICE, ...).",
+        ) from None
+    settings = dict(SESSION_SETTINGS)
+    superuser = conn.info.parameter_status("is_superuser") == "on"
+    if not superuser:
+        settings.pop("session_replication_role")
+    execute(
+        conn,
+        sql.SQL("SELECT {}").format(
+            sql.SQL(", ").join(
+                sql.SQL("pg_catalog.set_config({}, {}, false)").format(sql.Literal(k), sql.Literal(v))
+                for k, v in settings.items()
+            )
+        ),
+    )
+    return conn
+
+
+def execute(conn: Connection, statement: Statement, params: Params = None) -> psycopg.Cursor[tuple[Any, ...]]:
+    """Runs one statement (or, without params, several in one message) and returns its cursor."""
+    if isinstance(statement, str):
+        return conn.execute(cast("LiteralString", statement), params)
+    return conn.execute(statement, params)
+
+
+def fetch_all(conn: Connection, statement: Statement, params: Params = None) -> list[tuple[Any, ...]]:
+    """All rows of a query."""
+    return execute(conn, statement, params).fetchall()
+
+
+def fetch_one(conn: Connection, statement: Statement, params: Params = None) -> tuple[Any, ...] | None:
+    """The first row of a query, None where there is none."""
+    return execute(conn, statement, params).fetchone()
+
+
+def fetch_value(conn: Connection, statement: Statement, params: Params = None) -> Any:
+    """The first column of the first row, None where there is no row."""
+    row = fetch_one(conn, statement, params)
+    return None if row is None else row[0]

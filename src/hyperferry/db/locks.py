@@ -1,0 +1,160 @@
+"""Attempts at locks, under the rule of yielding (invariant I0).
+
+While we hold any lock that the application could want, a further one is asked for with NOWAIT. Only a first lock may wait, and
+less than deadlock_timeout, so that in a deadlock with the application we are never the ones that make it the victim.
+What fails releases everything and is tried again after a growing, jittered pause, a bounded number of times.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+import psycopg
+from psycopg import sql
+
+from ..errors import LockUnavailable
+from ..model.names import TableName
+from .connection import Connection, execute, fetch_all, fetch_value
+from .queries import load_queries
+from .sqlstate import is_transient
+
+T = TypeVar("T")
+
+FIRST_LOCK_MS = 300
+"""How long a first lock may wait when deadlock_timeout has its default of one second."""
+
+
+class LockMode(StrEnum):
+    """PostgreSQL's table lock modes that we use, weakest first."""
+
+    ACCESS_SHARE = "ACCESS SHARE"
+    ROW_EXCLUSIVE = "ROW EXCLUSIVE"
+    SHARE_UPDATE_EXCLUSIVE = "SHARE UPDATE EXCLUSIVE"
+    SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE"
+    EXCLUSIVE = "EXCLUSIVE"
+    ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE"
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """A session that stands in the way. `age_seconds` is the age of its transaction."""
+
+    pid: int
+    user: str
+    application: str
+    state: str
+    age_seconds: float
+    query: str
+
+    def __str__(self) -> str:
+        """For a message: who, since when, doing what."""
+        return (
+            f"pid {self.pid} (user {self.user or '?'}, application {self.application or '?'}, {self.state or '?'}, "
+            f"transaction open for {self.age_seconds:.1f} s): {' '.join(self.query.split())[:200]}"
+        )
+
+
+def lock_first(conn: Connection, statement: sql.Composable, *, wait_ms: int = FIRST_LOCK_MS) -> None:
+    """Asks for the first lock of the open transaction, waiting at most `wait_ms` and at most half of deadlock_timeout."""
+    execute(
+        conn,
+        sql.SQL(
+            "DO $lock$ BEGIN PERFORM pg_catalog.set_config('lock_timeout', pg_catalog.least({}::int, "
+            "(SELECT setting::int / 2 FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'))::text, true); END $lock$"
+        ).format(sql.Literal(wait_ms)),
+    )
+    execute(conn, statement)
+
+
+def blockers_of(conn: Connection, tables: Sequence[TableName]) -> list[Blocker]:
+    """The sessions that hold or wait for a lock on one of the tables now, ours excepted, oldest transaction first.
+
+    Without pg_monitor the server hides other users' queries; the pids are seen all the same.
+    """
+    rows = fetch_all(
+        conn, load_queries(__package__, "locks.sql")["blockers"], {"tables": [table.quoted for table in tables]}
+    )
+    return [Blocker(int(r[0]), r[1] or "", r[2] or "", r[3] or "", float(r[4] or 0), r[5] or "") for r in rows]
+
+
+def pause_seconds(attempt: int, *, base: float = 0.1, ceiling: float = 5.0) -> float:
+    """The pause after the `attempt`-th failure (from 1): growing by half each time, up to `ceiling`, jittered by half."""
+    return float(min(ceiling, base * 1.5 ** (attempt - 1)) * random.uniform(0.5, 1.0))
+
+
+def yield_and_retry(
+    conn: Connection,
+    what: str,
+    tables: Sequence[TableName],
+    work: Callable[[], T],
+    *,
+    attempts: int = 60,
+    should_stop: Callable[[], None] = lambda: None,
+    on_failure: Callable[[int, list[Blocker]], None] = lambda attempt, blockers: None,
+) -> T:
+    """Runs `work` (one transaction that releases everything when it fails) until it succeeds.
+
+    Lock, deadlock and serialization failures are tried again, at most `attempts` times; anything else is raised as it is.
+    `should_stop` is called before each attempt and may raise. Raises LockUnavailable that names who was in the way.
+    """
+    last: list[Blocker] = []
+    started = time.monotonic()
+    for attempt in range(1, attempts + 1):
+        should_stop()
+        try:
+            return work()
+        except psycopg.Error as error:
+            if not is_transient(error):
+                raise
+            if conn.closed:
+                raise
+            if conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+                conn.rollback()
+            last = blockers_of(conn, tables) or last
+            on_failure(attempt, last)
+            time.sleep(pause_seconds(attempt))
+    facts: dict[str, object] = {
+        "attempts": attempts,
+        "seconds": f"{time.monotonic() - started:.1f}",
+        "tables": ", ".join(str(t) for t in tables),
+    }
+    for number, blocker in enumerate(last[:5], 1):
+        facts[f"blocker {number}"] = blocker
+    raise LockUnavailable(
+        f"Could not {what}: the lock was not to be had.",
+        facts=facts,
+        remedy="nothing was changed and nobody is kept waiting; end or wait for the sessions named, then run the same command again.",
+    )
+
+
+def deadlock_timeout_ms(conn: Connection) -> int:
+    """The server's deadlock_timeout in milliseconds."""
+    return int(fetch_value(conn, "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'"))
+
+
+def cancel_autovacuum(conn: Connection, table: TableName) -> None:
+    """Has an autovacuum on the table cancelled, where one runs, by asking for SHARE UPDATE EXCLUSIVE alone.
+
+    That stops no writer, and waits longer than deadlock_timeout, after which the server cancels the autovacuum. Does nothing
+    where none runs. One against wraparound is never cancelled: the caller's own attempts then name it as the blocker.
+    """
+    queries = load_queries(__package__, "locks.sql")
+    if not fetch_value(conn, queries["autovacuum_on"], {"table": table.quoted}):
+        return
+    wait = deadlock_timeout_ms(conn) + 1000
+    try:
+        with conn.transaction():
+            execute(conn, sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{wait}ms")))
+            execute(
+                conn,
+                sql.SQL("LOCK TABLE ONLY {} IN SHARE UPDATE EXCLUSIVE MODE").format(
+                    sql.Identifier(table.schema, table.name)
+                ),
+            )
+    except psycopg.errors.LockNotAvailable:
+        return
