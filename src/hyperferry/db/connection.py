@@ -35,9 +35,11 @@ SESSION_SETTINGS: dict[str, str] = {
     "session_replication_role": "origin",
     # A client that vanished must not keep what it locked.
     "idle_in_transaction_session_timeout": "60s",
-    "lock_timeout": "5s",
 }
-"""Set on every session. `session_replication_role` needs a superuser and is skipped for others, whose default it is."""
+"""Set on every session, beside lock_timeout (`first_lock_ms`). `session_replication_role` needs a superuser and is skipped for others, whose default it is."""
+
+FIRST_LOCK_MS = 300
+"""How long any lock is waited for, at most: less than deadlock_timeout's default, so that we yield first (I0)."""
 
 _PASSWORD = re.compile(r"(password\s*=\s*)('[^']*'|[^\s&]+)|(://[^:/@\s]*:)[^@\s]*@", re.IGNORECASE)
 
@@ -82,6 +84,13 @@ def connect(dsn: str, *, purpose: str = "", connect_timeout: int = 10) -> Connec
                 for k, v in settings.items()
             )
         ),
+    )
+    # Never as long as deadlock_timeout: in a deadlock with the application it is always we who give way.
+    execute(
+        conn,
+        "SELECT set_config('lock_timeout', LEAST(%s, setting::int / 2) || 'ms', false) "
+        "FROM pg_settings WHERE name = 'deadlock_timeout'",
+        [FIRST_LOCK_MS],
     )
     return conn
 

@@ -25,10 +25,6 @@ from .sqlstate import is_transient
 
 T = TypeVar("T")
 
-FIRST_LOCK_MS = 300
-"""How long a first lock may wait when deadlock_timeout has its default of one second."""
-
-
 class LockMode(StrEnum):
     """PostgreSQL's table lock modes that we use, weakest first."""
 
@@ -57,18 +53,6 @@ class Blocker:
             f"pid {self.pid} (user {self.user or '?'}, application {self.application or '?'}, {self.state or '?'}, "
             f"transaction open for {self.age_seconds:.1f} s): {' '.join(self.query.split())[:200]}"
         )
-
-
-def lock_first(conn: Connection, statement: sql.Composable, *, wait_ms: int = FIRST_LOCK_MS) -> None:
-    """Asks for the first lock of the open transaction, waiting at most `wait_ms` and at most half of deadlock_timeout."""
-    execute(
-        conn,
-        sql.SQL(
-            "DO $lock$ BEGIN PERFORM pg_catalog.set_config('lock_timeout', pg_catalog.least({}::int, "
-            "(SELECT setting::int / 2 FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'))::text, true); END $lock$"
-        ).format(sql.Literal(wait_ms)),
-    )
-    execute(conn, statement)
 
 
 def blockers_of(conn: Connection, tables: Sequence[TableName]) -> list[Blocker]:
