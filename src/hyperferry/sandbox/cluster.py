@@ -1,0 +1,214 @@
+"""One data folder with its server: make, start, stop, ask."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyperferry import db
+from hyperferry.errors import ConnectionFailed, Failed
+from hyperferry.sandbox.installation import Installation
+from hyperferry.sandbox.places import Account, make_folder
+
+__all__ = ["Answer", "Cluster"]
+
+#: A path of a Unix socket must be shorter than this, on the strictest system (macOS: 104 bytes).
+SOCKET_PATH_BYTES = 100
+
+START_ATTEMPTS = 8
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a running server says of itself."""
+
+    postgres_version: str
+    timescaledb_version: str
+    edition: str
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A data folder inside `folder`, run by the programs of `installation` as `account`."""
+
+    folder: Path
+    installation: Installation
+    account: Account
+
+    @property
+    def data_dir(self) -> Path:
+        """PostgreSQL's data folder."""
+        return self.folder / "data"
+
+    @property
+    def log(self) -> Path:
+        """The server's log file."""
+        return self.folder / "server.log"
+
+    def create(self, *, fast: bool) -> None:
+        """Make the data folder with its settings; `fast` turns off what protects it from a power cut."""
+        make_folder(self.folder)
+        if self.account.switch:
+            os.chown(self.folder, self.account.uid, self.account.gid)
+        self.folder.chmod(0o700)
+        command = ["initdb", "--pgdata", str(self.data_dir), "--username=postgres", "--auth=trust"]
+        command += ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+        if self.installation.major >= 17:
+            # Case and classes of all letters, without a locale of the machine.
+            command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        done = self._run(*command)
+        if done.returncode != 0:
+            raise Failed("initdb failed.", facts={"it says": done.stderr.strip() or done.stdout.strip()})
+        with (self.data_dir / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(self._settings(fast))
+        (self.data_dir / "pg_hba.conf").write_text(
+            "# A sandbox: any role from this machine, nobody from elsewhere.\n"
+            "local all all trust\nhost all all 127.0.0.1/32 trust\nhost all all ::1/128 trust\n"
+            "local replication all trust\nhost replication all 127.0.0.1/32 trust\n",
+            encoding="utf-8",
+        )
+
+    def start(self, *, port: int | None = None) -> int:
+        """Start the server so that it outlives us; the port it listens on: `port` if that is free, else another."""
+        for _ in range(START_ATTEMPTS):
+            number = port or _free_port()
+            port = None
+            if self.log.exists():
+                self.log.rename(self.log.with_suffix(".log.1"))
+            done = self._run(
+                "pg_ctl", "start", "--wait", "--timeout=120", "--silent", "--pgdata", str(self.data_dir),
+                "--log", str(self.log), "--options", f"-p {number}",
+            )  # fmt: skip
+            if done.returncode == 0:
+                return number
+            if "Address already in use" not in self._log_text() and "already in use" not in self._log_text():
+                break
+        raise Failed(
+            "The server did not start.",
+            facts={"programs": self.installation.bin_dir, "its log ends": self._log_text()[-1500:].strip()},
+            remedy="Look at the log's last lines; `hyperferry sandbox down` removes what is left of it.",
+        )
+
+    def stop(self) -> None:
+        """Stop the server and wait for it, at once if it does not go in 30 seconds; none running is no error."""
+        if not (self.data_dir / "postmaster.pid").exists():
+            return
+        for mode, seconds in (("fast", 30), ("immediate", 30)):
+            command = ("stop", "--wait", "--silent", f"--mode={mode}", f"--timeout={seconds}")
+            if self._run("pg_ctl", *command, "--pgdata", str(self.data_dir)).returncode == 0:
+                return
+            if self._run("pg_ctl", "status", "--pgdata", str(self.data_dir)).returncode != 0:
+                return  # a pid file without its process
+        raise Failed(
+            "The server does not stop.",
+            facts={"data": self.data_dir, "pid": self._pid()},
+            remedy="End that process, then run the command again.",
+        )
+
+    def remove(self) -> None:
+        """Stop the server and delete everything."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=False)
+
+    def add_extension(self, port: int) -> None:
+        """Create TimescaleDB in template1, so that every new database has it, and in postgres."""
+        for database in ("template1", "postgres"):
+            with db.connect(_dsn(port, database), purpose="sandbox") as connection:
+                connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb SCHEMA public")
+
+    def ask(self, port: int) -> Answer | None:
+        """What the server on `port` says of itself; None if none answers there or it serves other data."""
+        try:
+            with db.connect(_dsn(port, "postgres"), purpose="sandbox", connect_timeout=5) as connection:
+                row = connection.execute(
+                    "SELECT current_setting('data_directory'), current_setting('server_version'),"
+                    " current_setting('timescaledb.license', true),"
+                    " (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb')"
+                ).fetchone()
+        except ConnectionFailed:
+            return None
+        if row is None or Path(row[0]).resolve() != self.data_dir.resolve():
+            return None
+        version = re.match(r"\S+", row[1])
+        return Answer(
+            postgres_version=version.group() if version else row[1],
+            timescaledb_version=row[3] or "",
+            edition="community" if row[2] == "timescale" else "apache",
+        )
+
+    def _settings(self, fast: bool) -> str:
+        libraries = ["timescaledb"]
+        if self.installation.has_library("pg_stat_statements"):
+            libraries.append("pg_stat_statements")
+        too_long = len(os.fsencode(self.folder / ".s.PGSQL.65535.lock")) > SOCKET_PATH_BYTES
+        settings = {
+            "listen_addresses": "'127.0.0.1'",
+            "unix_socket_directories": "''" if too_long else f"'{self.folder}'",
+            "shared_preload_libraries": f"'{','.join(libraries)}'",
+            "timescaledb.telemetry_level": "off",
+            "wal_level": "logical",
+            "max_connections": "200",
+            "max_locks_per_transaction": "256",
+            "max_prepared_transactions": "20",
+            "max_worker_processes": "40",
+            "timescaledb.max_background_workers": "24",
+            "shared_buffers": f"{_shared_buffers_mb()}MB",
+            "max_wal_size": "4GB",
+            "checkpoint_timeout": "15min",
+            "jit": "off",
+            "log_line_prefix": "'%m [%p] %q%u@%d '",
+        }
+        if fast:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
+        return f"\n# hyperferry's sandbox\n{lines}"
+
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+        environment = {**kept, "LC_ALL": "C", "HOME": str(self.folder)}
+        # Output goes to files, not pipes: the server inherits them and would keep a reader waiting.
+        with (self.folder / "control.out").open("w+", encoding="utf-8") as output:
+            done = subprocess.run(
+                [str(self.installation.program(program)), *arguments],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                umask=0o077,
+                start_new_session=True,
+                check=False,
+                **self.account.popen_options,
+            )
+            output.seek(0)
+            return subprocess.CompletedProcess(done.args, done.returncode, output.read(), "")
+
+    def _log_text(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else "(no log)"
+
+    def _pid(self) -> str:
+        return (self.data_dir / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0]
+
+
+def _dsn(port: int, database: str) -> str:
+    return f"postgresql://postgres@127.0.0.1:{port}/{database}"
+
+
+def _free_port() -> int:
+    # Another may take it before the server does; `start` then tries the next.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _shared_buffers_mb() -> int:
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return 128
+    return max(64, min(512, memory // 8 // 2**20))

@@ -1,0 +1,145 @@
+"""The private root: PostgreSQL and TimescaleDB from Debian's packages, in a cache folder of our own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyperferry.errors import Failed, Usage
+from hyperferry.sandbox import apt, elf, places
+from hyperferry.sandbox.locks import file_lock
+
+__all__ = ["RELEASES", "Release", "cached_root", "release_named"]
+
+#: Raised when what a root holds changes, so that an older cache is not taken for a new one.
+LAYOUT = 1
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Release:
+    """What `--release` chooses: a suite of Debian and the PostgreSQL that it carries."""
+
+    name: str
+    suite: str
+    postgres: int
+
+    @property
+    def package(self) -> str:
+        """The package that brings all others with it."""
+        return f"postgresql-{self.postgres}-timescaledb"
+
+
+RELEASES = {
+    "stable": Release("stable", "trixie", 17),
+    "testing": Release("testing", "testing", 18),
+}
+
+
+def release_named(name: str) -> Release:
+    """The release called `name`; raises `Usage` for any other name."""
+    try:
+        return RELEASES[name]
+    except KeyError:
+        raise Usage(
+            f"There is no release {name!r}.", remedy=f"Choose one of: {', '.join(RELEASES)}."
+        ) from None
+
+
+def cached_root(release: Release, *, say: Say) -> Path:
+    """The `pg_config` of the private root of `release`, made first if it is not there yet.
+
+    `say` gets a line for each step. Raises `Failed` when there is no apt, no network or no such package. The root
+    is made in a temporary folder and renamed when it is complete, under a lock, so that what has the final
+    name is always whole.
+    """
+    account = places.server_account()
+    cache = places.make_folder(places.cache_folder())
+    final = cache / f"postgresql-{release.postgres}-{release.suite}-{LAYOUT}"
+    pg_config = final / f"usr/lib/postgresql/{release.postgres}/bin/pg_config"
+    places.require_reachable(final / "usr", account) if final.exists() else None
+    if pg_config.exists():
+        return pg_config
+    with file_lock(
+        cache / f"{final.name}.lock",
+        waiting=lambda: say("Another process is fetching the same packages; waiting."),
+    ):
+        if pg_config.exists():
+            return pg_config
+        for leftover in cache.glob(f".{final.name}-*"):  # of one that died half-way: the lock is ours
+            shutil.rmtree(leftover, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=cache))
+        work.chmod(0o755)
+        try:
+            places.require_reachable(work / "root", account)
+            _make(work, release, final, say)
+            (work / "root").rename(final)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return pg_config
+
+
+def _make(work: Path, release: Release, final: Path, say: Say) -> None:
+    begun = time.monotonic()
+    say(f"Fetching {release.package} of Debian {release.suite} with apt ...")
+    repository = apt.Repository(work / "apt", apt.machine_mirror(), release.suite)
+    repository.update()
+    packages = repository.resolve([release.package, f"postgresql-client-{release.postgres}"])
+    files = repository.download(packages)
+    size = sum(file.stat().st_size for file in files)
+    fetched = time.monotonic()
+    say(f"Fetched {len(files)} packages, {size / 1e6:.0f} MB, in {fetched - begun:.1f} s; unpacking ...")
+
+    root = work / "root"
+    root.mkdir(mode=0o755)
+    _merge_usr(root)
+    for file in files:
+        _unpack(file, root)
+    _thin_out(root)
+    bin_folder = root / f"usr/lib/postgresql/{release.postgres}/bin"
+    programs = [path for path in sorted(bin_folder.iterdir()) if elf.is_elf(path)]
+    elf.point_at_root(root, programs, final=final)
+    version = elf.run_inside(root, bin_folder / "postgres", "--version")
+    manifest = {
+        "release": release.name,
+        "suite": release.suite,
+        "postgres": version,
+        "packages": {package.name: package.version for package in packages},
+    }
+    (root / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    say(f"Unpacked in {time.monotonic() - fetched:.1f} s: {version}.")
+
+
+def _merge_usr(root: Path) -> None:
+    # Some packages still ship files under /lib, which Debian keeps as links into /usr.
+    for name in ("lib", "lib64", "bin", "sbin"):
+        (root / "usr" / name).mkdir(parents=True, mode=0o755)
+        (root / name).symlink_to(f"usr/{name}")
+
+
+def _unpack(package: Path, root: Path) -> None:
+    # Through tar and not `dpkg-deb -x`, which cannot keep the links that merge /lib into /usr.
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as source:
+        command = ["tar", "-x", "--keep-directory-symlink", "--no-same-owner", "-C", str(root)]
+        command += ["--exclude=./usr/share/doc", "--exclude=./usr/share/man", "--exclude=./usr/share/locale"]
+        unpacked = subprocess.run(command, stdin=source.stdout, capture_output=True, text=True, check=False)
+    if source.returncode != 0 or unpacked.returncode != 0:
+        raise Failed(
+            "A package could not be unpacked.",
+            facts={"package": package.name, "tar says": unpacked.stderr.strip()},
+            remedy="Look whether the disk is full; run the command again.",
+        )
+
+
+def _thin_out(root: Path) -> None:
+    for library in root.glob("usr/lib/postgresql/*/lib/llvmjit*"):
+        library.unlink()
+    for folder in root.glob("usr/lib/postgresql/*/lib/bitcode"):
+        shutil.rmtree(folder)
