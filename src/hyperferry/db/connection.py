@@ -29,6 +29,7 @@ SESSION_SETTINGS: dict[str, str] = {
     "timezone": "UTC",
     "extra_float_digits": "1",
     "bytea_output": "hex",
+    "lc_monetary": "C",
     "xmloption": "content",
     "client_min_messages": "warning",
     "statement_timeout": "0",

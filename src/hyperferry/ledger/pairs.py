@@ -1,0 +1,128 @@
+"""Pairs: (identity, time), by which a row is found again on either side.
+
+In the log and everywhere else in the ledger a pair stands in columns of fixed names: `k1`, `k2`, ... for the identity's
+columns other than the time, or `h` for the hash of the row's image where the table has no key, and `t` for the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from ..errors import Failed
+from ..model.inspection import Column
+from ..model.plan import Plan
+from .image import coarse_hash
+
+
+@dataclass(frozen=True)
+class PairField:
+    """One column of a pair: its name in the ledger, its type, how it is read from a row, and its equality."""
+
+    name: str
+    type: sql.Composable
+    of_row: Callable[[str], sql.Composed]
+    equals: sql.SQL
+    label: str  # what people call it: the column's name
+    is_time: bool = False
+
+
+def type_name(column: Column) -> sql.Composed:
+    """The column's type without domain and modifiers, as SQL: what the ledger can hold any value of, NULL too."""
+    schema, _, name = column.base_type.rpartition(".")
+    return sql.SQL("{}").format(sql.Identifier(schema, name))
+
+
+def _reader(column: str) -> Callable[[str], sql.Composed]:
+    return lambda alias: sql.SQL("{}.{}").format(sql.Identifier(alias), sql.Identifier(column))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pair of one plan's table, as SQL."""
+
+    fields: tuple[PairField, ...]
+    by_image: bool
+
+    @property
+    def time(self) -> PairField:
+        """The field of the time column."""
+        return next(field for field in self.fields if field.is_time)
+
+    def definition(self) -> sql.Composed:
+        """Column definitions for a table of the ledger: `k1 type, t type`."""
+        return sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(f.name), f.type) for f in self.fields)
+
+    def columns(self, alias: str | None = None) -> sql.Composed:
+        """The pair's columns in a table of the ledger: `p.k1, p.t`."""
+        return sql.SQL(", ").join(
+            sql.Identifier(alias, f.name) if alias else sql.Identifier(f.name) for f in self.fields
+        )
+
+    def of_row(self, alias: str) -> sql.Composed:
+        """The pair of the table's row `alias`, with the ledger's names: `s.id AS k1, s.at AS t`."""
+        return sql.SQL(", ").join(
+            sql.SQL("{} AS {}").format(f.of_row(alias), sql.Identifier(f.name)) for f in self.fields
+        )
+
+    def matches(self, pair: str, row: str, *, null_time: bool = False) -> sql.Composed:
+        """That the table's row `row` has the pair `pair`. `null_time`: for pairs whose time is NULL, and no others."""
+        terms: list[sql.Composable] = []
+        for f in self.fields:
+            if f.is_time and null_time:
+                terms.append(sql.SQL("({} IS NULL AND {}.t IS NULL)").format(f.of_row(row), sql.Identifier(pair)))
+            else:
+                terms.append(
+                    sql.SQL("{} {} {}").format(f.of_row(row), f.equals, sql.Identifier(pair, f.name))
+                )
+        return sql.SQL(" AND ").join(terms)
+
+    def same(self, left: str, right: str) -> sql.Composed:
+        """That two pairs of the ledger are the same, NULL time included."""
+        terms: list[sql.Composable] = []
+        for f in self.fields:
+            a, b = sql.Identifier(left, f.name), sql.Identifier(right, f.name)
+            terms.append(sql.SQL("({a} {eq} {b} OR ({a} IS NULL AND {b} IS NULL))").format(a=a, eq=f.equals, b=b))
+        return sql.SQL(" AND ").join(terms)
+
+    def as_json(self, alias: str) -> sql.Composed:
+        """The pair in the words of the table, column -> value as text, as jsonb."""
+        return sql.SQL("pg_catalog.jsonb_build_object({})").format(
+            sql.SQL(", ").join(
+                sql.SQL("{}::text, {}::text").format(sql.Literal(f.label), sql.Identifier(alias, f.name))
+                for f in self.fields
+            )
+        )
+
+
+PG_EQUALS = sql.SQL("OPERATOR(pg_catalog.=)")
+
+
+def pairs_of(plan: Plan) -> Pairs:
+    """The pair of the plan's table. Raises Failed where the plan names a column that its inspection lacks."""
+    time = plan.inspection.time
+    if time is None:
+        raise Failed("The plan's time column is not in its inspection.", facts={"column": plan.time_column})
+    fields: list[PairField] = []
+    if plan.identity.by_image:
+        columns = plan.inspection.stored_columns
+        fields.append(
+            PairField(
+                "h", sql.SQL("bigint"), lambda alias: coarse_hash(alias, columns), PG_EQUALS, "(hash of the row)"
+            )
+        )
+    else:
+        others = [c for c in plan.identity.columns if c.name != plan.time_column]
+        for number, part in enumerate(others, 1):
+            column = plan.inspection.column(part.name)
+            if column is None:
+                raise Failed("The plan's key has a column that its inspection lacks.", facts={"column": part.name})
+            fields.append(
+                PairField(
+                    f"k{number}", type_name(column), _reader(part.name), sql.SQL(part.equals), part.name  # type: ignore[arg-type]
+                )
+            )
+    fields.append(PairField("t", type_name(time), _reader(time.name), PG_EQUALS, time.name, is_time=True))
+    return Pairs(tuple(fields), plan.identity.by_image)

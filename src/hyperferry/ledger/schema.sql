@@ -1,0 +1,60 @@
+-- name: schema_version
+-- The version of the ledger's schema, NULL where there is none.
+SELECT CASE WHEN to_regclass('hyperferry.rollout') IS NULL THEN NULL
+       ELSE COALESCE(substring(obj_description('hyperferry'::regnamespace, 'pg_namespace') FROM 'ledger version (\d+)')::int, 0) END;
+
+-- name: install_lock
+-- Two starters at once: one makes the schema, the other finds it made.
+SELECT pg_advisory_xact_lock(7150917264);
+
+-- name: install
+-- The ledger: rollouts, what was recorded of them, and what verifications found.
+CREATE SCHEMA IF NOT EXISTS hyperferry;
+COMMENT ON SCHEMA hyperferry IS 'hyperferry, ledger version 1: the state of rollouts; see the table rollout';
+CREATE TABLE hyperferry.rollout (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    source_schema text NOT NULL,
+    source_name text NOT NULL,
+    source_oid oid NOT NULL,
+    hypertable_oid oid,
+    strategy text NOT NULL,
+    phase text NOT NULL,
+    control text NOT NULL DEFAULT 'run',
+    plan text NOT NULL,
+    epoch bigint NOT NULL DEFAULT 0,
+    stop_reason text,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON COLUMN hyperferry.rollout.epoch IS 'grows with each copy, swap, repair and truncation: an older verification no longer counts';
+CREATE UNIQUE INDEX rollout_one_at_a_time ON hyperferry.rollout (source_schema, source_name) WHERE phase NOT IN ('finished', 'aborted');
+CREATE TABLE hyperferry.event (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rollout_id bigint NOT NULL REFERENCES hyperferry.rollout,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    kind text NOT NULL,
+    detail jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX event_of_rollout ON hyperferry.event (rollout_id, id);
+CREATE TABLE hyperferry.expectation (
+    rollout_id bigint NOT NULL REFERENCES hyperferry.rollout,
+    table_oid oid NOT NULL,
+    columns text NOT NULL,
+    triggers jsonb NOT NULL DEFAULT '{}',
+    PRIMARY KEY (rollout_id, table_oid)
+);
+COMMENT ON TABLE hyperferry.expectation IS 'what every transaction checks after its locks: columns, and our triggers as they were made';
+CREATE TABLE hyperferry.verification (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rollout_id bigint NOT NULL REFERENCES hyperferry.rollout,
+    direction text NOT NULL,
+    epoch bigint NOT NULL,
+    fingerprint text NOT NULL,
+    started_at timestamptz NOT NULL,
+    ended_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    match boolean NOT NULL,
+    source_rows bigint NOT NULL,
+    target_rows bigint NOT NULL,
+    report jsonb NOT NULL
+);
+CREATE INDEX verification_of_rollout ON hyperferry.verification (rollout_id, id);
