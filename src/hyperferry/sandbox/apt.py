@@ -39,7 +39,7 @@ class Package:
 
 
 def machine_mirror() -> str:
-    """The address of Debian's archive in this machine's apt configuration; raises `Failed` where there is none."""
+    """The address of Debian's archive that this machine's apt uses; raises `Failed` where there is none."""
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
             raise Failed(
@@ -111,7 +111,7 @@ class Repository:
 
 
 def _configuration(folder: Path) -> str:
-    # Proxies and the like stay as the machine has them; hooks are cleared, because they work on its own folders.
+    # Proxies and the like stay as the machine has them; hooks are cleared: they work on its own folders.
     return f"""
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;

@@ -1,10 +1,9 @@
-"""One data folder with its server: make, start, stop, ask."""
+"""One data folder with its server: make, start, ask."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -74,7 +73,7 @@ class Cluster:
         )
 
     def start(self, *, port: int | None = None) -> int:
-        """Start the server so that it outlives us; the port it listens on: `port` if that is free, else another."""
+        """Start the server so that it outlives us; the port it listens on: `port`, if that is free."""
         for _ in range(START_ATTEMPTS):
             number = port or _free_port()
             port = None
@@ -86,34 +85,13 @@ class Cluster:
             )  # fmt: skip
             if done.returncode == 0:
                 return number
-            if "Address already in use" not in self._log_text() and "already in use" not in self._log_text():
+            if "already in use" not in self._log_text():
                 break
         raise Failed(
             "The server did not start.",
             facts={"programs": self.installation.bin_dir, "its log ends": self._log_text()[-1500:].strip()},
             remedy="Look at the log's last lines; `hyperferry sandbox down` removes what is left of it.",
         )
-
-    def stop(self) -> None:
-        """Stop the server and wait for it, at once if it does not go in 30 seconds; none running is no error."""
-        if not (self.data_dir / "postmaster.pid").exists():
-            return
-        for mode, seconds in (("fast", 30), ("immediate", 30)):
-            command = ("stop", "--wait", "--silent", f"--mode={mode}", f"--timeout={seconds}")
-            if self._run("pg_ctl", *command, "--pgdata", str(self.data_dir)).returncode == 0:
-                return
-            if self._run("pg_ctl", "status", "--pgdata", str(self.data_dir)).returncode != 0:
-                return  # a pid file without its process
-        raise Failed(
-            "The server does not stop.",
-            facts={"data": self.data_dir, "pid": self._pid()},
-            remedy="End that process, then run the command again.",
-        )
-
-    def remove(self) -> None:
-        """Stop the server and delete everything."""
-        self.stop()
-        shutil.rmtree(self.folder, ignore_errors=False)
 
     def add_extension(self, port: int) -> None:
         """Create TimescaleDB in template1, so that every new database has it, and in postgres."""
@@ -190,9 +168,6 @@ class Cluster:
 
     def _log_text(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else "(no log)"
-
-    def _pid(self) -> str:
-        return (self.data_dir / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0]
 
 
 def _dsn(port: int, database: str) -> str:

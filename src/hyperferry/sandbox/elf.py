@@ -1,4 +1,4 @@
-"""Makes programs of a newer distribution run on this machine: with their own loader and their own libraries."""
+"""Makes programs of a newer distribution run here: with their own loader and their own libraries."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def library_folders(root: Path) -> list[Path]:
 def point_at_root(root: Path, programs: Sequence[Path], *, final: Path) -> None:
     """Set interpreter and RPATH of `programs`, which lie in `root` now and will be used from `final`.
 
-    RPATH and not RUNPATH: a RUNPATH reaches only the program's direct needs, not those of its libraries and of
-    what it loads later; and RPATH comes before LD_LIBRARY_PATH.
+    RPATH and not RUNPATH: a RUNPATH reaches only the program's direct needs, not those of its libraries
+    and of what it loads later; and RPATH comes before LD_LIBRARY_PATH.
     """
     loader = final / find_loader(root).relative_to(root)
     path = ":".join(str(final / folder.relative_to(root)) for folder in library_folders(root))

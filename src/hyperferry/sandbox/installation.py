@@ -85,7 +85,7 @@ def find_installation(
 
 
 def listed_servers() -> dict[str, Path]:
-    """The installations that the user's servers.toml lists: name to path of pg_config; empty without the file."""
+    """The installations that the user's servers.toml lists, name to path of pg_config; empty without it."""
     file = places.config_file()
     try:
         listed = tomllib.loads(file.read_text(encoding="utf-8")).get("servers", {})

@@ -19,8 +19,8 @@ def file_lock(
 ) -> Iterator[None]:
     """Hold `path` alone, for as long as the block runs; waits up to `timeout` seconds, else raises `Failed`.
 
-    `waiting` is called once when the lock is not free at first. The file is removed on release, so that nothing
-    stays behind; who had it open meanwhile finds out by its inode and opens the new one.
+    `waiting` is called once when the lock is not free at first. The file is removed on release, so that
+    nothing stays behind; who had it open meanwhile finds out by its inode and opens the new one.
     """
     import fcntl
 

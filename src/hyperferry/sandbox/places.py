@@ -45,7 +45,7 @@ def require_posix() -> None:
         raise Failed(
             "The sandbox runs on Linux and macOS only.",
             facts={"system": os.name},
-            remedy="Give the connection string of a server with --dsn or DATABASE_URL, or use the sandbox in WSL.",
+            remedy="Give the connection string of a server with --dsn or DATABASE_URL, or use WSL.",
         )
 
 
@@ -130,6 +130,6 @@ def require_reachable(path: Path, account: Account) -> None:
             raise Failed(
                 "The server's user cannot reach a folder that it needs.",
                 facts={"path": path, "closed folder": folder, "user": account.name},
-                remedy="Run the command as an unprivileged user, or set HYPERFERRY_CACHE and HYPERFERRY_STATE "
-                "to folders whose whole path is open to all.",
+                remedy="Run the command as an unprivileged user, or set HYPERFERRY_CACHE and "
+                "HYPERFERRY_STATE to folders whose whole path is open to all.",
             )

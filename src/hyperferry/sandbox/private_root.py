@@ -20,6 +20,9 @@ __all__ = ["RELEASES", "Release", "cached_root", "release_named"]
 #: Raised when what a root holds changes, so that an older cache is not taken for a new one.
 LAYOUT = 1
 
+#: Compiled into Debian's PostgreSQL as an absolute path.
+ZONES = Path("/usr/share/zoneinfo/UTC")
+
 Say = Callable[[str], None]
 
 
@@ -56,15 +59,20 @@ def release_named(name: str) -> Release:
 def cached_root(release: Release, *, say: Say) -> Path:
     """The `pg_config` of the private root of `release`, made first if it is not there yet.
 
-    `say` gets a line for each step. Raises `Failed` when there is no apt, no network or no such package. The root
-    is made in a temporary folder and renamed when it is complete, under a lock, so that what has the final
-    name is always whole.
+    `say` gets a line for each step. Raises `Failed` when there is no apt, no network or no such package. The
+    root is made in a temporary folder and renamed when it is complete, under a lock, so that what has the
+    final name is always whole.
     """
+    if not ZONES.exists():
+        raise Failed(
+            "This machine has no time zone data, which Debian's PostgreSQL takes from the system.",
+            facts={"missing": ZONES},
+            remedy="Install it: apt-get install tzdata.",
+        )
     account = places.server_account()
     cache = places.make_folder(places.cache_folder())
     final = cache / f"postgresql-{release.postgres}-{release.suite}-{LAYOUT}"
     pg_config = final / f"usr/lib/postgresql/{release.postgres}/bin/pg_config"
-    places.require_reachable(final / "usr", account) if final.exists() else None
     if pg_config.exists():
         return pg_config
     with file_lock(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import uuid
@@ -18,6 +17,7 @@ from hyperferry.sandbox.cluster import Answer, Cluster
 from hyperferry.sandbox.installation import Installation, describe, find_installation
 from hyperferry.sandbox.locks import file_lock
 from hyperferry.sandbox.private_root import Say
+from hyperferry.sandbox.process import stop_server
 
 __all__ = ["Sandbox", "down", "get", "server", "status", "up"]
 
@@ -41,6 +41,17 @@ class Sandbox:
     origin: str
     fast: bool
 
+    def program(self, name: str) -> Path:
+        """The path of one of the server's own programs (psql, pg_dump, ...); raises `Failed` without it."""
+        path = self.bin_dir / name
+        if not path.exists():
+            raise Failed(
+                f"This sandbox's PostgreSQL has no program {name}.",
+                facts={"folder": self.bin_dir},
+                remedy="Install PostgreSQL's client programs there.",
+            )
+        return path
+
 
 def up(
     name: str = DEFAULT_NAME,
@@ -54,9 +65,9 @@ def up(
     """The running sandbox `name`: the one that is there, started again if it was stopped, else a new one.
 
     `release`, `pg_config` and `server` choose the installation (see `find_installation`); `fast` makes a new
-    one without fsync; `say` gets a line for each slow step. Two calls at once give the same server. Raises `Usage`
-    for a wrong name or wish, `Refused` if `name` runs another installation than the one asked for, `Failed`
-    if no server can be had.
+    one without fsync; `say` gets a line for each slow step. Two calls at once give the same server. Raises
+    `Usage` for a wrong name or wish, `Refused` if `name` runs another installation than the one asked for,
+    `Failed` if no server can be had.
     """
     wanted = Path(pg_config) if pg_config is not None else None
     with _held(name, say) as folder:
@@ -79,7 +90,7 @@ def up(
             cluster.add_extension(port)
             made = _describe(name, cluster, port, cluster.ask(port), fast)
         except BaseException:
-            cluster.remove()
+            _clear(folder)
             raise
         _write(folder, made)
         return made
@@ -125,7 +136,7 @@ def server(
     keep: bool = False,
     say: Say = lambda line: None,
 ) -> Iterator[Sandbox]:
-    """A sandbox for the length of a block, removed at its end unless `keep`; without a `name` it is a new one.
+    """A sandbox for the length of a block, removed at its end unless `keep`; without `name` a new one.
 
     Other arguments and errors as for `up`.
     """
@@ -211,17 +222,7 @@ def _clear(folder: Path) -> None:
     """Remove what a sandbox, or the making of one that died half-way, left in `folder`."""
     if not folder.exists():
         return
-    record = _read(folder)
-    pid_file = folder / "data" / "postmaster.pid"
-    if pid_file.exists():
-        if record is not None:
-            installation = describe(record.pg_config, record.origin)
-        else:
-            options = (folder / "data" / "postmaster.opts").read_text(encoding="utf-8")
-            installation = describe(
-                Path(options.split(" ", 1)[0]).parent / "pg_config", "a half-made sandbox"
-            )
-        Cluster(folder, installation, places.server_account()).stop()
+    stop_server(folder / "data")
     shutil.rmtree(folder)
 
 
@@ -238,4 +239,4 @@ def _write(folder: Path, sandbox: Sandbox) -> None:
     record = folder / "sandbox.json"
     draft = record.with_suffix(".new")
     draft.write_text(json.dumps(asdict(sandbox), default=str, indent=1) + "\n", encoding="utf-8")
-    os.replace(draft, record)
+    draft.replace(record)
