@@ -1,0 +1,108 @@
+"""The tables of one rollout in the ledger's schema."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from ..model.plan import BatchBy
+from ..model.rollout import Direction
+from ..model.statement import Statement
+from .flow import Flow
+
+STEP = "ledger"
+
+
+def range_columns(flow: Flow) -> list[tuple[str, sql.Composable]]:
+    """The columns by which batches are cut, with their types: the time, or the identity's columns, or none."""
+    pairs = flow.pairs
+    by = flow.rollout.plan.batch_by
+    if by is BatchBy.TIME:
+        return [("t", pairs.time.type)]
+    if by is BatchBy.KEY:
+        return [(f.name, f.type) for f in pairs.fields if not f.is_time or _time_in_key(flow)]
+    return []
+
+
+def _time_in_key(flow: Flow) -> bool:
+    plan = flow.rollout.plan
+    return any(column.name == plan.time_column for column in plan.identity.columns)
+
+
+def create_statements(flow: Flow) -> tuple[Statement, ...]:
+    """Logs, applier locks, batches, quarantine and excused pairs of this rollout. Idempotent."""
+    pairs = flow.pairs
+    out: list[Statement] = []
+    for direction in Direction:
+        log, lock = flow.of_ledger(f"{direction}_log"), flow.of_ledger(f"{direction}_lock")
+        out.append(
+            Statement(
+                STEP,
+                f"the change log of the {direction} direction: pairs of changed rows that are not applied yet",
+                sql.SQL(
+                    "CREATE TABLE IF NOT EXISTS {log} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, op \"char\" NOT NULL, "
+                    "{pair}) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, "
+                    "autovacuum_vacuum_insert_threshold = -1, autovacuum_vacuum_cost_delay = 0)"
+                ).format(log=log, pair=pairs.definition()),
+            )
+        )
+        out.append(
+            Statement(
+                STEP,
+                "truncations stand apart, so that they are found at once",
+                sql.SQL("CREATE INDEX IF NOT EXISTS {name} ON {log} (id) WHERE op = 'T'").format(
+                    name=sql.Identifier(f"{direction}_log_{flow.rollout.id}_truncations"), log=log
+                ),
+            )
+        )
+        out.append(
+            Statement(
+                STEP,
+                f"who holds this is the one applier of the {direction} direction",
+                sql.SQL("CREATE TABLE IF NOT EXISTS {} ()").format(lock),
+            )
+        )
+    bounds = range_columns(flow)
+    columns = [sql.SQL("{} {}").format(sql.Identifier(f"{end}_{name}"), type_) for end in ("lo", "hi") for name, type_ in bounds]
+    out.append(
+        Statement(
+            STEP,
+            "the batches: lo inclusive, hi exclusive, NULL is open",
+            sql.SQL(
+                "CREATE TABLE IF NOT EXISTS {batch} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
+                "state text NOT NULL DEFAULT 'pending', rows bigint, started_at timestamptz, done_at timestamptz, "
+                "seconds double precision{columns})"
+            ).format(
+                batch=flow.of_ledger("batch"),
+                columns=sql.SQL("").join(sql.SQL(", {}").format(column) for column in columns),
+            ),
+        )
+    )
+    out.append(
+        Statement(
+            STEP,
+            "pairs that the other side cannot take",
+            sql.SQL(
+                "CREATE TABLE IF NOT EXISTS {} (direction text NOT NULL, {}, reason text NOT NULL, "
+                "since timestamptz NOT NULL DEFAULT clock_timestamp())"
+            ).format(flow.of_ledger("quarantine"), pairs.definition()),
+        )
+    )
+    out.append(
+        Statement(
+            STEP,
+            "pairs that differed in a verification while their change stood in the backlog",
+            sql.SQL(
+                "CREATE TABLE IF NOT EXISTS {} (verification_started timestamptz NOT NULL DEFAULT now(), {})"
+            ).format(flow.of_ledger("excused"), pairs.definition()),
+        )
+    )
+    return tuple(out)
+
+
+def drop_statements(flow: Flow) -> tuple[Statement, ...]:
+    """Drops what `create_statements` made."""
+    kinds = [f"{direction}_{what}" for direction in Direction for what in ("log", "lock")]
+    return tuple(
+        Statement("ledger", "the rollout's own tables", sql.SQL("DROP TABLE IF EXISTS {}").format(flow.of_ledger(kind)))
+        for kind in (*kinds, "batch", "quarantine", "excused")
+    )

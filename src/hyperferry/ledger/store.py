@@ -1,0 +1,208 @@
+"""Reads and writes rollouts, events and verifications. Every function runs in the caller's transaction, if there is one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from ..db import execute, fetch_all, fetch_one, fetch_value, load_queries
+from ..db.connection import Connection
+from ..errors import Failed, Refused
+from ..model.names import TableName
+from ..model.plan import Plan, Strategy
+from ..model.rollout import Control, Phase, Rollout
+from .codec import dump_plan_json, load_plan_json
+
+LEDGER_VERSION = 1
+
+
+def _sql(name: str) -> Any:
+    return load_queries(__package__, "store.sql")[name]
+
+
+def installed_version(conn: Connection) -> int | None:
+    """The version of the ledger's schema in this database, None where there is none."""
+    value = fetch_value(conn, load_queries(__package__, "schema.sql")["schema_version"])
+    return None if value is None else int(value)
+
+
+def install(conn: Connection) -> None:
+    """Makes the ledger's schema where it is missing. Raises Failed for one made by a newer hyperferry."""
+    queries = load_queries(__package__, "schema.sql")
+    with conn.transaction():
+        execute(conn, queries["install_lock"])
+        version = installed_version(conn)
+        if version is None:
+            execute(conn, queries["install"])
+        elif version != LEDGER_VERSION:
+            raise Failed(
+                "The ledger in this database was made by another version of hyperferry.",
+                facts={"ledger version": version, "this program's": LEDGER_VERSION},
+                remedy="use the hyperferry version that made it, or upgrade this one.",
+            )
+
+
+def _rollout(row: tuple[Any, ...]) -> Rollout:
+    return Rollout(
+        id=row[0],
+        table=TableName(row[1], row[2]),
+        source_oid=row[3],
+        hypertable_oid=row[4],
+        strategy=Strategy(row[5]),
+        phase=Phase(row[6]),
+        control=Control(row[7]),
+        plan=load_plan_json(row[8]),
+        created_at=row[9],
+        updated_at=row[10],
+    )
+
+
+def create(conn: Connection, plan: Plan) -> Rollout:
+    """Records a new rollout in phase `planned`. Raises Refused where one is under way for this table."""
+    if open_rollout(conn, plan.table) is not None:
+        raise Refused(f"A rollout of {plan.table} is under way already.", remedy="see `hyperferry status`.")
+    table = plan.inspection.table
+    row = fetch_one(
+        conn,
+        _sql("create"),
+        {
+            "schema": plan.table.schema,
+            "name": plan.table.name,
+            "oid": table.oid,
+            "strategy": plan.strategy.value,
+            "phase": Phase.PLANNED.value,
+            "plan": dump_plan_json(plan),
+        },
+    )
+    assert row is not None
+    return _rollout(row)
+
+
+def get(conn: Connection, rollout_id: int) -> Rollout:
+    """The rollout of that number. Raises Failed where there is none."""
+    row = fetch_one(conn, _sql("get"), {"id": rollout_id})
+    if row is None:
+        raise Failed("The ledger has no such rollout.", facts={"rollout": rollout_id})
+    return _rollout(row)
+
+
+def open_rollout(conn: Connection, table: TableName) -> Rollout | None:
+    """The unfinished rollout of the table, if there is one."""
+    if installed_version(conn) is None:
+        return None
+    row = fetch_one(conn, _sql("open"), {"schema": table.schema, "name": table.name})
+    return None if row is None else _rollout(row)
+
+
+def latest(conn: Connection, table: TableName | None) -> list[Rollout]:
+    """The newest rollout of the table, or of every table."""
+    if installed_version(conn) is None:
+        return []
+    rows = fetch_all(
+        conn, _sql("latest"), {"schema": table.schema if table else None, "name": table.name if table else None}
+    )
+    return [_rollout(row) for row in rows]
+
+
+def set_phase(conn: Connection, rollout: Rollout, phase: Phase, *, only_from: tuple[Phase, ...] = ()) -> Rollout:
+    """Moves the rollout to a phase, on condition that it is in one of `only_from` (or in the one we know).
+
+    Raises Refused where it is in another by now.
+    """
+    allowed = [p.value for p in only_from] or [rollout.phase.value]
+    row = fetch_one(conn, _sql("set_phase"), {"id": rollout.id, "phase": phase.value, "allowed": allowed})
+    if row is None:
+        now = get(conn, rollout.id).phase
+        raise Refused(
+            f"The rollout of {rollout.table} is in phase {now}, so it cannot become {phase}.",
+            facts={"rollout": rollout.id},
+            remedy="another hyperferry has moved it; see `hyperferry status`.",
+        )
+    event(conn, rollout.id, "phase", {"phase": phase.value})
+    return _rollout(row)
+
+
+def set_hypertable(conn: Connection, rollout: Rollout, oid: int) -> Rollout:
+    """Records the OID of the shadow."""
+    row = fetch_one(conn, _sql("set_hypertable"), {"id": rollout.id, "oid": oid})
+    assert row is not None
+    return _rollout(row)
+
+
+def set_control(conn: Connection, rollout: Rollout, control: Control) -> Rollout:
+    """Asks whoever works on the rollout to pause or to go on."""
+    row = fetch_one(conn, _sql("set_control"), {"id": rollout.id, "control": control.value})
+    assert row is not None
+    return _rollout(row)
+
+
+def control(conn: Connection, rollout_id: int) -> Control:
+    """What was asked for."""
+    return Control(fetch_value(conn, _sql("control"), {"id": rollout_id}))
+
+
+def bump_epoch(conn: Connection, rollout_id: int) -> None:
+    """Makes every verification so far too old for a cutover."""
+    execute(conn, _sql("bump_epoch"), {"id": rollout_id})
+
+
+def epoch(conn: Connection, rollout_id: int) -> int:
+    """The rollout's epoch now."""
+    return int(fetch_value(conn, _sql("epoch"), {"id": rollout_id}))
+
+
+def event(conn: Connection, rollout_id: int, kind: str, detail: dict[str, Any] | None = None) -> None:
+    """Records that something happened."""
+    execute(conn, _sql("event"), {"id": rollout_id, "kind": kind, "detail": Jsonb(detail or {})})
+
+
+def last_events(conn: Connection, rollout_id: int, kinds: list[str], limit: int = 1) -> list[tuple[datetime, str, Any]]:
+    """The newest events of some kinds: when, what, detail."""
+    rows = fetch_all(conn, _sql("last_events"), {"id": rollout_id, "kinds": kinds, "limit": limit})
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def record_verification(
+    conn: Connection,
+    rollout_id: int,
+    *,
+    direction: str,
+    epoch: int,
+    fingerprint: str,
+    started_at: datetime,
+    match: bool,
+    source_rows: int,
+    target_rows: int,
+    report: dict[str, Any],
+) -> int:
+    """Records a verification and returns its number. `epoch` and `fingerprint` are those of its start."""
+    return int(
+        fetch_value(
+            conn,
+            _sql("record_verification"),
+            {
+                "id": rollout_id,
+                "direction": direction,
+                "epoch": epoch,
+                "fingerprint": fingerprint,
+                "started_at": started_at,
+                "match": match,
+                "source_rows": source_rows,
+                "target_rows": target_rows,
+                "report": Jsonb(report),
+            },
+        )
+    )
+
+
+def last_verification(conn: Connection, rollout_id: int, direction: str) -> tuple[datetime, bool, int, str] | None:
+    """The newest verification of a direction: when it ended, whether it matched, its epoch and its fingerprint."""
+    row = fetch_one(conn, _sql("last_verification"), {"id": rollout_id, "direction": direction})
+    return None if row is None else (row[0], row[1], row[2], row[3])
+
+
+def all_accepted(conn: Connection, rollout_id: int) -> set[str]:
+    """The rules that were accepted for this rollout so far (I9)."""
+    return {row[0] for row in fetch_all(conn, _sql("accepted"), {"id": rollout_id})}
