@@ -1,0 +1,226 @@
+"""What the user wishes: flags over environment over `hyperferry.toml`, as one checked object.
+
+The file holds what is worth keeping in version control. How to connect is not among it: that is `--dsn`,
+else DATABASE_URL, else libpq's own variables, service and password files.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from .errors import Usage
+
+__all__ = [
+    "ACCEPT_RULES",
+    "CONFIG_FILE",
+    "ENV_PREFIX",
+    "Settings",
+    "load_settings",
+    "plain_dsn",
+    "same_table",
+]
+
+CONFIG_FILE = "hyperferry.toml"
+ENV_PREFIX = "HYPERFERRY_"
+ACCEPT_RULES = (
+    "cross-chunk-updates",
+    "on-conflict-key",
+    "view-groups-by-key",
+    "widened-key",
+    "snapshot-transactions",
+)
+"""What a cutover changes for the application, by the names that `--accept` takes (`all`: every one)."""
+
+RESERVED = frozenset(
+    {"compression", "continuous_aggregate", "index", "indexes", "maintenance", "reorder", "retention"}
+)
+"""Sections of the file that later versions will read."""
+
+ABOUT_ONE_TABLE = frozenset(
+    {"time_column", "chunk_interval", "batch_rows", "workers", "strategy", "accept", "max_rows"}
+)
+"""Keys that mean nothing for another table than the file's own."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be wished for. `dsn` is '' where libpq shall decide; None: let the plan decide."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    dsn: str = Field(default="", validation_alias="DATABASE_URL")
+    table: str | None = Field(default=None, min_length=1)
+    time_column: str | None = Field(default=None, min_length=1)
+    chunk_interval: str | None = Field(default=None, min_length=1)
+    batch_rows: int | None = Field(default=None, ge=1)
+    workers: int | None = Field(default=None, ge=1, le=64)
+    strategy: Literal["blue-green", "in-place"] | None = None
+    accept: Annotated[tuple[str, ...], NoDecode] = ()
+    max_rows: int = Field(default=1_000_000, ge=0)
+
+    @field_validator("dsn")
+    @classmethod
+    def _plain_dsn(cls, value: str) -> str:
+        return plain_dsn(value)
+
+    @field_validator("chunk_interval", mode="before")
+    @classmethod
+    def _integer_interval(cls, value: object) -> object:
+        """An integer time column has an integer interval, which a person writes without quotes."""
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("accept", mode="before")
+    @classmethod
+    def _rules(cls, value: object) -> object:
+        """Rules as a list, or as words with commas between them; each must be known."""
+        words = [value] if isinstance(value, str) else value
+        if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+            raise ValueError("a list of rules is expected")
+        rules = tuple(rule.strip() for word in words for rule in word.split(",") if rule.strip())
+        for rule in rules:
+            if rule not in (*ACCEPT_RULES, "all"):
+                raise ValueError(f"{rule!r} is no rule{_near(rule, (*ACCEPT_RULES, 'all'))}")
+        return rules
+
+    @property
+    def accepted(self) -> frozenset[str]:
+        """The accepted rules; `all` stands for every one."""
+        return frozenset(ACCEPT_RULES) | {"all"} if "all" in self.accept else frozenset(self.accept)
+
+
+def load_settings(flags: Mapping[str, Any], *, config: Path | None = None) -> Settings:
+    """The settings of this call. `flags` are the options that were given (None: not given).
+
+    `config` must exist where it is given; else `hyperferry.toml` of the working folder is read if it is there.
+    Where the flags name another table than the file does, what the file says about its table does not count.
+    Raises Usage.
+    """
+    given = {name: value for name, value in flags.items() if value is not None and value != ()}
+    path = config if config is not None else Path(CONFIG_FILE)
+    file = _read(path) if config is not None or path.is_file() else {}
+    if "table" in given and "table" in file and not same_table(given["table"], str(file["table"])):
+        file = {name: value for name, value in file.items() if name not in ABOUT_ONE_TABLE}
+
+    class Layered(Settings):
+        """The settings with this call's file below the environment."""
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=file)
+
+    if "dsn" in given:
+        given["DATABASE_URL"] = given.pop("dsn")
+    try:
+        return Layered(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "?"
+        raise Usage(
+            f"The setting {name} cannot be used: {_reason(first['msg'])}.",
+            facts={"setting": name, "from": _origin(name, given, path)},
+            remedy="correct the value; `hyperferry COMMAND --help` says what each takes.",
+        ) from None
+
+
+def plain_dsn(dsn: str) -> str:
+    """The connection string as libpq reads it: a SQLAlchemy URL, `postgresql+psycopg://`, loses its driver."""
+    return re.sub(r"^\s*(?:postgres(?:ql)?|timescaledb)(?:\+\w+)?://", "postgresql://", dsn)
+
+
+def same_table(one: str, other: str) -> bool:
+    """True where two names as users write them mean one table.
+
+    Case folds outside quotes; a schema counts where both have one.
+    """
+    first, second = _parts(one), _parts(other)
+    shorter = min(len(first), len(second))
+    return first[-shorter:] == second[-shorter:]
+
+
+def _parts(name: str) -> list[str]:
+    """`public.Stats` -> ['public', 'stats']; within double quotes every character stands for itself."""
+    found = re.findall(r'"(?:[^"]|"")*"|[^".]+', name.strip())
+    return [p[1:-1].replace('""', '"') if p.startswith('"') else p.strip().lower() for p in found] or [name]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise Usage(
+            f"The configuration file {path} cannot be read.",
+            facts={"reason": getattr(error, "strerror", None) or error},
+            remedy="name a readable file with --config, or leave the option out.",
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise Usage(
+            f"The configuration file {path} is not valid TOML.",
+            facts={"reason": error},
+            remedy="correct the line named.",
+        ) from None
+    for name in values:
+        if name not in Settings.model_fields or name == "dsn":
+            raise _unknown(path, name)
+    return values
+
+
+def _unknown(path: Path, name: str) -> Usage:
+    known = [field for field in Settings.model_fields if field != "dsn"]
+    if name in {"dsn", "database_url", "password", "host", "user"}:
+        return Usage(
+            f"{path} holds the key {name!r}, but how to connect does not belong under version control.",
+            remedy="take it out; use --dsn, DATABASE_URL, or libpq's PGSERVICE and password file.",
+        )
+    if name in RESERVED:
+        return Usage(
+            f"{path} holds the section [{name}], which this version does not read yet.",
+            facts={"known keys": ", ".join(known)},
+            remedy="take it out for now: nothing in it would be done.",
+        )
+    return Usage(
+        f"{path} holds the key {name!r}, which is not known{_near(name, known)}.",
+        facts={"known keys": ", ".join(known)},
+        remedy="correct or remove it: a wish that is not read would be a surprise later.",
+    )
+
+
+def _near(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """'; did you mean x?' where something near is known."""
+    spelled = {name.replace("-", "_"): name for name in known}
+    near = difflib.get_close_matches(word.lower().replace("-", "_"), list(spelled), n=2)
+    names = [spelled[each] for each in near]
+    return f"; did you mean {' or '.join(names)}?" if names else ""
+
+
+def _reason(message: str) -> str:
+    return message.removeprefix("Value error, ").rstrip(".")
+
+
+def _origin(name: str, given: Mapping[str, Any], path: Path) -> str:
+    if name in given:
+        return "the command line"
+    variable = name if name == "DATABASE_URL" else ENV_PREFIX + name.upper()
+    return f"the environment ({variable})" if os.environ.get(variable) else str(path)
