@@ -1,0 +1,21 @@
+"""What the user may decide about a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .plan import Strategy
+
+DEFAULT_BATCH_ROWS = 50_000
+DEFAULT_WORKERS = 2
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """Choices that steer the planner. `strategy` None means blue-green; `chunk_interval` is text such as '7 days',
+    'PT12H' or, for integer columns, a number in the column's own unit (None: computed from the data)."""
+
+    strategy: Strategy | None = None
+    chunk_interval: str | None = None
+    batch_rows: int = DEFAULT_BATCH_ROWS
+    workers: int = DEFAULT_WORKERS
