@@ -1,0 +1,64 @@
+# What a stranger needs: `make demo` and `make test`. Both do all the set-up in .venv first.
+#
+#   make demo ARGS="--rows 500000"     make test ARGS="-k sandbox"     make test PYTHON=python3.13
+
+PYTHON ?= python3
+VENV   ?= .venv
+JOBS   ?= 2
+ARGS   ?=
+BIN    := $(VENV)/bin
+PIN    := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config \
+          --no-emit-index-url --no-emit-find-links --no-header --no-annotate
+
+.PHONY: help demo test lint types imports venv pins clean
+
+help:
+	@echo "make demo    the main job from end to end in a sandbox    ARGS=\"--rows N --csv FILE\""
+	@echo "make test    all tests, on PostgreSQL 17 and 18           ARGS=\"-k WORD --release stable\""
+	@echo "make lint    style, types, who may import whom"
+	@echo "make clean   remove what these made"
+
+demo: $(VENV)/.run
+	@$(BIN)/hyperferry demo $(ARGS)
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check src tests
+	$(MAKE) --no-print-directory types imports
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports --no-cache
+
+venv: $(VENV)/.dev
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "hyperferry needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version 2>&1`." >&2; \
+	  echo "What to do: make PYTHON=/path/of/a/newer/python ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments: its modules venv and ensurepip are missing." >&2; \
+	  echo "What to do: install them (Debian, Ubuntu: apt-get install python3-venv), or give another" >&2; \
+	  echo "Python: make PYTHON=/path/of/python ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Needs the program uv. The files carry hashes and no address of any index.
+pins:
+	$(PIN) pyproject.toml requirements/build.in -o requirements/run.txt
+	$(PIN) --extra dev -c requirements/run.txt pyproject.toml requirements/build.in -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
