@@ -121,7 +121,11 @@ def flow_transaction(
         locks.append(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(flow.lock))
     locks.append(lock_statement(flow.passive, passive_mode))
     locks.append(lock_statement(flow.active, LockMode.ACCESS_SHARE))
-    with conn.transaction():
-        execute(conn, sql.SQL("; ").join(locks))
-        look(conn, flow)
-        yield
+    try:
+        with conn.transaction():
+            execute(conn, sql.SQL("; ").join(locks))
+            look(conn, flow)
+            yield
+    finally:
+        if not conn.closed:
+            conn.isolation_level = None

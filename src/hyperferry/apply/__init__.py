@@ -1,0 +1,5 @@
+"""Applies the change log by state, pair by pair. See README.md."""
+
+from .applier import Applied, Applier, backlog_size, quarantine_size, requeue_quarantined
+
+__all__ = ["Applied", "Applier", "backlog_size", "quarantine_size", "requeue_quarantined"]

@@ -1,0 +1,228 @@
+"""The applier: takes slices of the change log until it is empty."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from ..db import LockMode, execute, fetch_all, fetch_value, is_row_refused, is_transient, is_unique_violation, pause_seconds
+from ..db.connection import Connection
+from ..errors import LockUnavailable
+from ..ledger import store
+from ..ledger.flow import Flow
+from ..ledger.transaction import flow_transaction
+from . import slices
+from .barrier import pass_barrier, pending_truncation
+from .widen import widen
+
+SLICE_ROWS = 5_000
+MAX_GROUPS = 64
+ATTEMPTS = 60
+_NESTED_LOOPS = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off"}
+_KEEP_INDEXES = {"enable_seqscan": "off", "jit": "off"}
+
+
+class _Truncated(Exception):
+    """The slice's snapshot shows a truncation: the barrier comes first."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What one call did: log rows applied, pairs quarantined, and whether nothing that may be applied was left."""
+
+    changes: int
+    quarantined: int
+    empty: bool
+
+
+class Applier:
+    """Applies one direction's log on one connection. One at a time is enforced by the applier's lock, not by this class."""
+
+    def __init__(
+        self,
+        conn: Connection,
+        flow: Flow,
+        *,
+        should_stop: Callable[[], None] = lambda: None,
+        slice_rows: int = SLICE_ROWS,
+    ) -> None:
+        self.conn = conn
+        self.flow = flow
+        self.should_stop = should_stop
+        self.slice_rows = slice_rows
+        self.settings = _KEEP_INDEXES if flow.pairs.by_image else _NESTED_LOOPS
+
+    def drain(self, *, pending_batches: bool, at_most_seconds: float | None = None) -> Applied:
+        """Applies slices until no applicable pair is left or the time is over."""
+        started = time.monotonic()
+        changes = quarantined = 0
+        while True:
+            one = self.apply_slice(pending_batches=pending_batches)
+            changes += one.changes
+            quarantined += one.quarantined
+            over = at_most_seconds is not None and time.monotonic() - started > at_most_seconds
+            if one.empty or over:
+                return Applied(changes, quarantined, one.empty)
+
+    def apply_slice(self, *, pending_batches: bool) -> Applied:
+        """Applies the next slice, in as many transactions as it takes to find the pairs that the target refuses."""
+        ids: list[int] | None = None
+        try:
+            ids = self._patiently(lambda: self._read_and_apply(pending_batches))
+        except _Truncated:
+            self._patiently(lambda: pass_barrier(self.conn, self.flow))
+            return Applied(1, 0, False)
+        except _Refused as refused:
+            ids, quarantined = refused.ids, self._bisect(refused.ids, refused.reason)
+            return Applied(len(ids) - quarantined, quarantined, False)
+        return Applied(len(ids), 0, empty=len(ids) < self.slice_rows)
+
+    def _read_and_apply(self, pending_batches: bool) -> list[int]:
+        """One transaction: reads the next slice and applies it. Raises _Refused with its ids where the target refuses a row."""
+        ids: list[int] = []
+        try:
+            with self._transaction():
+                if fetch_value(self.conn, pending_truncation(self.flow)) is not None:
+                    raise _Truncated
+                ids = [
+                    row[0]
+                    for row in fetch_all(
+                        self.conn,
+                        slices.read_slice(self.flow, pending_batches=pending_batches),
+                        {"limit": self.slice_rows},
+                    )
+                ]
+                if ids:
+                    self._apply(ids)
+        except psycopg.Error as error:
+            raise _refusal(error, ids) or error from None
+        return ids
+
+    def _apply_ids(self, ids: list[int]) -> None:
+        """One transaction: applies exactly these log rows, as far as they are still there, widened where needed."""
+        try:
+            with self._transaction():
+                if fetch_value(self.conn, pending_truncation(self.flow)) is not None:
+                    raise _Truncated
+                there = [row[0] for row in fetch_all(self.conn, slices.still_there(self.flow), {"ids": ids})]
+                if there:
+                    self._apply(widen(self.conn, self.flow, there))
+        except psycopg.Error as error:
+            raise _refusal(error, ids) or error from None
+
+    def _apply(self, ids: list[int]) -> None:
+        params = {"ids": ids}
+        rows = fetch_all(self.conn, slices.groups(self.flow), params)
+        null_time = any(low is None for low, _ in rows)
+        bounds: list[slices.Bounds | None] = [(low, high) for low, high in rows if low is not None]
+        if len(bounds) > MAX_GROUPS or not (self.flow.active.hypertable or self.flow.passive.hypertable):
+            bounds = [None]
+        for group in bounds:
+            execute(self.conn, slices.delete(self.flow, group), params)
+        for group in bounds:
+            execute(self.conn, slices.insert(self.flow, group), params)
+        if null_time:
+            execute(self.conn, slices.insert(self.flow, None, null_time=True), params)
+        if fetch_value(self.conn, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(self.flow.of_ledger("quarantine"))):
+            execute(self.conn, slices.forget_quarantine(self.flow), params)
+        execute(self.conn, slices.remove(self.flow), params)
+
+    def _bisect(self, ids: list[int], reason: str) -> int:
+        """Applies the ids in ever smaller parts; what is refused alone is quarantined. Returns how many were.
+
+        A part may be refused by a unique key only because its other half is not in it: `widen` takes that in.
+        """
+        todo, quarantined = [ids], 0
+        while todo:
+            part = todo.pop()
+            self.should_stop()
+            try:
+                self._patiently(lambda part=part: self._apply_ids(part))  # type: ignore[misc]
+            except _Truncated:
+                return quarantined
+            except _Refused as refused:
+                if len(part) == 1:
+                    self._patiently(lambda part=part, refused=refused: self._quarantine(part, refused.reason))  # type: ignore[misc]
+                    quarantined += 1
+                else:
+                    middle = len(part) // 2
+                    todo += [part[middle:], part[:middle]]
+        return quarantined
+
+    def _quarantine(self, ids: list[int], reason: str) -> None:
+        with self._transaction():
+            execute(self.conn, slices.to_quarantine(self.flow), {"ids": ids, "reason": reason})
+            store.event(
+                self.conn, self.flow.rollout.id, "quarantined", {"direction": self.flow.direction.value, "reason": reason}
+            )
+
+    def _transaction(self):  # type: ignore[no-untyped-def]
+        return flow_transaction(
+            self.conn,
+            self.flow,
+            snapshot=True,
+            applier=True,
+            passive_mode=LockMode.ROW_EXCLUSIVE,
+            settings=self.settings,
+        )
+
+    def _patiently[T](self, work: Callable[[], T]) -> T:
+        """Runs a transaction again after lock, deadlock and serialization failures, a bounded number of times."""
+        for attempt in range(1, ATTEMPTS + 1):
+            self.should_stop()
+            try:
+                return work()
+            except psycopg.Error as error:
+                if not is_transient(error) or self.conn.closed:
+                    raise
+                last = error
+                time.sleep(pause_seconds(attempt))
+        raise LockUnavailable(
+            "Changes could not be applied: the locks were not to be had.",
+            facts={"attempts": ATTEMPTS, "direction": self.flow.direction, "server said": str(last).strip()},
+            remedy="another hyperferry may be applying this rollout's changes, or somebody holds ACCESS EXCLUSIVE on the "
+            "table. Nothing is lost; run the same command again.",
+        )
+
+
+class _Refused(Exception):
+    """The target refused a row of these log rows."""
+
+    def __init__(self, ids: list[int], reason: str) -> None:
+        super().__init__(reason)
+        self.ids = ids
+        self.reason = reason
+
+
+def _refusal(error: psycopg.Error, ids: list[int]) -> _Refused | None:
+    if ids and (is_unique_violation(error) or is_row_refused(error)):
+        primary = error.diag.message_primary or str(error)
+        detail = f" ({error.diag.message_detail})" if error.diag.message_detail else ""
+        return _Refused(ids, f"{primary}{detail}")
+    return None
+
+
+def backlog_size(conn: Connection, flow: Flow) -> int:
+    """How many log rows of this direction are not applied yet."""
+    return int(fetch_value(conn, sql.SQL("SELECT pg_catalog.count(*) FROM {}").format(flow.log)))
+
+
+def quarantine_size(conn: Connection, flow: Flow) -> int:
+    """How many pairs of this direction the other side could not take."""
+    return int(
+        fetch_value(
+            conn,
+            sql.SQL("SELECT pg_catalog.count(*) FROM {} WHERE direction = {}").format(
+                flow.of_ledger("quarantine"), sql.Literal(flow.direction.value)
+            ),
+        )
+    )
+
+
+def requeue_quarantined(conn: Connection, flow: Flow) -> None:
+    """Has every quarantined pair of this direction tried once more."""
+    execute(conn, slices.from_quarantine(flow))

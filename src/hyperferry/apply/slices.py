@@ -1,0 +1,177 @@
+"""The SQL of one slice. `%(ids)s` are the log rows that the slice consists of."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from ..ledger.flow import Flow, Side
+from ..ledger.objects import range_columns
+from ..model.rollout import Direction
+
+Bounds = tuple[str, str]
+"""The least and greatest time of a group of pairs, as text: literals let TimescaleDB exclude chunks when it plans."""
+
+
+def covers(flow: Flow, batch: str, pair: str) -> sql.Composed:
+    """That the batch (alias) covers the pair (alias): lo inclusive, hi exclusive, NULL open."""
+    columns = range_columns(flow)
+    if not columns:
+        return sql.SQL("true")
+    less = {f.name: f for f in flow.pairs.fields}
+    names = [name for name, _ in columns]
+    key = sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier(pair, name) for name in names))
+    low = sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier(batch, f"lo_{name}") for name in names))
+    high = sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier(batch, f"hi_{name}") for name in names))
+    assert less
+    return sql.SQL(
+        "({b}.{lo0} IS NULL OR {key} OPERATOR(pg_catalog.>=) {low}) AND "
+        "({b}.{hi0} IS NULL OR {key} OPERATOR(pg_catalog.<) {high})"
+    ).format(
+        b=sql.Identifier(batch),
+        lo0=sql.Identifier(f"lo_{names[0]}"),
+        hi0=sql.Identifier(f"hi_{names[0]}"),
+        key=key,
+        low=low,
+        high=high,
+    )
+
+
+def read_slice(flow: Flow, *, pending_batches: bool) -> sql.Composed:
+    """The ids of the next pairs that may be applied (I4), oldest first, at most `%(limit)s`; ids only, so that the log rows
+    are later removed by what was read. A pair with a NULL time lies in no batch by time."""
+    blocked: sql.Composable = sql.SQL("")
+    if pending_batches and flow.direction is Direction.FORWARD:
+        blocked = sql.SQL(
+            " AND NOT EXISTS (SELECT FROM {batch} b WHERE b.state = 'pending' AND {covers})"
+        ).format(batch=flow.of_ledger("batch"), covers=covers(flow, "b", "l"))
+    return sql.SQL(
+        "SELECT l.id FROM {log} l WHERE l.op <> 'T'{blocked} ORDER BY l.id LIMIT %(limit)s"
+    ).format(log=flow.log, blocked=blocked)
+
+
+def still_there(flow: Flow) -> sql.Composed:
+    """Those of the ids whose log rows this snapshot still sees."""
+    return sql.SQL("SELECT id FROM {} WHERE id = ANY(%(ids)s)").format(flow.log)
+
+
+def groups(flow: Flow) -> sql.Composed:
+    """The slice's times in groups no wider than a chunk: least, greatest; and one row of NULLs if a pair has no time."""
+    time = flow.pairs.time
+    column = flow.rollout.plan.inspection.time
+    assert column is not None
+    width = sql.Literal(flow.rollout.plan.interval.width)
+    kind = column.base_type
+    bucket: sql.Composable
+    if kind in ("pg_catalog.int2", "pg_catalog.int4", "pg_catalog.int8"):
+        bucket = sql.SQL("p.t::numeric / {}::numeric").format(width)
+    elif kind in ("pg_catalog.timestamptz", "pg_catalog.timestamp", "pg_catalog.date"):
+        bucket = sql.SQL(
+            "CASE WHEN pg_catalog.isfinite(p.t) THEN EXTRACT(epoch FROM p.t)::numeric * 1000000 / {}::numeric END"
+        ).format(width)
+    else:
+        bucket = sql.SQL("0")
+    assert time.is_time
+    # uuid has no min() before PostgreSQL 18; an ordered array serves every type.
+    return sql.SQL(
+        "SELECT (pg_catalog.array_agg(p.t ORDER BY p.t))[1]::text, (pg_catalog.array_agg(p.t ORDER BY p.t DESC))[1]::text "
+        "FROM {log} p WHERE p.id = ANY(%(ids)s) GROUP BY p.t IS NULL, pg_catalog.floor({bucket})"
+    ).format(log=flow.log, bucket=bucket)
+
+
+def _distinct(flow: Flow, bounds: Bounds | None, alias: str = "p") -> sql.Composed:
+    """The slice's pairs, each once, as a FROM item."""
+    within: sql.Composable = sql.SQL("")
+    if bounds:
+        within = sql.SQL(" AND {}").format(_within(sql.SQL("l.t"), flow, bounds))
+    return sql.SQL(
+        "(SELECT DISTINCT {columns} FROM {log} l WHERE l.id = ANY(%(ids)s){within}) AS {alias}"
+    ).format(columns=flow.pairs.columns("l"), log=flow.log, within=within, alias=sql.Identifier(alias))
+
+
+def _within(value: sql.Composable, flow: Flow, bounds: Bounds) -> sql.Composed:
+    kind = flow.pairs.time.type
+    return sql.SQL(
+        "{value} OPERATOR(pg_catalog.>=) {low}::{kind} AND {value} OPERATOR(pg_catalog.<=) {high}::{kind}"
+    ).format(value=value, low=sql.Literal(bounds[0]), high=sql.Literal(bounds[1]), kind=kind)
+
+
+def _limits(flow: Flow, side: Side, alias: str, bounds: Bounds | None) -> sql.Composable:
+    if bounds is None or not side.hypertable:
+        return sql.SQL("")
+    return sql.SQL(" AND {}").format(_within(flow.pairs.time.of_row(alias), flow, bounds))
+
+
+def delete(flow: Flow, bounds: Bounds | None) -> sql.Composed:
+    """Deletes every target row with one of the slice's pairs."""
+    return sql.SQL("DELETE FROM {target} AS t USING {pairs} WHERE {match}{limits}").format(
+        target=flow.passive.ident,
+        pairs=_distinct(flow, bounds),
+        match=flow.pairs.matches("p", "t"),
+        limits=_limits(flow, flow.passive, "t", bounds),
+    )
+
+
+def column_list(flow: Flow, alias: str | None = None) -> sql.Composed:
+    """The columns that an INSERT names: all but generated ones."""
+    names = [column.name for column in flow.rollout.plan.inspection.writable_columns]
+    return sql.SQL(", ").join(sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names)
+
+
+def insert(flow: Flow, bounds: Bounds | None, *, null_time: bool = False) -> sql.Composed:
+    """Inserts every source row with one of the slice's pairs; with `null_time` those whose time is NULL, and no others."""
+    return sql.SQL(
+        "INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {pairs} JOIN {source} AS s ON {match}{limits}"
+    ).format(
+        target=flow.passive.ident,
+        columns=column_list(flow),
+        values=column_list(flow, "s"),
+        pairs=_distinct(flow, bounds),
+        source=flow.active.ident,
+        match=flow.pairs.matches("p", "s", null_time=null_time),
+        limits=_limits(flow, flow.active, "s", bounds),
+    )
+
+
+def remove(flow: Flow) -> sql.Composed:
+    """Removes the log rows that were read, by their ids, never by a range of them: sequence order is not commit order."""
+    return sql.SQL("DELETE FROM {} WHERE id = ANY(%(ids)s)").format(flow.log)
+
+
+def forget_quarantine(flow: Flow) -> sql.Composed:
+    """The slice's pairs are no longer in quarantine: they were just applied."""
+    return sql.SQL(
+        "DELETE FROM {quarantine} AS q USING {log} AS p WHERE q.direction = {direction} AND p.id = ANY(%(ids)s) AND {same}"
+    ).format(
+        quarantine=flow.of_ledger("quarantine"),
+        log=flow.log,
+        direction=sql.Literal(flow.direction.value),
+        same=flow.pairs.same("q", "p"),
+    )
+
+
+def to_quarantine(flow: Flow) -> sql.Composed:
+    """Moves the slice's pairs from the log to quarantine, with the reason."""
+    return sql.SQL(
+        "WITH gone AS (DELETE FROM {log} WHERE id = ANY(%(ids)s) RETURNING {columns}), "
+        "old AS (DELETE FROM {quarantine} AS q USING gone g WHERE q.direction = {direction} AND {same}) "
+        "INSERT INTO {quarantine} (direction, {columns}, reason) SELECT DISTINCT {direction}, {columns}, %(reason)s FROM gone"
+    ).format(
+        log=flow.log,
+        columns=flow.pairs.columns(),
+        quarantine=flow.of_ledger("quarantine"),
+        direction=sql.Literal(flow.direction.value),
+        same=flow.pairs.same("q", "g"),
+    )
+
+
+def from_quarantine(flow: Flow) -> sql.Composed:
+    """Puts every quarantined pair of this direction back into the log, to be tried once more."""
+    return sql.SQL(
+        "WITH gone AS (DELETE FROM {quarantine} WHERE direction = {direction} RETURNING {columns}) "
+        "INSERT INTO {log} (op, {columns}) SELECT 'W', {columns} FROM gone"
+    ).format(
+        quarantine=flow.of_ledger("quarantine"),
+        direction=sql.Literal(flow.direction.value),
+        columns=flow.pairs.columns(),
+        log=flow.log,
+    )

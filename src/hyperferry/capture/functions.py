@@ -1,0 +1,111 @@
+"""The trigger functions that write the change log.
+
+They run with the right to write the log (SECURITY DEFINER), because the application's role has none on the ledger, under a
+fixed search_path, and nobody else may execute them. Each has two bodies: awake, and asleep, which does nothing. A swap
+replaces one by the other: a change of the catalog is seen at once even by a transaction whose snapshot is older than the
+swap, whereas a flag in a table would be read as it was (invariant I6).
+"""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from ..ledger.flow import Flow
+from ..model.rollout import Direction
+from ..model.statement import Statement
+
+STEP = "capture"
+EVENTS = ("insert", "update", "delete", "truncate")
+_ASLEEP = sql.SQL("BEGIN RETURN NULL; END")
+# Text forms in an image hash must not depend on the writer's settings (I1). Only tables without a key need them.
+_PINNED = sql.SQL(
+    " SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET timezone = 'UTC' SET extra_float_digits = '1'"
+    " SET bytea_output = 'hex' SET lc_monetary = 'C' SET xmloption = 'content'"
+)
+
+
+def function_name(flow: Flow, event: str) -> sql.Identifier:
+    """The function for an event of this direction: `hyperferry.forward_insert_7`."""
+    return flow.of_ledger(f"{flow.direction}_{event}")
+
+
+def _by_statement(flow: Flow, event: str) -> sql.Composed:
+    pairs, log = flow.pairs, flow.log
+    insert = sql.SQL("INSERT INTO {} (op, {}) ").format(log, pairs.columns())
+    if event == "truncate":
+        return sql.SQL("BEGIN INSERT INTO {} (op) VALUES ('T'); RETURN NULL; END").format(log)
+    if event == "update":
+        return sql.SQL(
+            "BEGIN {} SELECT 'U', {} FROM old_rows o UNION SELECT 'U', {} FROM new_rows n; RETURN NULL; END"
+        ).format(insert, pairs.of_row("o"), pairs.of_row("n"))
+    rows, op = ("new_rows", "I") if event == "insert" else ("old_rows", "D")
+    return sql.SQL("BEGIN {} SELECT {}, {} FROM {} r; RETURN NULL; END").format(
+        insert, sql.Literal(op), pairs.of_row("r"), sql.SQL(rows)
+    )
+
+
+def _by_row(flow: Flow, event: str) -> sql.Composed:
+    pairs, log = flow.pairs, flow.log
+    insert = sql.SQL("INSERT INTO {} (op, {}) ").format(log, pairs.columns())
+    if event == "truncate":
+        return _by_statement(flow, event)
+    if event == "update":
+        return sql.SQL("BEGIN {} SELECT 'U', {} UNION SELECT 'U', {}; RETURN NULL; END").format(
+            insert, pairs.of_row("old"), pairs.of_row("new")
+        )
+    row, op = ("new", "I") if event == "insert" else ("old", "D")
+    return sql.SQL("BEGIN {} SELECT {}, {}; RETURN NULL; END").format(insert, sql.Literal(op), pairs.of_row(row))
+
+
+def _create(flow: Flow, event: str, body: sql.Composable) -> sql.Composed:
+    # The body goes in as a literal, so that no name in it can end a dollar quote.
+    return sql.SQL(
+        "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
+        "SET search_path = pg_catalog, pg_temp{pinned} AS {body}"
+    ).format(
+        name=function_name(flow, event),
+        pinned=_PINNED if flow.pairs.by_image else sql.SQL(""),
+        body=sql.Literal(body.as_string(None)),
+    )
+
+
+def _awake(flow: Flow, event: str) -> sql.Composed:
+    body = _by_statement(flow, event) if flow.direction is Direction.FORWARD else _by_row(flow, event)
+    return _create(flow, event, body)
+
+
+def wake_statements(flow: Flow) -> tuple[Statement, ...]:
+    """Makes this direction's functions write the log."""
+    return tuple(
+        Statement(STEP, f"capture of each {event}, {flow.direction}: awake", _awake(flow, event)) for event in EVENTS
+    )
+
+
+def sleep_statements(flow: Flow) -> tuple[Statement, ...]:
+    """Makes this direction's functions do nothing."""
+    return tuple(
+        Statement(STEP, f"capture of each {event}, {flow.direction}: asleep", _create(flow, event, _ASLEEP))
+        for event in EVENTS
+    )
+
+
+def function_statements(flow: Flow, *, awake: bool) -> tuple[Statement, ...]:
+    """Creates this direction's functions, executable by nobody else."""
+    made = wake_statements(flow) if awake else sleep_statements(flow)
+    revoked = tuple(
+        Statement(
+            STEP,
+            "nobody else may execute it",
+            sql.SQL("REVOKE ALL ON FUNCTION {}() FROM PUBLIC").format(function_name(flow, event)),
+        )
+        for event in EVENTS
+    )
+    return made + revoked
+
+
+def drop_function_statements(flow: Flow) -> tuple[Statement, ...]:
+    """Drops this direction's functions; their triggers must be gone."""
+    return tuple(
+        Statement(STEP, "the trigger function", sql.SQL("DROP FUNCTION IF EXISTS {}()").format(function_name(flow, event)))
+        for event in EVENTS
+    )
