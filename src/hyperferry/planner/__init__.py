@@ -1,0 +1,8 @@
+"""Inspection and findings in, plan out: pure, without a connection. See README.md of this folder."""
+
+from .decide import plan
+from .describe import describe
+from .plan_file import dump_plan, load_plan
+from .stale import is_stale
+
+__all__ = ["describe", "dump_plan", "is_stale", "load_plan", "plan"]

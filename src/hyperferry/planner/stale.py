@@ -1,0 +1,97 @@
+"""What has changed between a plan and the table as it is now, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from ..model.inspection import Inspection, TableFacts
+from ..model.plan import Plan
+
+# Figures and identifiers that change without the schema changing.
+_VOLATILE = frozenset(
+    {
+        "bytes",
+        "oid",
+        "estimated_rows",
+        "total_bytes",
+        "heap_bytes",
+        "index_bytes",
+        "table_oid",
+        "references_oid",
+    }
+)
+
+
+def is_stale(plan: Plan, inspection: Inspection) -> tuple[str, ...]:
+    """Empty while the table's fingerprint is the plan's; else what differs, a line each."""
+    if plan.fingerprint == inspection.fingerprint:
+        return ()
+    before, now = plan.inspection, inspection
+    lines = list(_table(before.table, now.table))
+    parts: tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...] = (
+        ("column", _named(before.columns), _named(now.columns)),
+        ("index", _named(before.indexes), _named(now.indexes)),
+        ("constraint", _named(before.constraints), _named(now.constraints)),
+        (
+            "foreign key",
+            {f"{k.name} of {k.table}": k for k in before.inbound_keys},
+            {f"{k.name} of {k.table}": k for k in now.inbound_keys},
+        ),
+        ("trigger", _named(before.triggers), _named(now.triggers)),
+        ("policy", _named(before.policies), _named(now.policies)),
+        ("rule", {r: r for r in before.rules}, {r: r for r in now.rules}),
+        ("dependent", {d.identity: d for d in before.dependents}, {d.identity: d for d in now.dependents}),
+        ("sequence", {str(s.name): s for s in before.sequences}, {str(s.name): s for s in now.sequences}),
+        (
+            "statistics",
+            {str(s.name): s for s in before.extended_statistics},
+            {str(s.name): s for s in now.extended_statistics},
+        ),
+        (
+            "publication",
+            {p: p for p in before.replication.publications + before.replication.all_tables_publications},
+            {p: p for p in now.replication.publications + now.replication.all_tables_publications},
+        ),
+    )
+    for kind, old, new in parts:
+        lines += _compare(kind, old, new)
+    return tuple(lines) or ("the table's catalog fingerprint differs (in something that is not listed here)",)
+
+
+def _named(things: Iterable[Any]) -> dict[str, Any]:
+    return {thing.name: thing for thing in things}
+
+
+def _compare(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    lines = [f"{kind} {name} is gone" for name in old if name not in new]
+    lines += [f"{kind} {name} is new" for name in new if name not in old]
+    for name in old:
+        if name in new and (changed := _changes(old[name], new[name])):
+            lines.append(f"{kind} {name} changed: {changed}")
+    return lines
+
+
+def _changes(old: Any, new: Any) -> str:
+    if isinstance(old, str):
+        return ""
+    return "; ".join(
+        f"{field.name.replace('_', ' ')} was {getattr(old, field.name)!r}, is {getattr(new, field.name)!r}"
+        for field in fields(old)
+        if field.name not in _VOLATILE and getattr(old, field.name) != getattr(new, field.name)
+    )
+
+
+def _table(old: TableFacts, new: TableFacts) -> list[str]:
+    lines: list[str] = []
+    if old.oid != new.oid:
+        lines.append(f"the table was dropped and made anew (oid was {old.oid}, is {new.oid})")
+    gone, added = set(old.grants) - set(new.grants), set(new.grants) - set(old.grants)
+    for word, grants in (("gone", gone), ("new", added)):
+        for grant in sorted(grants, key=lambda g: (g.grantee, g.privilege, g.column or "")):
+            on = f" ({grant.column})" if grant.column else ""
+            lines.append(f"grant {grant.privilege}{on} to {grant.grantee or 'PUBLIC'} is {word}")
+    if changed := _changes(replace(old, grants=()), replace(new, grants=())):
+        lines.append(f"table changed: {changed}")
+    return lines
