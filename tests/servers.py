@@ -27,7 +27,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Server:
-    """A server of one release (`stable`, `testing`, `community`); `bin_dir` is None for one that we did not start."""
+    """A server of one release (`stable`, `testing`, `community`); `bin_dir` is None for one not ours."""
 
     release: str
     dsn: str
@@ -67,9 +67,8 @@ class Database:
             parts.pop("password", None)
         user = role or parts.get("user", "postgres")
         password = f":{parts['password']}" if parts.get("password") else ""
-        return (
-            f"postgresql://{user}{password}@{parts.get('host', '127.0.0.1')}:{parts.get('port', 5432)}/{self.name}"
-        )
+        place = f"{parts.get('host', '127.0.0.1')}:{parts.get('port', 5432)}"
+        return f"postgresql://{user}{password}@{place}/{self.name}"
 
     def connect(self, role: str | None = None, **options: Any) -> Connection:
         """An autocommit session, as the superuser or as `role`; close it, or use it in a `with`."""
@@ -149,7 +148,7 @@ def server_of(release: str) -> Server:
 
 
 def community_server() -> Server | None:
-    """A server with the Community edition: from the environment, or the first such in servers.toml; else None."""
+    """A server with the Community edition: the environment's, or the first in servers.toml; else None."""
     if own := os.environ.get("HYPERFERRY_TEST_DSN_COMMUNITY"):
         return Server("community", own, None)
     for number, name in enumerate(listed_servers()):

@@ -1,4 +1,4 @@
-"""The life of a sandbox: made once, outlives its maker, stops, starts again with its data, goes without a trace."""
+"""The life of a sandbox: made once, outlives its maker, starts again with its data, leaves no trace."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def test_it_survives_the_command_that_started_it_and_goes_without_a_trace(state:
     assert made["postgres_version"].startswith("17.")
 
     with psycopg.connect(made["dsn"], autocommit=True) as connection:
-        connection.execute("CREATE ROLE writer LOGIN PASSWORD 'x'; CREATE DATABASE shop")
+        connection.execute("CREATE ROLE writer LOGIN PASSWORD 'x'")
+        connection.execute("CREATE DATABASE shop")
         connection.execute("CREATE TABLE kept (n int)")
     as_writer = made["dsn"].replace("postgres@", "writer@").replace("/postgres", "/shop")
     with psycopg.connect(as_writer) as connection:  # any role, no password, and the extension is there

@@ -62,7 +62,7 @@ class Cluster:
             command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         done = self._run(*command)
         if done.returncode != 0:
-            raise Failed("initdb failed.", facts={"it says": done.stderr.strip() or done.stdout.strip()})
+            raise Failed("initdb failed.", facts={"it says": done.stdout.strip()})
         with (self.data_dir / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(self._settings(fast))
         (self.data_dir / "pg_hba.conf").write_text(
@@ -93,11 +93,16 @@ class Cluster:
             remedy="Look at the log's last lines; `hyperferry sandbox down` removes what is left of it.",
         )
 
-    def add_extension(self, port: int) -> None:
-        """Create TimescaleDB in template1, so that every new database has it, and in postgres."""
-        for database in ("template1", "postgres"):
-            with db.connect(_dsn(port, database), purpose="sandbox") as connection:
-                connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb SCHEMA public")
+    def add_extension(self) -> None:
+        """Create TimescaleDB in template1, so that every new database has it, and in postgres.
+
+        It is done before `start`, and nobody may connect to template1 afterwards: TimescaleDB's launcher
+        starts a scheduler in every database that allows connections, and one in template1 makes
+        CREATE DATABASE fail.
+        """
+        create = "CREATE EXTENSION timescaledb SCHEMA public;"
+        self._alone("template1", create)
+        self._alone("postgres", create, "ALTER DATABASE template1 ALLOW_CONNECTIONS false;")
 
     def ask(self, port: int) -> Answer | None:
         """What the server on `port` says of itself; None if none answers there or it serves other data."""
@@ -146,16 +151,31 @@ class Cluster:
         lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
         return f"\n# hyperferry's sandbox\n{lines}"
 
-    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def _alone(self, database: str, *statements: str) -> None:
+        """Run `statements` in a stand-alone backend, which needs no running server."""
+        typed = "".join(f"{statement}\n\n" for statement in statements)
+        done = self._run("postgres", "--single", "-j", "-D", str(self.data_dir), database, typed=typed)
+        if done.returncode != 0 or re.search(r"(ERROR|FATAL|PANIC): ", done.stdout):
+            raise Failed(
+                "TimescaleDB could not be created in a new server.",
+                facts={"database": database, "the server says": done.stdout[-1500:].strip()},
+                remedy="Look whether this PostgreSQL and its TimescaleDB belong together.",
+            )
+
+    def _run(self, program: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
         environment = {**kept, "LC_ALL": "C", "HOME": str(self.folder)}
         # Output goes to files, not pipes: the server inherits them and would keep a reader waiting.
-        with (self.folder / "control.out").open("w+", encoding="utf-8") as output:
+        (self.folder / "control.in").write_text(typed, encoding="utf-8")
+        with (
+            (self.folder / "control.in").open(encoding="utf-8") as typing,
+            (self.folder / "control.out").open("w+", encoding="utf-8") as output,
+        ):
             done = subprocess.run(
                 [str(self.installation.program(program)), *arguments],
                 cwd=self.folder,
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=typing,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 umask=0o077,

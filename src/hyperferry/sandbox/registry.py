@@ -86,8 +86,8 @@ def up(
         cluster = Cluster(folder, installation, account)
         try:
             cluster.create(fast=fast)
+            cluster.add_extension()
             port = cluster.start()
-            cluster.add_extension(port)
             made = _describe(name, cluster, port, cluster.ask(port), fast)
         except BaseException:
             _clear(folder)
