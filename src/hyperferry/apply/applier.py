@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import psycopg
 from psycopg import sql
@@ -18,6 +20,8 @@ from ..ledger.transaction import flow_transaction
 from . import slices
 from .barrier import pass_barrier, pending_truncation
 from .widen import widen
+
+T = TypeVar("T")
 
 SLICE_ROWS = 5_000
 MAX_GROUPS = 64
@@ -160,7 +164,7 @@ class Applier:
                 self.conn, self.flow.rollout.id, "quarantined", {"direction": self.flow.direction.value, "reason": reason}
             )
 
-    def _transaction(self):  # type: ignore[no-untyped-def]
+    def _transaction(self) -> AbstractContextManager[None]:
         return flow_transaction(
             self.conn,
             self.flow,
@@ -170,7 +174,7 @@ class Applier:
             settings=self.settings,
         )
 
-    def _patiently[T](self, work: Callable[[], T]) -> T:
+    def _patiently(self, work: Callable[[], T]) -> T:
         """Runs a transaction again after lock, deadlock and serialization failures, a bounded number of times."""
         for attempt in range(1, ATTEMPTS + 1):
             self.should_stop()

@@ -18,10 +18,15 @@ from ..model.statement import fragment
 MAX_ROUNDS = 50
 
 
+def _alias(number: int) -> sql.Identifier:
+    """A name that no column of the user's has."""
+    return sql.Identifier(f"hyperferry's value {number}")
+
+
 def _expressions(columns: tuple[IndexColumn, ...]) -> sql.Composed:
     return sql.SQL(", ").join(
         sql.SQL("({}) AS {}").format(
-            sql.Identifier(c.column) if c.column else fragment(c.expression), sql.Identifier(f"e{n}")
+            sql.Identifier(c.column) if c.column else fragment(c.expression), _alias(n)
         )
         for n, c in enumerate(columns, 1)
     )
@@ -42,7 +47,7 @@ def _in_the_way(flow: Flow, index: Index, *, add_time: bool) -> sql.Composed | N
         return None
     predicate = sql.SQL(" AND ({})").format(fragment(index.predicate)) if index.predicate else sql.SQL("")
     equal = sql.SQL(" AND ").join(
-        sql.SQL("held.{e} {eq} wanted.{e}").format(e=sql.Identifier(f"e{n}"), eq=fragment(column.equals or ""))
+        sql.SQL("held.{e} {eq} wanted.{e}").format(e=_alias(n), eq=fragment(column.equals or ""))
         for n, column in enumerate(index.columns, 1)
     )
     if add_time:

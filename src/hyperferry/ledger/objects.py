@@ -14,18 +14,13 @@ STEP = "ledger"
 
 def range_columns(flow: Flow) -> list[tuple[str, sql.Composable]]:
     """The columns by which batches are cut, with their types: the time, or the identity's columns, or none."""
-    pairs = flow.pairs
-    by = flow.rollout.plan.batch_by
-    if by is BatchBy.TIME:
+    pairs, plan = flow.pairs, flow.rollout.plan
+    if plan.batch_by is BatchBy.TIME:
         return [("t", pairs.time.type)]
-    if by is BatchBy.KEY:
-        return [(f.name, f.type) for f in pairs.fields if not f.is_time or _time_in_key(flow)]
+    if plan.batch_by is BatchBy.KEY:
+        by_label = {field.label: field for field in pairs.fields}
+        return [(by_label[c.name].name, by_label[c.name].type) for c in plan.identity.columns]
     return []
-
-
-def _time_in_key(flow: Flow) -> bool:
-    plan = flow.rollout.plan
-    return any(column.name == plan.time_column for column in plan.identity.columns)
 
 
 def create_statements(flow: Flow) -> tuple[Statement, ...]:

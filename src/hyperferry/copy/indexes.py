@@ -1,0 +1,43 @@
+"""Builds the shadow's other indexes after the load: loading first and indexing after is two to three times faster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from psycopg import sql
+
+from ..db import execute, fetch_value
+from ..db.connection import Connection
+from ..ledger.flow import Flow
+from ..model.statement import Statement
+
+
+def run_missing(
+    conn: Connection, statements: Sequence[tuple[str, Statement]], schema: str, should_stop: Callable[[], None]
+) -> int:
+    """Runs each (index name, statement) whose index the shadow's schema lacks; returns how many ran.
+
+    Each is a transaction of its own, so an interrupted run goes on where it was. Only the shadow is locked.
+    """
+    ran = 0
+    for name, statement in statements:
+        should_stop()
+        exists = fetch_value(
+            conn,
+            "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = %s AND c.relname = %s)",
+            [schema, name],
+        )
+        if not exists:
+            with conn.transaction():
+                execute(conn, "SET LOCAL lock_timeout = '60s'")  # nobody but our own workers uses the shadow
+                execute(conn, statement.sql)
+            ran += 1
+    return ran
+
+
+def analyze(conn: Connection, flow: Flow) -> None:
+    """Statistics for the shadow, once, after the load."""
+    with conn.transaction():
+        execute(conn, "SET LOCAL lock_timeout = '60s'")
+        execute(conn, sql.SQL("ANALYZE {}").format(flow.passive.ident))
