@@ -22,7 +22,23 @@ _UNITS = {
     **dict.fromkeys(("w", "week", "weeks"), WEEK),
 }
 _CALENDAR = frozenset(
-    "mon mons month months y yr yrs year years decade decades century centuries quarter quarters".split()
+    [
+        "mon",
+        "mons",
+        "month",
+        "months",
+        "y",
+        "yr",
+        "yrs",
+        "year",
+        "years",
+        "decade",
+        "decades",
+        "century",
+        "centuries",
+        "quarter",
+        "quarters",
+    ]
 )
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*,?", re.IGNORECASE)
 _ISO = re.compile(

@@ -9,7 +9,7 @@ each one, and 1,000 of them leave room to grow.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 
 from ..errors import Refused, Usage
 from ..model.inspection import Column, Inspection
@@ -115,9 +115,7 @@ def _guess_unit(inspection: Inspection, time: Column) -> _Unit:
     if low is not None and high is not None:
         for name, per_second in _INTEGER_UNITS:
             if _EARLIEST * per_second <= low and high <= _LATEST * per_second:
-                first, last = (
-                    datetime.fromtimestamp(v / per_second, timezone.utc).date() for v in (low, high)
-                )
+                first, last = (datetime.fromtimestamp(v / per_second, UTC).date() for v in (low, high))
                 return _Unit(
                     name,
                     per_second,
@@ -240,7 +238,7 @@ def _as_time(text: str) -> datetime | None:
         return None  # before year 1 or after 9999, or a uuid
     if type(found) is date:
         found = datetime.combine(found, datetime.min.time())
-    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _days(microseconds: int) -> str:
