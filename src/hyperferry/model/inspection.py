@@ -188,6 +188,7 @@ class Constraint:
     references: TableName | None
     references_oid: int | None
     comment: str | None
+    references_hypertable: bool = False
 
 
 @dataclass(frozen=True)
@@ -295,6 +296,8 @@ class ScanFacts:
     check_violations: tuple[tuple[str, int], ...]  # NOT VALID constraint -> rows that violate it today
     seconds: float
     interval: str
+    far_buckets: int = 0
+    not_uuid_v7: int = 0  # for a uuid time column: values that carry no time
 
 
 @dataclass(frozen=True)
@@ -340,6 +343,9 @@ class StatementFacts:
     conflict_targets: tuple[str, ...] = ()  # INSERT ... ON CONFLICT on the table
     time_updates: tuple[str, ...] = ()  # UPDATE ... SET time
     isolation: tuple[str, ...] = ()  # BEGIN/SET TRANSACTION above READ COMMITTED
+    # Functions of this database whose source seems to do the same; seen without pg_stat_statements.
+    conflict_functions: tuple[str, ...] = ()
+    time_update_functions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

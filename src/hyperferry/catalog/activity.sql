@@ -1,0 +1,87 @@
+-- name: transactions
+-- Open transactions of this database, oldest first; without pg_monitor other roles' sessions stay hidden.
+SELECT a.pid, COALESCE(a.usename::text, '') AS user, COALESCE(a.application_name, '') AS application, COALESCE(a.state, '') AS state,
+       EXTRACT(epoch FROM clock_timestamp() - a.xact_start)::float8 AS seconds, COALESCE(a.query, '') AS query,
+       a.state LIKE 'idle in transaction%%' AND a.backend_xmin IS NOT NULL AS holds_snapshot,
+       EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'relation' AND l.relation = %(oid)s
+               AND l.database = a.datid) AS touches_table
+FROM pg_stat_activity a
+WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.xact_start IS NOT NULL
+  AND a.backend_type = 'client backend' AND COALESCE(a.application_name, '') NOT LIKE 'hyperferry%%'
+ORDER BY a.xact_start
+LIMIT 100;
+
+-- name: prepared
+-- Prepared transactions of this database, oldest first.
+SELECT 0 AS pid, x.owner::text AS user, '' AS application, 'prepared' AS state,
+       EXTRACT(epoch FROM clock_timestamp() - x.prepared)::float8 AS seconds, '' AS query, false AS holds_snapshot,
+       EXISTS (SELECT FROM pg_locks l WHERE l.virtualtransaction = '-1/' || x.transaction::text AND l.locktype = 'relation'
+               AND l.relation = %(oid)s) AS touches_table, x.gid AS prepared
+FROM pg_prepared_xacts x WHERE x.database = current_database()
+ORDER BY x.prepared LIMIT 100;
+
+-- name: visible
+-- Whether other roles' sessions can be seen.
+SELECT pg_has_role('pg_read_all_stats', 'USAGE');
+
+-- name: leftovers
+-- What an earlier rollout left: schemas of ours that hold a relation of the table's name or nothing, and triggers of ours on the table.
+SELECT 'schema ' || quote_ident(n.nspname), substring(n.nspname FROM '^hyperferry_(?:new|old)_([0-9]+)$')::bigint
+FROM pg_namespace n
+WHERE n.nspname ~ '^hyperferry_(new|old)_[0-9]+$'
+  AND (EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = %(name)s)
+       OR NOT EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid))
+UNION ALL
+SELECT 'trigger ' || quote_ident(t.tgname) || ' on ' || t.tgrelid::regclass::text, NULL
+FROM pg_trigger t WHERE t.tgrelid = %(oid)s AND NOT t.tgisinternal AND starts_with(t.tgname, 'hyperferry_')
+ORDER BY 1;
+
+-- name: has_ledger
+-- Whether the ledger exists here and may be read.
+SELECT to_regclass('hyperferry.rollout') IS NOT NULL
+   AND has_schema_privilege(to_regnamespace('hyperferry')::oid, 'USAGE')
+   AND has_table_privilege(to_regclass('hyperferry.rollout')::oid, 'SELECT');
+
+-- name: open_rollouts
+-- Rollouts that have not ended, with whether they are of this table.
+SELECT id, phase::text, source_oid = %(oid)s OR (source_schema = %(schema)s AND source_name = %(name)s)
+FROM hyperferry.rollout WHERE phase::text NOT IN ('finished', 'aborted') ORDER BY id DESC;
+
+-- name: data_directory
+-- Where the table's files are on the server, as far as this role may know.
+SELECT COALESCE(NULLIF(pg_tablespace_location(c.reltablespace), ''), current_setting('data_directory')), inet_server_addr() IS NULL
+FROM pg_class c WHERE c.oid = %(oid)s;
+
+-- name: replicas
+-- Replicas with the bytes of WAL that they have not replayed.
+SELECT COALESCE(NULLIF(application_name, ''), client_addr::text, pid::text),
+       COALESCE(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, replay_lsn), 0)::bigint
+FROM pg_stat_replication ORDER BY 1;
+
+-- name: slots
+-- Replication slots with the bytes of WAL that they hold back.
+SELECT slot_name::text,
+       COALESCE(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, restart_lsn), 0)::bigint,
+       active
+FROM pg_replication_slots ORDER BY 1;
+
+-- name: publications
+-- Publications that name the table or, from PostgreSQL 15, its schema: those leave a dependency of the publication on the schema.
+SELECT p.pubname::text FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid WHERE r.prrelid = %(oid)s
+UNION
+SELECT p.pubname::text
+FROM pg_class t
+JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = t.relnamespace
+    AND d.classid = to_regclass('pg_publication_namespace')
+JOIN pg_depend e ON e.classid = d.classid AND e.objid = d.objid AND e.refclassid = 'pg_publication'::regclass
+JOIN pg_publication p ON p.oid = e.refobjid
+WHERE t.oid = %(oid)s
+ORDER BY 1;
+
+-- name: all_tables_publications
+-- Publications FOR ALL TABLES.
+SELECT pubname::text FROM pg_publication WHERE puballtables ORDER BY 1;
+
+-- name: subscriptions
+-- Subscriptions that write into the table.
+SELECT s.subname::text FROM pg_subscription_rel r JOIN pg_subscription s ON s.oid = r.srsubid WHERE r.srrelid = %(oid)s ORDER BY 1;

@@ -1,0 +1,15 @@
+"""What depends on the table: views on views, materialized views, functions, types, policies and rules of other tables."""
+
+from __future__ import annotations
+
+from ..db import load_queries
+from ..db.connection import Connection
+from ..model.inspection import Dependent
+from ..model.names import TableName
+from .records import records
+
+
+def dependents(conn: Connection, oid: int) -> tuple[Dependent, ...]:
+    """The dependents, nearest first. Triggers' functions and dynamic SQL leave no trace in the catalogs and are not among them."""
+    rows = records(conn, load_queries(__package__, "dependents.sql")["dependents"], {"oid": oid})
+    return tuple(Dependent(name=TableName(row.pop("schema"), row.pop("name")), **row) for row in rows)

@@ -1,0 +1,118 @@
+-- name: fingerprint
+-- One text over everything of a table that a swap carries over or relies on; the same after ANALYZE, VACUUM and any write.
+-- One statement, without parameters, percent signs or dollar quotes, so that it can stand in an expression inside a DO block.
+SELECT encode(sha256(convert_to(string_agg(line, chr(10) ORDER BY line COLLATE "C"), getdatabaseencoding())), 'hex')
+FROM (
+    WITH RECURSIVE t AS (
+        SELECT c.*, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = {oid}
+    ), found(classid, objid, depth) AS (
+        SELECT 'pg_class'::regclass::oid, t.oid, 0 FROM t
+        UNION
+        SELECT CASE WHEN v.oid IS NULL THEN d.classid ELSE 'pg_class'::regclass END, COALESCE(v.oid, d.objid), f.depth + 1
+        FROM found f
+        CROSS JOIN LATERAL (
+            SELECT f.classid, f.objid
+            UNION ALL
+            SELECT 'pg_type'::regclass, a.oid FROM pg_class c JOIN pg_type y ON y.oid = c.reltype
+                JOIN pg_type a ON a.oid IN (y.oid, y.typarray)
+            WHERE f.classid = 'pg_class'::regclass AND c.oid = f.objid
+            UNION ALL
+            SELECT 'pg_constraint'::regclass, k.oid FROM pg_constraint k
+            WHERE f.classid = 'pg_class'::regclass AND k.conrelid = f.objid AND k.contype = 'p'
+        ) AS r(classid, objid)
+        JOIN pg_depend d ON d.refclassid = r.classid AND d.refobjid = r.objid AND d.deptype IN ('n', 'a')
+        LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
+        LEFT JOIN pg_class v ON v.oid = w.ev_class AND v.relkind IN ('v', 'm') AND w.rulename = '_RETURN'
+        WHERE f.depth < 50 AND COALESCE(v.oid, d.objid) <> f.objid
+          AND d.classid IN ('pg_class'::regclass, 'pg_rewrite'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass)
+          AND NOT (d.classid = 'pg_rewrite'::regclass AND w.ev_class = f.objid)
+          AND NOT (d.classid = 'pg_class'::regclass AND (
+              EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = d.objid AND h.inhparent = f.objid)
+              OR EXISTS (SELECT FROM pg_class o WHERE o.oid = d.objid AND o.relkind IN ('S', 't', 'i', 'I'))))
+    ), dependent AS (
+        SELECT DISTINCT classid, objid FROM found WHERE depth > 0
+    )
+    SELECT jsonb_build_array('table', t.nspname, t.relname, t.relkind, t.relpersistence, pg_get_userbyid(t.relowner), t.reloptions,
+               (SELECT reloptions FROM pg_class WHERE oid = t.reltoastrelid), t.relrowsecurity, t.relforcerowsecurity, t.relreplident,
+               (SELECT amname FROM pg_am WHERE oid = t.relam), (SELECT spcname FROM pg_tablespace WHERE oid = t.reltablespace),
+               t.reloftype <> 0, t.relispartition,
+               ARRAY(SELECT a::text FROM unnest(COALESCE(t.relacl, acldefault('r', t.relowner))) AS a ORDER BY 1))::text AS line
+    FROM t
+    UNION ALL
+    SELECT jsonb_build_array('column', a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated, a.attidentity,
+               pg_get_expr(d.adbin, d.adrelid), (SELECT collname FROM pg_collation WHERE oid = a.attcollation), a.attstorage,
+               a.attcompression, COALESCE(a.attstattarget, -1), a.attoptions,
+               ARRAY(SELECT x::text FROM unnest(a.attacl) AS x ORDER BY 1))::text
+    FROM t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    UNION ALL
+    SELECT jsonb_build_array('index', c.relname, pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisready, i.indislive, i.indisprimary,
+               i.indimmediate, i.indisreplident, i.indisclustered, obj_description(c.oid, 'pg_class'),
+               (SELECT spcname FROM pg_tablespace WHERE oid = c.reltablespace),
+               ARRAY(SELECT concat(a.attnum, ':', a.attstattarget) FROM pg_attribute a
+                     WHERE a.attrelid = c.oid AND a.attstattarget >= 0 ORDER BY a.attnum))::text
+    FROM t JOIN pg_index i ON i.indrelid = t.oid JOIN pg_class c ON c.oid = i.indexrelid
+    UNION ALL
+    SELECT jsonb_build_array('constraint', k.conname, k.contype, pg_get_constraintdef(k.oid), k.convalidated, k.connoinherit,
+               obj_description(k.oid, 'pg_constraint'))::text
+    FROM t JOIN pg_constraint k ON k.conrelid = t.oid AND k.contype IN ('p', 'u', 'c', 'x', 'f', 'n')
+    UNION ALL
+    SELECT jsonb_build_array('inbound', k.conrelid::regclass::text, k.conname, pg_get_constraintdef(k.oid), k.convalidated)::text
+    FROM t JOIN pg_constraint k ON k.confrelid = t.oid AND k.contype = 'f'
+    UNION ALL
+    SELECT jsonb_build_array('trigger', g.tgname, pg_get_triggerdef(g.oid), g.tgenabled, obj_description(g.oid, 'pg_trigger'))::text
+    FROM t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal AND NOT starts_with(g.tgname, 'hyperferry_')
+    UNION ALL
+    SELECT jsonb_build_array('policy', p.polname, p.polpermissive, p.polcmd,
+               ARRAY(SELECT CASE WHEN u.r = 0 THEN 'public' ELSE pg_get_userbyid(u.r)::text END FROM unnest(p.polroles) AS u(r) ORDER BY 1),
+               pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid), obj_description(p.oid, 'pg_policy'))::text
+    FROM t JOIN pg_policy p ON p.polrelid = t.oid
+    UNION ALL
+    SELECT jsonb_build_array('rule', w.rulename, pg_get_ruledef(w.oid), w.ev_enabled)::text
+    FROM t JOIN pg_rewrite w ON w.ev_class = t.oid AND w.rulename <> '_RETURN'
+    UNION ALL
+    SELECT jsonb_build_array('publication', p.pubname)::text
+    FROM t JOIN pg_publication p ON p.puballtables
+        OR EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = t.oid)
+    UNION ALL
+    SELECT jsonb_build_array('schema publication', p.pubname)::text
+    FROM t JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = t.relnamespace
+        AND d.classid = to_regclass('pg_catalog.pg_publication_namespace')
+    JOIN pg_depend e ON e.classid = d.classid AND e.objid = d.objid AND e.refclassid = 'pg_publication'::regclass
+    JOIN pg_publication p ON p.oid = e.refobjid
+    UNION ALL
+    SELECT jsonb_build_array('sequence', a.attname, d.deptype, s.oid::regclass::text, pg_get_userbyid(s.relowner),
+               format_type(q.seqtypid, NULL), q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache, q.seqcycle,
+               ARRAY(SELECT x::text FROM unnest(s.relacl) AS x ORDER BY 1), obj_description(s.oid, 'pg_class'))::text
+    FROM t JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+        AND d.refobjid = t.oid AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
+    JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+    JOIN pg_sequence q ON q.seqrelid = s.oid
+    JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+    UNION ALL
+    SELECT jsonb_build_array('statistics', s.stxname, s.stxnamespace::regnamespace::text, pg_get_statisticsobjdef(s.oid), COALESCE(s.stxstattarget, -1),
+               obj_description(s.oid, 'pg_statistic_ext'))::text
+    FROM t JOIN pg_statistic_ext s ON s.stxrelid = t.oid
+    UNION ALL
+    SELECT jsonb_build_array('comment', d.objsubid, d.description)::text
+    FROM t JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = t.oid
+    UNION ALL
+    SELECT jsonb_build_array('label', l.objsubid, l.provider, l.label)::text
+    FROM t JOIN pg_seclabel l ON l.classoid = 'pg_class'::regclass AND l.objoid = t.oid
+    UNION ALL
+    SELECT jsonb_build_array('parent', h.inhparent::regclass::text)::text
+    FROM t JOIN pg_inherits h ON h.inhrelid = t.oid
+    UNION ALL
+    SELECT jsonb_build_array('dependent', i.type, i.identity,
+               CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid)
+                    WHEN p.prokind IN ('f', 'p', 'w') THEN pg_get_functiondef(p.oid) END,
+               c.reloptions, pg_get_userbyid(COALESCE(c.relowner, p.proowner)),
+               ARRAY(SELECT x::text FROM unnest(COALESCE(c.relacl, p.proacl)) AS x ORDER BY 1),
+               obj_description(o.objid, o.classid::regclass::name),
+               ARRAY(SELECT pg_get_triggerdef(g.oid) FROM pg_trigger g WHERE g.tgrelid = c.oid AND c.relkind IN ('v', 'm')
+                     AND NOT g.tgisinternal ORDER BY g.tgname))::text
+    FROM dependent o
+    CROSS JOIN LATERAL pg_identify_object(o.classid, o.objid, 0) AS i
+    LEFT JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid
+    LEFT JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid
+) AS lines(line);

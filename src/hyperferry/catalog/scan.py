@@ -1,0 +1,166 @@
+"""Facts that need the rows: one pass over the table, in plain SQL that needs no TimescaleDB.
+
+A bucket is what a chunk would be: the number of whole intervals since 1970-01-01 (UTC), or since 0 for integers, as
+TimescaleDB aligns its chunks (`calculate_open_range_default` in its dimension.c).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import psycopg
+from psycopg import sql
+
+from ..db import fetch_all, fetch_one, fetch_value, load_queries, yield_and_retry
+from ..db.connection import Connection
+from ..errors import Usage
+from ..model.inspection import Column, ScanFacts, TableFacts
+
+INTEGERS = {"pg_catalog.int2": 10_000, "pg_catalog.int4": 1_000_000, "pg_catalog.int8": 1_000_000}
+"""Integer time types with the width that is taken where the unit cannot be guessed."""
+MOMENTS = frozenset({"pg_catalog.date", "pg_catalog.timestamp", "pg_catalog.timestamptz", "pg_catalog.uuid"})
+TIME_TYPES = MOMENTS | INTEGERS.keys()
+DEFAULT_INTERVAL = "7 days"
+WEEK = 7 * 24 * 3600
+BYTES_PER_SECOND = 150_000_000
+"""How much of a table one pass reads in a second, cautiously: a cold cloud disk gives about this."""
+
+
+def estimate_scan_seconds(table: TableFacts) -> float:
+    """How long `scan` will take, from the table's size: for the message that comes before it."""
+    return table.heap_bytes / BYTES_PER_SECOND
+
+
+def interval_width(
+    conn: Connection, table: TableFacts, column: Column, interval: str | None
+) -> tuple[float, str]:
+    """The width of a bucket (seconds, or units of an integer column) and its text.
+
+    For an integer column without an interval the unit is guessed from the magnitude of some values: seconds, milli-, micro- or
+    nanoseconds since 1970 make it a week. Raises Usage for an interval that the column's type cannot have.
+    """
+    integer = column.base_type in INTEGERS
+    if integer and interval is None:
+        width = _guess_width(conn, table, column)
+        return float(width), str(width)
+    text = interval or DEFAULT_INTERVAL
+    try:
+        width_of_text = (
+            float(int(text))
+            if integer
+            else float(fetch_value(conn, _query("interval_seconds"), {"text": text}))
+        )
+    except (ValueError, psycopg.errors.DataError):
+        width_of_text = 0.0
+    if not math.isfinite(width_of_text) or width_of_text <= 0:
+        raise Usage(
+            f"{text!r} cannot be the chunk interval of {column.name}.",
+            facts={"column": f"{column.name} {column.type_sql}"},
+            remedy="give a whole number above 0, in the column's own unit."
+            if integer
+            else "give a length of time such as '7 days' or '12 hours'.",
+        )
+    return width_of_text, text
+
+
+def _guess_width(conn: Connection, table: TableFacts, column: Column) -> int:
+    largest = fetch_value(conn, _composed("sample_integer", table, column))
+    if column.base_type != "pg_catalog.int2" and largest is not None:
+        for unit in (1, 10**3, 10**6, 10**9):
+            # from 1984 to 2128
+            if 4.5e8 * unit <= float(largest) <= 5e9 * unit:
+                return WEEK * unit
+    return INTEGERS[column.base_type]
+
+
+def scan(conn: Connection, table: TableFacts, column: Column, interval: str | None) -> ScanFacts | None:
+    """Rows, NULLs, infinities, span, buckets, outliers and violations of checks; None where it cannot be done.
+
+    That is so for a time column of no time type, a relation without rows of its own, and rows that the role may not (all) read.
+    Takes ACCESS SHARE and holds one snapshot for as long as it reads.
+    """
+    if column.base_type not in TIME_TYPES or table.relkind not in ("r", "m"):
+        return None
+    width, text = interval_width(conn, table, column, interval)
+    checks = fetch_all(conn, _query("not_valid"), {"oid": table.oid}) if table.relkind == "r" else []
+    statement = _scan_statement(table, column, width, [check for _, check in checks])
+    started = time.monotonic()
+    try:
+        row = yield_and_retry(
+            conn, f"read {table.name}", [table.name], lambda: fetch_one(conn, statement), attempts=20
+        )
+    except psycopg.errors.InsufficientPrivilege:
+        return None
+    assert row is not None
+    return ScanFacts(
+        rows=row[0],
+        nulls=row[1],
+        infinite=row[2],
+        minimum=row[3],
+        maximum=row[4],
+        buckets=row[5],
+        far_rows=row[6],
+        far_examples=tuple(row[7]),
+        check_violations=tuple(
+            (str(name), int(count)) for (name, _), count in zip(checks, row[8], strict=False) if count
+        ),
+        seconds=time.monotonic() - started,
+        interval=text,
+        far_buckets=row[9],
+        not_uuid_v7=row[10],
+    )
+
+
+def _scan_statement(table: TableFacts, column: Column, width: float, checks: list[str]) -> sql.Composed:
+    name = sql.Identifier(column.name)
+    kind = column.base_type
+    false = sql.SQL("false")
+    infinite: sql.Composable = false
+    not_v7: sql.Composable = false
+    value: sql.Composable = name
+    if kind == "pg_catalog.uuid":
+        # RFC 9562: 48 bits of milliseconds, then the version.
+        milliseconds = sql.SQL(
+            "('x' || left(replace({}::text, '-', ''), 12))::pg_catalog.bit(48)::pg_catalog.int8"
+        ).format(name)
+        not_v7 = sql.SQL("substr({}::text, 15, 1) <> '7'").format(name)
+        value = sql.SQL("CASE WHEN NOT ({}) THEN to_timestamp({} / 1000.0) END").format(not_v7, milliseconds)
+        seconds: sql.Composable = sql.SQL("date_part('epoch', {})").format(value)
+    elif kind in INTEGERS:
+        seconds = sql.SQL("{}::float8").format(name)
+    else:
+        moment = sql.SQL("timestamp" if kind != "pg_catalog.timestamptz" else "timestamptz")
+        infinite = sql.SQL("NOT isfinite({}::{})").format(name, moment)
+        value = sql.SQL("CASE WHEN isfinite({name}::{moment}) THEN {name} END").format(
+            name=name, moment=moment
+        )
+        seconds = sql.SQL("date_part('epoch', {}::{})").format(value, moment)
+    year = 365 * 24 * 3600
+    least_distance = 52 if kind in INTEGERS else max(1, math.ceil(year / width))
+    counts = [
+        sql.SQL("count(*) FILTER (WHERE {})").format(sql.SQL(check))
+        for check in checks
+    ]
+    return _composed(
+        "scan",
+        table,
+        column,
+        bucket=sql.SQL("floor({} / {})").format(seconds, sql.Literal(width)),
+        usable=sql.SQL("{} IS NOT NULL").format(value),
+        value=value,
+        infinite=infinite,
+        not_v7=not_v7,
+        violations=sql.SQL("ARRAY[{}]::bigint[]").format(sql.SQL(", ").join(counts)),
+        least_distance=sql.Literal(least_distance),
+    )
+
+
+def _query(name: str) -> sql.SQL:
+    return load_queries(__package__, "scan.sql")[name]
+
+
+def _composed(name: str, table: TableFacts, column: Column, **parts: sql.Composable) -> sql.Composed:
+    return _query(name).format(
+        table=sql.Identifier(table.name.schema, table.name.name), time=sql.Identifier(column.name), **parts
+    )

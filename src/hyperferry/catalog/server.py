@@ -1,0 +1,60 @@
+"""The server, the session's role, and what stands between us and them."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import conninfo
+
+from ..db import connect, fetch_all, fetch_value, load_queries
+from ..db.connection import Connection
+from ..errors import ConnectionFailed
+from ..model.inspection import IsolationDefault, Rights, ServerFacts
+from .records import records
+
+
+def server_facts(conn: Connection) -> ServerFacts:
+    """Versions, edition, settings, role."""
+    row = records(conn, load_queries(__package__, "server.sql")["server"])[0]
+    return ServerFacts(**row, transaction_pooled=transaction_pooled(conn))
+
+
+def rights(conn: Connection, oid: int) -> Rights:
+    """What the session's role may do with the table."""
+    return Rights(**records(conn, load_queries(__package__, "server.sql")["rights"], {"oid": oid})[0])
+
+
+def isolation_defaults(conn: Connection) -> tuple[IsolationDefault, ...]:
+    """Defaults above READ COMMITTED, by role and database."""
+    rows = records(conn, load_queries(__package__, "server.sql")["isolation_defaults"])
+    return tuple(IsolationDefault(**row) for row in rows)
+
+
+def event_triggers(conn: Connection) -> tuple[str, ...]:
+    """The names of enabled event triggers that belong to no extension."""
+    return tuple(row[0] for row in fetch_all(conn, load_queries(__package__, "server.sql")["event_triggers"]))
+
+
+def transaction_pooled(conn: Connection) -> bool:
+    """Whether a pooler gives our statements to one server process and another.
+
+    A pooler announces a process id of its own at the start, so where the announced one is the real one there is none. Else a second
+    session takes a server process for a transaction: in transaction pooling it is the one that has just served us.
+    """
+    backend = load_queries(__package__, "server.sql")["backend"]
+    if conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        return False
+    first = fetch_value(conn, backend)
+    if first == conn.info.backend_pid:
+        return False
+    if fetch_value(conn, backend) != first:
+        return True
+    try:
+        dsn = conninfo.make_conninfo(conn.info.dsn, password=conn.info.password or None)
+        second = connect(dsn, purpose="pooling probe")
+    except ConnectionFailed:
+        return False
+    with second:
+        fetch_value(conn, backend)
+        with second.transaction():
+            taken = fetch_value(second, backend)
+            return bool(taken == first or fetch_value(conn, backend) != first)

@@ -1,0 +1,78 @@
+"""What the application's statements and functions do that a hypertable answers otherwise (I9).
+
+The texts are read with regular expressions, not parsed: they find what is written plainly, and the change log sees the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import psycopg
+from psycopg import sql
+
+from ..db import fetch_all, fetch_value, load_queries
+from ..db.connection import Connection
+from ..model.inspection import StatementFacts
+from ..model.names import TableName
+
+_ISOLATION = re.compile(
+    r"(isolation\s+level\s+(repeatable\s+read|serializable)|transaction_isolation\W+(repeatable|serializable))",
+    re.I,
+)
+_MOST = 5
+
+
+def statement_facts(conn: Connection, table: TableName, time_column: str) -> StatementFacts:
+    """What pg_stat_statements and the sources of functions show of the table."""
+    queries = load_queries(__package__, "statements.sql")
+    params = {"name": table.name}
+    functions = [(str(f), str(source)) for f, source in fetch_all(conn, queries["functions"], params)]
+    conflicts = tuple(f for f, source in functions if is_conflict_insert(source, table))[:_MOST]
+    updates = tuple(f for f, source in functions if is_time_update(source, table, time_column))[:_MOST]
+    schema = fetch_value(conn, queries["extension_schema"])
+    if schema is None:
+        return StatementFacts(False, conflict_functions=conflicts, time_update_functions=updates)
+    view = sql.Identifier(schema, "pg_stat_statements")
+    try:
+        texts = [str(row[0]) for row in fetch_all(conn, queries["statements"].format(view=view), params)]
+    except psycopg.Error:  # not preloaded, or not for this role
+        return StatementFacts(False, conflict_functions=conflicts, time_update_functions=updates)
+    return StatementFacts(
+        True,
+        conflict_targets=_first(text for text in texts if is_conflict_insert(text, table)),
+        time_updates=_first(text for text in texts if is_time_update(text, table, time_column)),
+        isolation=_first(text for text in texts if _ISOLATION.search(text)),
+        conflict_functions=conflicts,
+        time_update_functions=updates,
+    )
+
+
+def _first(texts: Iterable[str]) -> tuple[str, ...]:
+    """The first few, each on one line."""
+    return tuple(dict.fromkeys(" ".join(text.split()) for text in texts))[:_MOST]
+
+
+def _name(name: str) -> str:
+    """A pattern for an identifier, with or without quotes."""
+    quoted = re.escape('"' + name.replace('"', '""') + '"')
+    return rf"(?:{quoted}|(?<![\w\"]){re.escape(name)}(?![\w\"]))"
+
+
+def is_conflict_insert(text: str, table: TableName) -> bool:
+    """Whether a statement inserts into the table with ON CONFLICT."""
+    schema = rf"(?:{_name(table.schema)}\s*\.\s*)?"
+    pattern = rf"insert\s+into\s+{schema}{_name(table.name)}[^;]*?\bon\s+conflict\b"
+    return re.search(pattern, text, re.I | re.S) is not None
+
+
+def is_time_update(text: str, table: TableName, time_column: str) -> bool:
+    """Whether a statement sets the time column in an UPDATE of the table (or in ON CONFLICT DO UPDATE)."""
+    schema = rf"(?:{_name(table.schema)}\s*\.\s*)?"
+    update = rf"update\s+(?:only\s+)?{schema}{_name(table.name)}[^;]*?\bset\b(?P<set>[^;]*?)(?:\bwhere\b|\bfrom\b|\breturning\b|;|$)"
+    sets = [match["set"] for match in re.finditer(update, text, re.I | re.S)]
+    if is_conflict_insert(text, table):
+        upsert = r"\bdo\s+update\s+set\b(?P<set>[^;]*?)(?:\bwhere\b|\breturning\b|;|$)"
+        sets += [match["set"] for match in re.finditer(upsert, text, re.I | re.S)]
+    assigned = rf"(?:^|[,(])\s*{_name(time_column)}\s*(?:=|[,)][^=]*=)"
+    return any(re.search(assigned, part.strip(), re.I | re.S) for part in sets)

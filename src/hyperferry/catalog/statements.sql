@@ -1,0 +1,19 @@
+-- name: extension_schema
+-- Where pg_stat_statements is, if it is here.
+SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements';
+
+-- name: statements
+-- Statements of this database that name the table and may behave otherwise on a hypertable, and those that raise the isolation.
+SELECT query FROM {view}
+WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (strpos(lower(query), lower(%(name)s)) > 0 AND query ~* '(on\s+conflict|update\s)'
+       OR query ~* 'isolation\s+level\s+(repeatable\s+read|serializable)|transaction_isolation')
+ORDER BY calls DESC LIMIT 2000;
+
+-- name: functions
+-- Functions of users whose source names the table and has ON CONFLICT or UPDATE in it.
+SELECT p.oid::regprocedure::text, p.prosrc
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+WHERE l.lanname NOT IN ('internal', 'c') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'hyperferry')
+  AND strpos(lower(p.prosrc), lower(%(name)s)) > 0 AND p.prosrc ~* '(on\s+conflict|update\s)'
+ORDER BY 1 LIMIT 500;
