@@ -15,7 +15,7 @@ from hyperferry import sandbox
 from hyperferry.errors import Failed, Refused, Usage
 from hyperferry.sandbox.process import server_process, stop_server
 
-RUN = [sys.executable, "-c", "from hyperferry.cli.sandbox import group; group()"]
+RUN = [sys.executable, "-c", "from hyperferry.cli import main; main()", "sandbox"]
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -54,6 +54,9 @@ def test_it_survives_the_command_that_started_it_and_goes_without_a_trace(state:
     assert (seen["name"], seen["state"]) == ("one", "stopped")
     with pytest.raises(Failed, match="no running sandbox"):
         sandbox.get("one")
+    refused = command("psql", "--name", "one")
+    assert refused.returncode == 1
+    assert "hyperferry sandbox up --name one" in refused.stderr
     started = json.loads(command("up", "--name", "one", "--json").stdout)
     with psycopg.connect(started["dsn"]) as connection:
         assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
@@ -121,6 +124,21 @@ def test_names_that_cannot_be(state: Path, name: str) -> None:
     with pytest.raises(Usage, match="name of a sandbox"):
         sandbox.up(name)
     assert not state.exists()
+
+
+def test_wrong_usage_of_the_command(state: Path) -> None:
+    for wrong in (
+        ("up", "--name", "a b"),
+        ("up", "--release", "oldest"),
+        ("up", "--pg-config", "/nowhere"),
+        ("up", "--pg-config", "/bin/false"),
+        ("up", "--server", "unlisted"),
+        ("up", "--server", "x", "--release", "stable"),
+    ):
+        done = command(*wrong)
+        assert done.returncode == 2, (wrong, done.stderr)
+        assert done.stdout == ""
+    assert sandbox.status() == []
 
 
 def processes_below(folder: Path) -> list[str]:

