@@ -107,7 +107,7 @@ class Settings(BaseSettings):
 def load_settings(flags: Mapping[str, Any], *, config: Path | None = None) -> Settings:
     """The settings of this call. `flags` are the options that were given (None: not given).
 
-    `config` must exist where it is given; else `hyperferry.toml` of the working folder is read if it is there.
+    `config` must exist where it is given; else the working folder's `hyperferry.toml` is read if it is there.
     Where the flags name another table than the file does, what the file says about its table does not count.
     Raises Usage.
     """
@@ -146,7 +146,7 @@ def load_settings(flags: Mapping[str, Any], *, config: Path | None = None) -> Se
 
 
 def plain_dsn(dsn: str) -> str:
-    """The connection string as libpq reads it: a SQLAlchemy URL, `postgresql+psycopg://`, loses its driver."""
+    """The connection string as libpq reads it: a SQLAlchemy URL loses its driver (`postgresql+psycopg:`)."""
     return re.sub(r"^\s*(?:postgres(?:ql)?|timescaledb)(?:\+\w+)?://", "postgresql://", dsn)
 
 

@@ -1,0 +1,123 @@
+"""The tree of commands, and the one place where a failure becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from hyperferry import __version__
+
+from .check import verify
+from .failure import explain
+from .look import plan, preflight, status
+from .move import abort, pause, resume, start, sync
+from .output import Output
+from .sandbox import sandbox_group
+from .show import demo
+from .swap import cutover, finish, rollback
+
+
+class Ordered(click.Group):
+    """Commands in the order of the work, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the order in which they were added."""
+        return list(self.commands)
+
+
+@click.group(
+    cls=Ordered,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done; 1 failed; 2 wrong usage; 3 refused (a blocker, a difference, a stale plan, a "
+    "missing confirmation); 4 interrupted, the work kept: run the same command again.",
+)
+@click.version_option(__version__, prog_name="hyperferry", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Take a live PostgreSQL table into a TimescaleDB hypertable: online, checked, and reversibly.
+
+    See it work: hyperferry demo. On a table of yours: preflight, plan, start, cutover; rollback as long as
+    you like; finish.
+    """
+
+
+for command in (
+    sandbox_group,
+    demo,
+    preflight,
+    plan,
+    start,
+    sync,
+    status,
+    pause,
+    resume,
+    verify,
+    cutover,
+    rollback,
+    finish,
+    abort,
+):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """The program. Ends with the exit codes of the design, and never with a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets it written out instead.
+        with contextlib.suppress(AttributeError, OSError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        code = max(code, _lost_stdout(error))
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line; gives its exit code."""
+    wants_json = (
+        "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
+    )
+    try:
+        code = cli.main(args=list(arguments), prog_name="hyperferry", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            return error.exit_code
+        return _failed(error, wants_json)
+    except SystemExit as end:
+        # click itself ends so on a broken pipe.
+        return end.code if isinstance(end.code, int) else 1
+    except BrokenPipeError as error:
+        return _lost_stdout(error)
+    except BaseException as error:
+        return _failed(error, wants_json)
+
+
+def _failed(error: BaseException, wants_json: bool) -> int:
+    explained = explain(error)
+    if os.environ.get("HYPERFERRY_DEBUG"):
+        traceback.print_exception(error)
+    try:
+        Output(wants_json).fail(explained)
+    except OSError as lost:
+        _lost_stdout(lost)
+    return explained.exit_code
+
+
+def _lost_stdout(error: OSError) -> int:
+    """Nobody reads stdout any more, or it is full: say so where it is not plain, and fail on it no more."""
+    if error.errno != errno.EPIPE:
+        with contextlib.suppress(OSError):
+            print(f"Error: the output could not be written: {error.strerror}.", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

@@ -1,0 +1,188 @@
+"""Moving a table: start, sync, pause, resume, abort."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from hyperferry.config import Settings
+from hyperferry.errors import Interrupted, Usage
+from hyperferry.model.plan import Plan
+from hyperferry.model.report import StatusReport
+
+from .look import PLAN_MARK, make_plan
+from .options import Call, common, plan_options, table_argument, table_of
+from .render.as_json import status_json
+from .render.progress import Progress
+from .render.status import status_lines
+
+FIXED_BY_PLAN = ("time_column", "chunk_interval", "strategy", "batch_rows", "workers")
+
+
+@click.command(short_help="Prepare, copy, catch up, verify: writers go on meanwhile.")
+@click.argument("target", required=False, metavar="TABLE|PLAN")
+@plan_options
+@click.option("--force", is_flag=True, help="in-place: convert even a table with more than --max-rows rows.")
+@click.option(
+    "--max-rows",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="in-place: the most rows that it may block writers for (default 1000000).",
+)
+@common
+def start(
+    call: Call, target: str | None, force: bool, max_rows: int | None, **wishes: str | int | None
+) -> int:
+    """Prepare, copy, catch up and verify: ends with the rollout synced, and the application none the wiser.
+
+    TABLE with --time makes a plan and does it. PLAN is a file from `plan --out`: exactly that is done, and
+    refused (exit code 3) when the table's schema has changed since. A rollout that was interrupted goes on
+    from where it stood: run the same command again (--time is not needed then). Ctrl-C at any moment keeps
+    the work.
+    """
+    from hyperferry import engine
+
+    plan = None if target is None else plan_in(target)
+    if plan is not None:
+        given = [name for name in FIXED_BY_PLAN if wishes.get(name) is not None]
+        if given:
+            raise Usage(
+                f"The plan in {target} decides what is done; options cannot change it.",
+                facts={"options": ", ".join(_flag(name) for name in given)},
+                remedy="leave them out, or make another plan with `hyperferry plan`.",
+            )
+        settings = call.settings(max_rows=max_rows)
+    else:
+        settings = call.settings(table=target, max_rows=max_rows, **wishes)
+    table = str(plan.table) if plan is not None else table_of(settings)
+    if plan is None and not _unfinished(settings, table):
+        plan = make_plan(call, settings)
+    elif plan is None:
+        call.out.say(f"Going on with the rollout of {table}, as it was planned.")
+    with call.stoppable() as stop, Progress(call.out.stderr) as progress:
+        report = engine.start(
+            settings.dsn,
+            table,
+            plan,
+            force=force,
+            max_rows=settings.max_rows,
+            stop=stop,
+            progress=progress,
+            say=call.out.say,
+        )
+        interrupted = stop.is_set() and not report.phase.hypertable_serves and report.phase != "synced"
+    return _give(call, report, interrupted)
+
+
+@click.command(short_help="Keep applying changes, until interrupted.")
+@table_argument
+@click.option("--until-empty", is_flag=True, help="End as soon as the backlog is empty.")
+@common
+def sync(call: Call, table: str | None, until_empty: bool) -> int:
+    """Keep applying changes until interrupted.
+
+    Before the cutover: from the table to the hypertable. After it: back to the old table, so that a
+    rollback loses nothing and is quick. Nothing is lost while no sync runs: changes wait in the change log.
+    Ctrl-C or SIGTERM ends it (exit code 4).
+    """
+    from hyperferry import engine
+
+    settings = call.settings(table=table)
+    with call.stoppable() as stop, Progress(call.out.stderr) as progress:
+        report = engine.sync(
+            settings.dsn,
+            table_of(settings),
+            stop=stop,
+            progress=progress,
+            say=call.out.say,
+            until_empty=until_empty,
+        )
+        interrupted = stop.is_set()
+    return _give(call, report, interrupted)
+
+
+@click.command(short_help="Have a rollout wait, from any other terminal.")
+@table_argument
+@common
+def pause(call: Call, table: str | None) -> int:
+    """Have whoever works on TABLE's rollout stop at the next batch, from any other terminal or machine.
+
+    Changes are still captured; they wait. `hyperferry resume TABLE` lets it go on.
+    """
+    from hyperferry import engine
+
+    settings = call.settings(table=table)
+    return _give(call, engine.pause(settings.dsn, table_of(settings)), False)
+
+
+@click.command(short_help="Let a paused rollout go on.")
+@table_argument
+@common
+def resume(call: Call, table: str | None) -> int:
+    """Let a paused rollout go on.
+
+    A `start` or `sync` that still runs goes on by itself; where none does, run it again.
+    """
+    from hyperferry import engine
+
+    settings = call.settings(table=table)
+    return _give(call, engine.resume(settings.dsn, table_of(settings)), False)
+
+
+@click.command(short_help="Give up before the cutover: leave nothing behind.")
+@table_argument
+@common
+def abort(call: Call, table: str | None) -> int:
+    """Give a rollout up before the cutover (or after a rollback), and leave nothing behind.
+
+    Drops the hypertable that was being built, the triggers and the change log. The table is as it was found.
+    """
+    from hyperferry import engine
+
+    settings = call.settings(table=table)
+    return _give(call, engine.abort(settings.dsn, table_of(settings), say=call.out.say), False)
+
+
+def plan_in(target: str) -> Plan | None:
+    """The plan in the file of this name; None where it names a table. Raises Usage for an unreadable one."""
+    from hyperferry.planner import load_plan
+
+    path = Path(target)
+    looks_like_file = target.endswith(".json") or os.sep in target
+    try:
+        text = path.read_text(encoding="utf-8") if looks_like_file or path.is_file() else ""
+    except FileNotFoundError:
+        raise Usage(
+            f"There is no plan file {target}.",
+            remedy="make one with `hyperferry plan TABLE --time COLUMN --out FILE`.",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        if not looks_like_file:
+            return None
+        raise Usage(
+            f"The plan file {target} cannot be read.",
+            facts={"reason": getattr(error, "strerror", None) or error},
+            remedy="make another with `hyperferry plan TABLE --time COLUMN --out FILE`.",
+        ) from None
+    return load_plan(text) if looks_like_file or PLAN_MARK in text else None
+
+
+def _unfinished(settings: Settings, table: str) -> bool:
+    from hyperferry import engine
+
+    reports: list[StatusReport] = engine.status(settings.dsn, table)
+    return any(not report.phase.ended for report in reports)
+
+
+def _flag(name: str) -> str:
+    return "--time" if name == "time_column" else "--" + name.replace("_", "-")
+
+
+def _give(call: Call, report: StatusReport, interrupted: bool) -> int:
+    value = status_json(report)
+    if interrupted:
+        value["interrupted"] = True
+    call.out.give(value, status_lines(report))
+    return Interrupted.exit_code if interrupted else 0

@@ -1,0 +1,161 @@
+"""What all commands share: the connection, the settings, --json."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from hyperferry.config import ACCEPT_RULES, Settings, load_settings
+from hyperferry.errors import Usage
+from hyperferry.model.plan import Strategy
+from hyperferry.model.plan_options import DEFAULT_BATCH_ROWS, DEFAULT_WORKERS, PlanOptions
+
+from .output import Output
+from .stopping import stopping
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a command: where it prints, and what connects it."""
+
+    dsn: str | None
+    config: Path | None
+    out: Output
+
+    def settings(self, **flags: Any) -> Settings:
+        """The settings under these flags. Raises Usage."""
+        return load_settings({"dsn": self.dsn, **flags}, config=self.config)
+
+    @contextmanager
+    def stoppable(self) -> Iterator[threading.Event]:
+        """An event that Ctrl-C and SIGTERM set."""
+        with stopping(self.out.say, self.out.fail) as stop:
+            yield stop
+
+
+def common(function: F) -> F:
+    """Adds --dsn, --config and --json, and gives the command a `Call` as its first argument."""
+
+    @click.option(
+        "--dsn",
+        metavar="DSN",
+        help="The database, as a URL or as key=value pairs. Without it: DATABASE_URL, else libpq's own "
+        "variables (PGHOST, PGSERVICE, ...) and password file.",
+    )
+    @click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Settings to read instead of ./hyperferry.toml.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object on stdout.")
+    @functools.wraps(function)
+    def command(dsn: str | None, config: Path | None, as_json: bool, **arguments: Any) -> Any:
+        return function(Call(dsn, config, Output(as_json)), **arguments)
+
+    return command  # type: ignore[return-value]
+
+
+def table_argument(function: F) -> F:
+    """TABLE, which `table` in hyperferry.toml can stand for."""
+    return click.argument("table", required=False, metavar="TABLE")(function)
+
+
+def plan_options(function: F) -> F:
+    """The options that steer a plan."""
+    options = (
+        click.option(
+            "--time", "time_column", metavar="COLUMN", help="The column that the hypertable is cut by."
+        ),
+        click.option(
+            "--chunk-interval",
+            metavar="WIDTH",
+            help="The width of a chunk: '7 days', or for an integer column a number in its unit. "
+            "Without it: from the data's span and size by TimescaleDB's rule, the arithmetic shown.",
+        ),
+        click.option(
+            "--strategy",
+            type=click.Choice([each.value for each in Strategy]),
+            help="blue-green (the default) builds the hypertable beside the table while writers go on; "
+            "in-place converts the table itself and blocks it meanwhile, for empty and small tables.",
+        ),
+        click.option(
+            "--batch-rows",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help=f"Rows in one copying transaction (default {DEFAULT_BATCH_ROWS}).",
+        ),
+        click.option(
+            "--workers",
+            type=click.IntRange(1, 64),
+            metavar="N",
+            help=f"Copying sessions at once (default {DEFAULT_WORKERS}).",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def accept_option(function: F) -> F:
+    """--accept RULE, several times or with commas."""
+    return click.option(
+        "--accept",
+        multiple=True,
+        metavar="RULE",
+        help=f"Accept a change for the application, named as preflight names it: {', '.join(ACCEPT_RULES)}, "
+        "or all. Several times, or with commas between.",
+    )(function)
+
+
+def attempts_option(function: F) -> F:
+    """--attempts N."""
+    return click.option(
+        "--attempts",
+        type=click.IntRange(min=1),
+        default=60,
+        show_default=True,
+        metavar="N",
+        help="How often the locks are asked for before giving up. Each attempt waits a moment only.",
+    )(function)
+
+
+def table_of(settings: Settings) -> str:
+    """The table of this call. Raises Usage."""
+    if settings.table is None or not settings.table.strip():
+        raise Usage(
+            "No table was named.",
+            remedy="give TABLE, or `table` in hyperferry.toml, or HYPERFERRY_TABLE in the environment.",
+        )
+    return settings.table
+
+
+def time_of(settings: Settings) -> str:
+    """The time column of this call. Raises Usage."""
+    if settings.time_column is None:
+        raise Usage(
+            "No time column was named.",
+            facts={"table": table_of(settings)},
+            remedy="give --time COLUMN (a timestamptz, timestamp, date or integer column), or `time_column` "
+            "in hyperferry.toml.",
+        )
+    return settings.time_column
+
+
+def options_of(settings: Settings) -> PlanOptions:
+    """What the settings say about a plan."""
+    return PlanOptions(
+        strategy=Strategy(settings.strategy) if settings.strategy else None,
+        chunk_interval=settings.chunk_interval,
+        batch_rows=settings.batch_rows or DEFAULT_BATCH_ROWS,
+        workers=settings.workers or DEFAULT_WORKERS,
+    )

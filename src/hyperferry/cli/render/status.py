@@ -1,0 +1,106 @@
+"""Where a rollout stands, for people."""
+
+from __future__ import annotations
+
+from hyperferry.model.report import StatusReport
+from hyperferry.model.rollout import Phase
+
+from .text import Line, count, duration, plural
+
+_STYLES = {
+    Phase.CUT_OVER: "bold green",
+    Phase.FINISHED: "bold green",
+    Phase.SYNCED: "bold cyan",
+    Phase.ABORTED: "dim",
+}
+
+NEXT = {
+    Phase.PLANNED: "hyperferry start {table}",
+    Phase.PREPARED: "hyperferry start {table}",
+    Phase.COPYING: "hyperferry start {table}",
+    Phase.SYNCED: "hyperferry cutover {table} --dry-run, then without it; "
+    "hyperferry sync {table} stays caught up",
+    Phase.CUT_OVER: "hyperferry sync {table} carries writes back; then "
+    "hyperferry finish {table} --confirm {table}, or hyperferry rollback {table}",
+    Phase.ROLLED_BACK: "hyperferry cutover {table} again, or hyperferry abort {table}",
+}
+
+
+def status_lines(report: StatusReport) -> list[Line]:
+    """One rollout in a block of lines."""
+    table = str(report.table)
+    lines = [
+        Line(
+            f"{report.phase}  ({report.strategy}, rollout {report.rollout})",
+            mark=table,
+            style=_STYLES.get(report.phase, "bold"),
+        ),
+        Line(_copied(report), indent=2, mark="copied"),
+        Line(_backlog(report), indent=2, mark="backlog"),
+    ]
+    if report.rows_per_second is not None and not report.phase.ended:
+        eta = "" if report.eta_seconds is None else f", done in about {duration(report.eta_seconds)}"
+        lines.append(Line(f"{count(round(report.rows_per_second))} rows/s{eta}", indent=2, mark="speed"))
+    if report.throttled_by:
+        lines.append(Line(report.throttled_by, indent=2, mark="throttled by", mark_style="bold yellow"))
+    if report.verified_at is not None:
+        found = "no difference" if report.verified_match else "DIFFERENCES FOUND"
+        lines.append(
+            Line(f"{report.verified_at:%Y-%m-%d %H:%M:%S %Z}: {found}".strip(), indent=2, mark="verified")
+        )
+    if report.quarantined_count:
+        lines.append(
+            Line(
+                f"{plural(report.quarantined_count, 'row')} the other side cannot take: no cutover with them",
+                indent=2,
+                mark="quarantine",
+                mark_style="bold red",
+            )
+        )
+        lines += [Line(f"{_pair(each.pair)}: {each.reason}", indent=4) for each in report.quarantined[:10]]
+    for dropped in report.dropped_ranges:
+        lines.append(Line(dropped, indent=2, mark="dropped from the hypertable"))
+    lines.append(Line(report.worker or "nobody", indent=2, mark="works on it"))
+    if report.last_event:
+        lines.append(Line(report.last_event, indent=2, mark="last"))
+    if report.phase in NEXT:
+        lines.append(Line(NEXT[report.phase].format(table=table), indent=2, mark="next"))
+    return lines
+
+
+def progress_line(report: StatusReport) -> str:
+    """A rollout at work in one line."""
+    parts = [f"{report.table} {report.phase}", _copied(report)]
+    if report.rows_per_second is not None:
+        parts.append(f"{count(round(report.rows_per_second))} rows/s")
+    if report.eta_seconds is not None and report.phase == Phase.COPYING:
+        parts.append(f"ETA {duration(report.eta_seconds)}")
+    parts.append(f"backlog {count(report.backlog)}")
+    if report.throttled_by:
+        parts.append(f"throttled by {report.throttled_by}")
+    return " · ".join(parts)
+
+
+def share_copied(report: StatusReport) -> float | None:
+    """How much of the table is copied, 0 to 1; None where it cannot be known."""
+    if report.batches_total and report.batches_done >= report.batches_total:
+        return 1.0
+    if report.rows_estimated <= 0:
+        return None
+    return min(1.0, report.rows_copied / report.rows_estimated)
+
+
+def _copied(report: StatusReport) -> str:
+    share = share_copied(report)
+    percent = "" if share is None else f" ({share:.0%})"
+    of = f" of about {count(report.rows_estimated)}" if report.rows_estimated > 0 else ""
+    return f"{count(report.rows_copied)}{of} rows{percent}"
+
+
+def _backlog(report: StatusReport) -> str:
+    to = "the old table" if report.phase.hypertable_serves else "the hypertable"
+    return f"{plural(report.backlog, 'change')} not yet applied to {to}"
+
+
+def _pair(pair: dict[str, str | None]) -> str:
+    return ", ".join(f"{name} = {'NULL' if value is None else value}" for name, value in pair.items())

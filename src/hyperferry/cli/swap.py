@@ -1,0 +1,98 @@
+"""Swapping the tables, swapping back, and ending it: cutover, rollback, finish."""
+
+from __future__ import annotations
+
+import click
+
+from hyperferry.config import same_table
+from hyperferry.errors import Refused
+
+from .options import Call, accept_option, attempts_option, common, table_argument, table_of
+from .render.as_json import preview_json, status_json, swap_json
+from .render.status import status_lines
+from .render.swap import preview_lines, swap_lines
+
+
+@click.command(short_help="Put the hypertable in the table's place.")
+@table_argument
+@accept_option
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show what would be swapped, who is in the way now, and what speaks against it.",
+)
+@attempts_option
+@common
+def cutover(call: Call, table: str | None, accept: tuple[str, ...], dry_run: bool, attempts: int) -> int:
+    """Put the hypertable in the table's place, in one short transaction.
+
+    Needs a clean verification, and each change for the application accepted by name (`preflight` lists
+    them). Writers wait for as long as the swap takes, milliseconds as a rule, and go on through the same
+    name; they see no error. What cannot have its locks at once gives way and tries again. Writes made
+    afterwards are carried back to the old table until `finish`.
+    """
+    from hyperferry import engine
+
+    settings = call.settings(table=table, accept=accept)
+    name = table_of(settings)
+    if dry_run:
+        preview = engine.cutover_dry_run(settings.dsn, name, accept=settings.accepted)
+        parts = (preview.statements, preview.blockers, preview.refusals)
+        call.out.give(preview_json(name, *parts), preview_lines(name, *parts))
+        return Refused.exit_code if preview.refusals else 0
+    with call.stoppable() as stop:
+        report = engine.cutover(
+            settings.dsn, name, accept=settings.accepted, attempts=attempts, stop=stop, say=call.out.say
+        )
+    call.out.give(swap_json(name, report), swap_lines(name, report))
+    return 0
+
+
+@click.command(short_help="Put the old table back, with every write made since.")
+@table_argument
+@click.option(
+    "--unverified",
+    is_flag=True,
+    help="Swap back even without a clean verification: the old table may lack rows.",
+)
+@attempts_option
+@common
+def rollback(call: Call, table: str | None, unverified: bool, attempts: int) -> int:
+    """Put the old table back in its place, with every write made since the cutover.
+
+    As short as the cutover. A cutover is possible again afterwards; so is `abort`.
+    """
+    from hyperferry import engine
+
+    settings = call.settings(table=table)
+    name = table_of(settings)
+    with call.stoppable() as stop:
+        report = engine.rollback(
+            settings.dsn, name, unverified=unverified, attempts=attempts, stop=stop, say=call.out.say
+        )
+    call.out.give(swap_json(name, report), swap_lines(name, report))
+    return 0
+
+
+@click.command(short_help="Drop the old table for good, and keep the record.")
+@table_argument
+@click.option("--confirm", metavar="TABLE", help="The table's name again: this cannot be undone.")
+@common
+def finish(call: Call, table: str | None, confirm: str | None) -> int:
+    """Drop the old table and the capture, and keep the record. There is no way back from here.
+
+    Asks for --confirm TABLE, since the old table is gone for good.
+    """
+    from hyperferry import engine
+
+    settings = call.settings(table=table)
+    name = table_of(settings)
+    if confirm is None or not same_table(confirm, name):
+        raise Refused(
+            f"Finishing {name} drops the old table for good, and was not confirmed.",
+            facts={"table": name, "confirmed": confirm or "nothing"},
+            remedy=f"when you are sure: hyperferry finish {name} --confirm {name}",
+        )
+    report = engine.finish(settings.dsn, name, say=call.out.say)
+    call.out.give(status_json(report), status_lines(report))
+    return 0
