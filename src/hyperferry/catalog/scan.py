@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -82,14 +83,16 @@ def scan(conn: Connection, table: TableFacts, column: Column, interval: str | No
     """
     if column.base_type not in TIME_TYPES or table.relkind not in ("r", "m"):
         return None
-    width, text = interval_width(conn, table, column, interval)
     checks = fetch_all(conn, _query("not_valid"), {"oid": table.oid}) if table.relkind == "r" else []
-    statement = _scan_statement(table, column, width, [check for _, check in checks])
+
+    def read() -> tuple[tuple[Any, ...] | None, str]:
+        width, text = interval_width(conn, table, column, interval)
+        statement = _scan_statement(table, column, width, [check for _, check in checks])
+        return fetch_one(conn, statement), text
+
     started = time.monotonic()
     try:
-        row = yield_and_retry(
-            conn, f"read {table.name}", [table.name], lambda: fetch_one(conn, statement), attempts=20
-        )
+        row, text = yield_and_retry(conn, f"read {table.name}", [table.name], read, attempts=20)
     except psycopg.errors.InsufficientPrivilege:
         return None
     assert row is not None

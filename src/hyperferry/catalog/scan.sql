@@ -4,7 +4,7 @@ SELECT EXTRACT(epoch FROM %(text)s::interval)::float8;
 
 -- name: sample_integer
 -- The largest of some values of an integer time column, to guess its unit by.
-SELECT max(v)::float8 FROM (SELECT {time} AS v FROM ONLY {table} WHERE {time} IS NOT NULL LIMIT 1000) AS some;
+SELECT max(v)::float8 FROM (SELECT {time} AS v FROM ONLY {table} WHERE {time} IS NOT NULL LIMIT 1000) AS sample;
 
 -- name: not_valid
 -- Checks (and, from PostgreSQL 18, not-null constraints) that are enforced but were never validated.
