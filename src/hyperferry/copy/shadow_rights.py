@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from ..db import load_queries
+from ..model.definitions import tokens
 from ..model.inspection import Grant, Inspection
 from ..model.names import Names, TableName
 from ..model.statement import Statement, fragment
@@ -108,12 +109,14 @@ def policy_statements(inspection: Inspection, shadow: TableName) -> list[Stateme
     """Row security and its policies."""
     statements: list[Statement] = []
     for policy in inspection.policies:
-        before, _, after = policy.create.partition(" ON {table}")
+        # The first brace outside of quotes: a policy may be named {table}.
+        brace = next(token.start for token in tokens(policy.create) if token.text == "{")
+        before, after = policy.create[:brace], policy.create[brace + len("{table}") :]
         statements.append(
             Statement(
                 "policy",
                 f"the policy {policy.name}",
-                sql.SQL("{} ON {}{}").format(fragment(before), _identifier(shadow), fragment(after)),
+                sql.SQL("{}{}{}").format(fragment(before), _identifier(shadow), fragment(after)),
             )
         )
         if policy.comment is not None:
