@@ -10,13 +10,14 @@ import click
 from hyperferry.config import Settings
 from hyperferry.errors import Failed, Refused, Usage
 from hyperferry.model.plan import Plan, Strategy
+from hyperferry.words import duration
 
 from .options import Call, common, options_of, plan_options, table_argument, table_of, time_of
 from .render.as_json import plan_json, preflight_json, status_json
 from .render.findings import blocked, findings_lines, inspection_lines, of_strategy, summary
 from .render.plan import plan_lines, sql_header
 from .render.status import status_lines
-from .render.text import Line, duration
+from .render.text import Line
 
 PLAN_MARK = '"hyperferry plan"'
 """What every plan file says of itself."""

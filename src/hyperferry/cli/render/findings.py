@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from hyperferry.model.finding import Finding, Level
 from hyperferry.model.inspection import Inspection
+from hyperferry.words import count, duration, plural, size
 
-from .text import Line, count, duration, plural, size
+from .text import Line
 
 _STYLES = {Level.BLOCKER: "bold red", Level.WARNING: "bold yellow", Level.NOTE: "bold cyan"}
 _ORDER = (Level.BLOCKER, Level.WARNING, Level.NOTE)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hyperferry.model.plan import Plan
+from hyperferry.words import visible
 
-from .text import Line, visible
+from .text import Line
 
 
 def plan_lines(description: Sequence[str]) -> list[Line]:

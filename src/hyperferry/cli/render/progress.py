@@ -14,9 +14,9 @@ from rich.text import Text
 
 from hyperferry.model.report import StatusReport
 from hyperferry.model.rollout import Phase
+from hyperferry.words import visible
 
 from .status import progress_line, share_copied
-from .text import visible
 
 LINE_EVERY = 5.0
 """Seconds between two lines where stderr is no terminal. A change of phase is said at once."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hyperferry.model.report import StatusReport
 from hyperferry.model.rollout import Phase
+from hyperferry.words import count, duration, plural
 
-from .text import Line, count, duration, plural
+from .text import Line
 
 _STYLES = {
     Phase.CUT_OVER: "bold green",

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from hyperferry.db.locks import Blocker
 from hyperferry.model.report import SwapReport
 from hyperferry.model.statement import Statement
+from hyperferry.words import milliseconds, plural
 
-from .text import Line, milliseconds, plural
+from .text import Line
 
 
 def swap_lines(table: str, report: SwapReport) -> list[Line]:

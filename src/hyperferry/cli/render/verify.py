@@ -6,8 +6,9 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from hyperferry.model.report import VerifyReport
+from hyperferry.words import count, duration, plural, visible
 
-from .text import Line, count, duration, plural, visible
+from .text import Line
 
 SHOWN = 20
 """Differences and groups that are shown; JSON has all that the report carries."""
