@@ -17,6 +17,7 @@ from ..errors import LockUnavailable
 from ..ledger import store
 from ..ledger.flow import Flow
 from ..ledger.transaction import flow_transaction
+from ..model.rollout import Direction
 from . import slices
 from .barrier import pass_barrier, pending_truncation
 from .widen import widen
@@ -58,6 +59,7 @@ class Applier:
         self.flow = flow
         self.should_stop = should_stop
         self.slice_rows = slice_rows
+        self._moves_seen = False
         self.settings = _KEEP_INDEXES if flow.pairs.by_image else _NESTED_LOOPS
 
     def drain(self, *, pending_batches: bool, at_most_seconds: float | None = None) -> Applied:
@@ -131,9 +133,18 @@ class Applier:
             execute(self.conn, slices.insert(self.flow, group), params)
         if null_time:
             execute(self.conn, slices.insert(self.flow, None, null_time=True), params)
+        self._note_moves(params)
         if fetch_value(self.conn, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(self.flow.of_ledger("quarantine"))):
             execute(self.conn, slices.forget_quarantine(self.flow), params)
         execute(self.conn, slices.remove(self.flow), params)
+
+    def _note_moves(self, params: dict[str, list[int]]) -> None:
+        """Records, once, that the application updates the time across chunks (I9: cross-chunk-updates)."""
+        if self._moves_seen or self.flow.pairs.by_image or self.flow.direction is not Direction.FORWARD:
+            return
+        if len(self.flow.pairs.fields) > 1 and fetch_value(self.conn, slices.moved_across_chunks(self.flow), params):
+            store.event(self.conn, self.flow.rollout.id, "found", {"accept": ["cross-chunk-updates"]})
+            self._moves_seen = True
 
     def _bisect(self, ids: list[int], reason: str) -> int:
         """Applies the ids in ever smaller parts; what is refused alone is quarantined. Returns how many were.

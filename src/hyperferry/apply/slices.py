@@ -8,6 +8,9 @@ from ..ledger.flow import Flow, Side
 from ..ledger.objects import range_columns
 from ..model.rollout import Direction
 
+IDS = sql.SQL("%(ids)s")
+"""Where the ids of the slice come from: a parameter, or a variable of the swap's own block."""
+
 Bounds = tuple[str, str]
 """The least and greatest time of a group of pairs, as text: literals let TimescaleDB exclude chunks when it plans."""
 
@@ -54,38 +57,39 @@ def still_there(flow: Flow) -> sql.Composed:
     return sql.SQL("SELECT id FROM {} WHERE id = ANY(%(ids)s)").format(flow.log)
 
 
-def groups(flow: Flow) -> sql.Composed:
-    """The slice's times in groups no wider than a chunk: least, greatest; and one row of NULLs if a pair has no time."""
-    time = flow.pairs.time
+def _bucket(flow: Flow) -> sql.Composable:
+    """The number of chunk widths since the origin at which the pair `p` lies, as a numeric."""
     column = flow.rollout.plan.inspection.time
     assert column is not None
     width = sql.Literal(flow.rollout.plan.interval.width)
     kind = column.base_type
-    bucket: sql.Composable
     if kind in ("pg_catalog.int2", "pg_catalog.int4", "pg_catalog.int8"):
-        bucket = sql.SQL("p.t::numeric / {}::numeric").format(width)
-    elif kind in ("pg_catalog.timestamptz", "pg_catalog.timestamp", "pg_catalog.date"):
-        bucket = sql.SQL(
+        return sql.SQL("p.t::numeric / {}::numeric").format(width)
+    if kind in ("pg_catalog.timestamptz", "pg_catalog.timestamp", "pg_catalog.date"):
+        return sql.SQL(
             "CASE WHEN pg_catalog.isfinite(p.t) THEN EXTRACT(epoch FROM p.t)::numeric * 1000000 / {}::numeric END"
         ).format(width)
-    else:
-        bucket = sql.SQL("0")
-    assert time.is_time
+    return sql.SQL("0::numeric")
+
+
+def groups(flow: Flow, ids: sql.Composable = IDS) -> sql.Composed:
+    """The slice's times in groups no wider than a chunk: least, greatest; and one row of NULLs if a pair has no time."""
     # uuid has no min() before PostgreSQL 18; an ordered array serves every type.
     return sql.SQL(
-        "SELECT (pg_catalog.array_agg(p.t ORDER BY p.t))[1]::text, (pg_catalog.array_agg(p.t ORDER BY p.t DESC))[1]::text "
-        "FROM {log} p WHERE p.id = ANY(%(ids)s) GROUP BY p.t IS NULL, pg_catalog.floor({bucket})"
-    ).format(log=flow.log, bucket=bucket)
+        "SELECT (pg_catalog.array_agg(p.t ORDER BY p.t))[1]::text AS low, "
+        "(pg_catalog.array_agg(p.t ORDER BY p.t DESC))[1]::text AS high "
+        "FROM {log} p WHERE p.id = ANY({ids}) GROUP BY p.t IS NULL, pg_catalog.floor({bucket})"
+    ).format(log=flow.log, ids=ids, bucket=_bucket(flow))
 
 
-def _distinct(flow: Flow, bounds: Bounds | None, alias: str = "p") -> sql.Composed:
+def _distinct(flow: Flow, bounds: Bounds | None, ids: sql.Composable) -> sql.Composed:
     """The slice's pairs, each once, as a FROM item."""
     within: sql.Composable = sql.SQL("")
     if bounds:
         within = sql.SQL(" AND {}").format(_within(sql.SQL("l.t"), flow, bounds))
     return sql.SQL(
-        "(SELECT DISTINCT {columns} FROM {log} l WHERE l.id = ANY(%(ids)s){within}) AS {alias}"
-    ).format(columns=flow.pairs.columns("l"), log=flow.log, within=within, alias=sql.Identifier(alias))
+        "(SELECT DISTINCT {columns} FROM {log} l WHERE l.id = ANY({ids}){within}) AS p"
+    ).format(columns=flow.pairs.columns("l"), log=flow.log, ids=ids, within=within)
 
 
 def _within(value: sql.Composable, flow: Flow, bounds: Bounds) -> sql.Composed:
@@ -101,11 +105,11 @@ def _limits(flow: Flow, side: Side, alias: str, bounds: Bounds | None) -> sql.Co
     return sql.SQL(" AND {}").format(_within(flow.pairs.time.of_row(alias), flow, bounds))
 
 
-def delete(flow: Flow, bounds: Bounds | None) -> sql.Composed:
+def delete(flow: Flow, bounds: Bounds | None, ids: sql.Composable = IDS) -> sql.Composed:
     """Deletes every target row with one of the slice's pairs."""
     return sql.SQL("DELETE FROM {target} AS t USING {pairs} WHERE {match}{limits}").format(
         target=flow.passive.ident,
-        pairs=_distinct(flow, bounds),
+        pairs=_distinct(flow, bounds, ids),
         match=flow.pairs.matches("p", "t"),
         limits=_limits(flow, flow.passive, "t", bounds),
     )
@@ -117,7 +121,9 @@ def column_list(flow: Flow, alias: str | None = None) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names)
 
 
-def insert(flow: Flow, bounds: Bounds | None, *, null_time: bool = False) -> sql.Composed:
+def insert(
+    flow: Flow, bounds: Bounds | None, ids: sql.Composable = IDS, *, null_time: bool = False
+) -> sql.Composed:
     """Inserts every source row with one of the slice's pairs; with `null_time` those whose time is NULL, and no others."""
     return sql.SQL(
         "INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {pairs} JOIN {source} AS s ON {match}{limits}"
@@ -125,16 +131,26 @@ def insert(flow: Flow, bounds: Bounds | None, *, null_time: bool = False) -> sql
         target=flow.passive.ident,
         columns=column_list(flow),
         values=column_list(flow, "s"),
-        pairs=_distinct(flow, bounds),
+        pairs=_distinct(flow, bounds, ids),
         source=flow.active.ident,
         match=flow.pairs.matches("p", "s", null_time=null_time),
         limits=_limits(flow, flow.active, "s", bounds),
     )
 
 
-def remove(flow: Flow) -> sql.Composed:
+def remove(flow: Flow, ids: sql.Composable = IDS) -> sql.Composed:
     """Removes the log rows that were read, by their ids, never by a range of them: sequence order is not commit order."""
-    return sql.SQL("DELETE FROM {} WHERE id = ANY(%(ids)s)").format(flow.log)
+    return sql.SQL("DELETE FROM {} WHERE id = ANY({})").format(flow.log, ids)
+
+
+def moved_across_chunks(flow: Flow) -> sql.Composed:
+    """Whether an UPDATE in the slice moved a row of some key from one chunk to another: after the cutover such an UPDATE of the
+    application's fails (I9). Only for tables with a key."""
+    keys = sql.SQL(", ").join(sql.Identifier("p", f.name) for f in flow.pairs.fields if not f.is_time)
+    return sql.SQL(
+        "SELECT EXISTS (SELECT FROM {log} p WHERE p.id = ANY(%(ids)s) AND p.op = 'U' GROUP BY {keys} "
+        "HAVING pg_catalog.count(DISTINCT pg_catalog.floor({bucket})) > 1)"
+    ).format(log=flow.log, keys=keys, bucket=_bucket(flow))
 
 
 def forget_quarantine(flow: Flow) -> sql.Composed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -134,7 +133,13 @@ def make_chunk_ahead(conn: Connection, flow: Flow) -> None:
             if part is None:
                 return
             made = execute(
-                conn, sql.SQL("{} RETURNING {}").format(_insert(flow, part, limit=1), flow.pairs.of_row(flow.passive.name.name))
+                conn,
+                sql.SQL("{} RETURNING {}").format(
+                    _insert(flow, part, limit=1),
+                    sql.SQL(", ").join(
+                        sql.SQL("({})::text").format(f.of_row(flow.passive.name.name)) for f in flow.pairs.fields
+                    ),
+                ),
             ).fetchone()
             if made is not None:
                 match = sql.SQL(" AND ").join(
@@ -215,5 +220,3 @@ def progress(conn: Connection, flow: Flow) -> BatchProgress:
     assert row is not None
     return BatchProgress(int(row[0]), int(row[1]), int(row[2]), float(row[3]) if row[3] is not None else None)
 
-
-Progress = Callable[[Copied], None]

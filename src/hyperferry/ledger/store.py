@@ -206,3 +206,8 @@ def last_verification(conn: Connection, rollout_id: int, direction: str) -> tupl
 def all_accepted(conn: Connection, rollout_id: int) -> set[str]:
     """The rules that were accepted for this rollout so far (I9)."""
     return {row[0] for row in fetch_all(conn, _sql("accepted"), {"id": rollout_id})}
+
+
+def found(conn: Connection, rollout_id: int) -> set[str]:
+    """What the change log showed that changes for the application (I9)."""
+    return {row[0] for row in fetch_all(conn, _sql("found"), {"id": rollout_id})}

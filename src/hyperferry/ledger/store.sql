@@ -73,3 +73,8 @@ WHERE rollout_id = %(id)s AND direction = %(direction)s ORDER BY id DESC LIMIT 1
 -- name: accepted
 -- What was accepted for this rollout.
 SELECT DISTINCT jsonb_array_elements_text(detail -> 'accept') FROM hyperferry.event WHERE rollout_id = %(id)s AND kind = 'accepted';
+
+-- name: found
+-- What was found in the change log that the application must be told of (I9).
+SELECT DISTINCT jsonb_array_elements_text(detail -> 'accept') FROM hyperferry.event WHERE rollout_id = %(id)s AND kind = 'found';
+

@@ -1,0 +1,290 @@
+"""Runs the swap: drains first, asks for the locks, yields, tries again, and knows after a lost connection whether it happened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg import sql
+
+from ..apply import Applier, backlog_size
+from ..db import (
+    Blocker,
+    blockers_of,
+    cancel_autovacuum,
+    execute,
+    fetch_all,
+    fetch_one,
+    fetch_value,
+    is_lost_connection,
+    is_transient,
+    pause_seconds,
+    yield_and_retry,
+)
+from ..db.connection import Connection
+from ..errors import CaptureBroken, ConnectionFailed, Failed, LockUnavailable, Refused, SchemaChanged
+from ..ledger import store
+from ..ledger.flow import Flow
+from ..model.names import TableName
+from ..model.report import SwapReport
+from ..model.statement import Statement
+from . import block, hanging
+from .swap import lock_statements, target_phase
+
+STATEMENT_TIMEOUT_MS = 5_000
+"""How long the swap itself may take under the locks before the server ends it."""
+IDLE_TIMEOUT_MS = 3_000
+SMALL_BACKLOG = 200
+DRAIN_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What allows the swap: the verification that counts (None: overridden by name), the fingerprint it was made of, whether it
+    excused pairs, and whether sessions with older snapshots were accepted."""
+
+    verification: int | None
+    fingerprint: str
+    excused: bool
+    snapshots_accepted: bool
+
+
+@dataclass(frozen=True)
+class CutoverPreview:
+    """`cutover --dry-run`: what would be done, who would be in the way now, and why it would be refused."""
+
+    statements: tuple[Statement, ...]
+    blockers: tuple[Blocker, ...]
+    refusals: tuple[str, ...] = field(default=())
+
+
+@dataclass
+class _Attempt:
+    """What the loop learned so far."""
+
+    number: int = 0
+    longest_ms: float = 0.0
+    reason: str = ""
+    blockers: tuple[Blocker, ...] = ()
+
+
+def locked_tables(flow: Flow) -> list[TableName]:
+    """The application's tables and views that the swap locks."""
+    inspection = flow.rollout.plan.inspection
+    return [
+        flow.active.name,
+        *(view.name for view in hanging.views(inspection)),
+        *hanging.parents(inspection),
+    ]
+
+
+def _message(flow: Flow, gate: Gate) -> sql.Composed:
+    """All of the swap as one message: an error in any part skips the rest, and the client's distance does not count."""
+    locks = lock_statements(flow)
+    # Only the first lock waits; for what has no NOWAIT the shortest wait there is stands in for it.
+    rest = [sql.SQL("SET LOCAL lock_timeout = '1ms'"), *(s.sql for s in locks[1:])]
+    do = block.swap_block(
+        flow,
+        verification=gate.verification,
+        fingerprint=gate.fingerprint,
+        excused=gate.excused,
+        snapshots_accepted=gate.snapshots_accepted,
+    )
+    return sql.SQL(";\n").join([locks[0].sql, *rest, do])
+
+
+def run_swap(
+    connect: Callable[[], Connection],
+    flow: Flow,
+    gate: Gate,
+    *,
+    attempts: int = 60,
+    should_stop: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> SwapReport:
+    """Swaps the flow's two tables in one transaction, or leaves everything as it is.
+
+    Raises LockUnavailable after the bounded number of attempts, naming the blockers; Refused where a check under the lock said no;
+    SchemaChanged or CaptureBroken where the table is not what was verified.
+    """
+    state = _Attempt()
+    conn = connect()
+    try:
+        while state.number < attempts:
+            should_stop()
+            state.number += 1
+            if conn.closed:
+                conn = connect()
+            _drain(conn, flow, should_stop)
+            cancel_autovacuum(conn, flow.active.name)
+            changes = _try_once(connect, conn, flow, gate, state)
+            if changes is not None:
+                return SwapReport(
+                    phase=target_phase(flow),
+                    attempts=state.number,
+                    stall_ms=round(state.longest_ms, 1),
+                    changes_under_lock=changes,
+                )
+            if not conn.closed:
+                state.blockers = tuple(blockers_of(conn, locked_tables(flow))) or state.blockers
+            say(f"attempt {state.number} gave way: {state.reason}" + _names(state.blockers))
+            time.sleep(pause_seconds(state.number))
+    finally:
+        conn.close()
+    facts: dict[str, object] = {"attempts": state.number, "last reason": state.reason}
+    for number, blocker in enumerate(state.blockers[:5], 1):
+        facts[f"blocker {number}"] = blocker
+    raise LockUnavailable(
+        f"The swap of {flow.rollout.table} gave way every time; nothing was changed.",
+        facts=facts,
+        remedy="wait for the sessions named or end them, then run the same command again; --attempts gives it more patience.",
+    )
+
+
+def _names(blockers: tuple[Blocker, ...]) -> str:
+    return "".join(f"; in the way: {blocker}" for blocker in blockers[:2])
+
+
+def _drain(conn: Connection, flow: Flow, should_stop: Callable[[], None]) -> None:
+    """Applies the backlog without any lock that matters until it is small."""
+    applier = Applier(conn, flow, should_stop=should_stop)
+    started = time.monotonic()
+    while True:
+        applied = applier.drain(pending_batches=False, at_most_seconds=DRAIN_SECONDS)
+        if backlog_size(conn, flow) <= SMALL_BACKLOG:
+            return
+        if time.monotonic() - started > DRAIN_SECONDS and not applied.empty:
+            raise Failed(
+                "The backlog does not become small: changes come faster than they are applied.",
+                facts={"backlog": backlog_size(conn, flow), "seconds": f"{time.monotonic() - started:.0f}"},
+                remedy="swap at a quieter time, or slow the writers down; nothing was changed.",
+            )
+
+
+def _try_once(
+    connect: Callable[[], Connection], conn: Connection, flow: Flow, gate: Gate, state: _Attempt
+) -> int | None:
+    """One attempt. The number of changes applied under the lock, or None when it gave way."""
+    message = _message(flow, gate)
+    execute(conn, sql.SQL("SET statement_timeout = {}").format(sql.Literal(STATEMENT_TIMEOUT_MS)))
+    execute(conn, sql.SQL("SET idle_in_transaction_session_timeout = {}").format(sql.Literal(IDLE_TIMEOUT_MS)))
+    xid: str | None = None
+    started = time.monotonic()
+    try:
+        conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        with conn.transaction():
+            # Our own lock first: no applier is in the middle of a slice, and none begins. Nothing of the application's is held yet.
+            execute(conn, sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(flow.lock))
+            xid = str(fetch_value(conn, "SELECT pg_current_xact_id()"))
+            started = time.monotonic()
+            execute(conn, message)
+        state.longest_ms = max(state.longest_ms, (time.monotonic() - started) * 1000)
+        return _changes(conn, flow)
+    except psycopg.Error as error:
+        state.longest_ms = max(state.longest_ms, (time.monotonic() - started) * 1000)
+        if is_lost_connection(error):
+            state.reason = "the connection was lost"
+            conn.close()
+            return _after_loss(connect, flow, xid)
+        _judge(error, flow, state)
+        return None
+    finally:
+        if not conn.closed:
+            conn.isolation_level = None
+            execute(conn, "SET statement_timeout = 0")
+
+
+def _judge(error: psycopg.Error, flow: Flow, state: _Attempt) -> None:
+    """Notes why an attempt that may be repeated gave way; raises for one that may not."""
+    code = error.sqlstate or ""
+    text = (error.diag.message_primary or str(error)).strip()
+    state.reason = text
+    if code in (block.BACKLOG_TOO_LARGE, block.SNAPSHOTS) or is_transient(error) or code == "57014":
+        return
+    facts: dict[str, object] = {"rollout": flow.rollout.id, "server said": text}
+    if code == block.NOT_PROVED:
+        raise Refused("Nothing is cut over unproved.", facts=facts, remedy="run `hyperferry verify`, then try again.") from None
+    if code == block.QUARANTINED:
+        raise Refused(
+            "There are rows that the other side cannot take.",
+            facts=facts,
+            remedy="see them with `hyperferry status`, mend them in the table, run `hyperferry verify`, then try again.",
+        ) from None
+    if code == block.CHANGED:
+        kind = CaptureBroken if "triggers that capture" in text else SchemaChanged
+        raise kind(
+            "The table is not what was verified.",
+            facts=facts,
+            remedy="undo the change and verify again, or end this rollout with `hyperferry abort` and start anew.",
+        ) from None
+    raise Failed(
+        "The server refused a part of the swap; nothing was changed.",
+        facts={**facts, "SQLSTATE": code, "context": (error.diag.context or "")[:500]},
+        remedy="see what would be done with `hyperferry cutover --dry-run`, mend the cause, then run the same command again.",
+    ) from None
+
+
+def _changes(conn: Connection, flow: Flow) -> int:
+    """What the committed swap recorded."""
+    events = store.last_events(conn, flow.rollout.id, ["swap"])
+    return int(events[0][2]["changes_under_lock"]) if events else 0
+
+
+def _after_loss(connect: Callable[[], Connection], flow: Flow, xid: str | None) -> int | None:
+    """Whether the swap happened although the connection was lost: asks the server, which knows its transactions.
+
+    Waits until the transaction has ended; statement_timeout sees to that. None: it did not happen.
+    """
+    deadline = time.monotonic() + 4 * (STATEMENT_TIMEOUT_MS + IDLE_TIMEOUT_MS) / 1000
+    last: Exception | None = None
+    while time.monotonic() < deadline:
+        try:
+            with connect() as conn:
+                status = fetch_value(conn, "SELECT pg_xact_status(%s::xid8)", [xid]) if xid else "aborted"
+                if status != "in progress":
+                    phase = fetch_one(conn, "SELECT phase FROM hyperferry.rollout WHERE id = %s", [flow.rollout.id])
+                    assert phase is not None
+                    return _changes(conn, flow) if phase[0] == target_phase(flow).value else None
+        except (ConnectionFailed, psycopg.Error) as error:
+            last = error
+        time.sleep(0.5)
+    raise ConnectionFailed(
+        "The connection was lost during the swap, and the server cannot be asked whether it happened.",
+        facts={"transaction": xid, "last error": str(last)[:300]},
+        remedy="when the server is back, `hyperferry status` says which phase it is: the swap happened as a whole or not at all.",
+    )
+
+
+def validate_foreign_keys(
+    conn: Connection, flow: Flow, *, say: Callable[[str], None], should_stop: Callable[[], None]
+) -> None:
+    """Validates the foreign keys that the swap put on the table as NOT VALID, each in a transaction of its own.
+
+    Takes SHARE UPDATE EXCLUSIVE on the table, which stops no writer. Those that were NOT VALID before stay so. `flow` is the
+    one in which the table of record is active now.
+    """
+    inspection = flow.rollout.plan.inspection
+    wanted = {key.name for key in hanging.foreign_keys(inspection) if key.validated}
+    rows = fetch_all(
+        conn,
+        "SELECT conname FROM pg_constraint WHERE conrelid = %s AND contype = 'f' AND NOT convalidated ORDER BY 1",
+        [flow.active.oid],
+    )
+    for (name,) in rows:
+        if name not in wanted:
+            continue
+        should_stop()
+
+        def work(name: str = name) -> None:
+            with conn.transaction():
+                execute(
+                    conn,
+                    sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(flow.active.ident, sql.Identifier(name)),
+                )
+
+        yield_and_retry(
+            conn, f"validate {name}", [flow.active.name, *hanging.parents(inspection)], work, should_stop=should_stop
+        )
+        say(f"foreign key {name} validated")
