@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 from psycopg import sql
-from servers import Database
 
 from hyperferry.catalog import inspect
 from hyperferry.copy.shadow import index_statements, key_statements, shadow_statements
-from hyperferry.db import connect, execute, fetch_all, fetch_value
+from hyperferry.db import connect, execute
 from hyperferry.db.connection import Connection
 from hyperferry.model.inspection import Inspection
 from hyperferry.model.names import Names, TableName
 from hyperferry.model.plan import Plan
 from hyperferry.planner import plan
+from servers import Database
 
 RICH = TableName("Ligue 1", "stats (live)")
 TIME = "when (UTC)"
@@ -27,9 +27,12 @@ def make_rich_table(db: Database) -> tuple[str, str]:
     owner, reader = db.make_role("owner"), db.make_role("reader")
     text = Path(__file__).with_name("rich_table.sql").read_text(encoding="utf-8")
     with db.connect() as conn:
-        # Both roles get rights that default privileges would give to every new table: the shadow must not have them.
+        # Both roles get rights that default privileges would give to every new table: the shadow must not
+        # have them.
         conn.execute(text.replace(":owner", f'"{owner}"').replace(":reader", f'"{reader}"'))
-        conn.execute(sql.SQL("ALTER DEFAULT PRIVILEGES GRANT DELETE ON TABLES TO {}").format(sql.Identifier(reader)))
+        conn.execute(
+            sql.SQL("ALTER DEFAULT PRIVILEGES GRANT DELETE ON TABLES TO {}").format(sql.Identifier(reader))
+        )
         conn.execute(sql.SQL("ALTER DEFAULT PRIVILEGES GRANT UPDATE ON SEQUENCES TO PUBLIC"))
     return owner, reader
 
@@ -52,7 +55,11 @@ def described(inspection: Inspection, time_column: str) -> dict[str, object]:
     def moved(text: str | None) -> str | None:
         for spelled in (f'"{schema}".', f"{schema}."):
             text = text.replace(f" ON {spelled}", " ON ") if text else text
-            text = text.replace(f"STATISTICS {spelled}", "STATISTICS ").replace(f"FROM {spelled}", "FROM ") if text else text
+            text = (
+                text.replace(f"STATISTICS {spelled}", "STATISTICS ").replace(f"FROM {spelled}", "FROM ")
+                if text
+                else text
+            )
         return text
 
     table = replace(
@@ -77,7 +84,14 @@ def described(inspection: Inspection, time_column: str) -> dict[str, object]:
         "policies": inspection.policies,
         # The owner's own rights may be written out or not: the same rights.
         "sequences": {
-            (replace(s, name=TableName("", s.name.name), oid=0, grants=tuple(g for g in s.grants if g.grantee != owner)))
+            (
+                replace(
+                    s,
+                    name=TableName("", s.name.name),
+                    oid=0,
+                    grants=tuple(g for g in s.grants if g.grantee != owner),
+                )
+            )
             for s in inspection.sequences
             if s.identity
         },
@@ -90,11 +104,15 @@ def described(inspection: Inspection, time_column: str) -> dict[str, object]:
 @pytest.mark.parametrize("as_owner", [False, True], ids=["superuser", "owner"])
 def test_the_shadow_of_a_rich_table_is_the_table(db: Database, as_owner: bool) -> None:
     owner, _ = make_rich_table(db)
-    db.execute(f'GRANT CREATE ON DATABASE "{db.name}" TO "{owner}"; GRANT USAGE ON SCHEMA "Ligue 1" TO "{owner}"')
+    db.execute(
+        f'GRANT CREATE ON DATABASE "{db.name}" TO "{owner}"; GRANT USAGE ON SCHEMA "Ligue 1" TO "{owner}"'
+    )
     names = Names(4, RICH)
     with connect(db.dsn_as(owner) if as_owner else db.dsn) as conn:
-        made = plan_of(conn, RICH, TIME) if not as_owner else plan(
-            inspect(conn, RICH.quoted, TIME, scan=False), ()
+        made = (
+            plan_of(conn, RICH, TIME)
+            if not as_owner
+            else plan(inspect(conn, RICH.quoted, TIME, scan=False), ())
         )
         build(conn, made, names)
         source = described(inspect(conn, RICH.quoted, TIME, scan=False), TIME)

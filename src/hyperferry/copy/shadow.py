@@ -1,8 +1,9 @@
 """The statements that build the shadow: a hypertable that is the source in all but its keys.
 
-The table is written out column by column. `CREATE TABLE (LIKE ... INCLUDING ALL)` would turn NOT VALID checks into valid ones, take
-keys along that a hypertable refuses, and share nothing with an identity column's sequence but its options.
-Not here, by invariant I2: foreign keys and user triggers. They come with the cutover.
+The table is written out column by column. `CREATE TABLE (LIKE ... INCLUDING ALL)` would turn NOT VALID checks
+into valid ones, take keys along that a hypertable refuses, and share nothing with an identity column's
+sequence but its options. Not here, by invariant I2: foreign keys and user triggers. They come with the
+cutover.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ __all__ = [
 
 
 def shadow_statements(plan: Plan, names: Names) -> tuple[Statement, ...]:
-    """The shadow without keys and indexes: schema, table, checks, hypertable, owner, grants, comments, policies, statistics."""
+    """The shadow without keys and indexes: schema, table, checks, hypertable, owner, grants, comments,
+    policies, statistics."""
     shadow = names.shadow
     return (
         _schema(plan, names),
@@ -48,7 +50,8 @@ def shadow_statements(plan: Plan, names: Names) -> tuple[Statement, ...]:
 
 
 def key_statements(plan: Plan, names: Names) -> tuple[Statement, ...]:
-    """The shadow's keys: the primary key, unique and exclusion constraints, unique indexes (see `key_groups`)."""
+    """The shadow's keys: the primary key, unique and exclusion constraints, unique indexes (see
+    `key_groups`)."""
     return tuple(s for _, group in key_groups(plan, names.shadow) for s in group)
 
 
@@ -58,7 +61,8 @@ def index_statements(plan: Plan, names: Names) -> tuple[Statement, ...]:
 
 
 def hypertable_statement(plan: Plan, table: TableName, *, migrate_data: bool) -> Statement:
-    """`create_hypertable` in the form that every TimescaleDB from 2.9 on takes, without its own time index."""
+    """`create_hypertable` in the form that every TimescaleDB from 2.9 on takes, without its own time
+    index."""
     schema = plan.inspection.server.timescaledb_schema
     if schema is None:
         raise Refused(
@@ -73,7 +77,8 @@ def hypertable_statement(plan: Plan, table: TableName, *, migrate_data: bool) ->
         f"{table} becomes a hypertable by {plan.time_column}"
         + (": every row is moved into its chunk" if migrate_data else ""),
         sql.SQL(
-            "SELECT {}({}::pg_catalog.regclass, {}, chunk_time_interval => {}, create_default_indexes => false{})"
+            "SELECT {}({}::pg_catalog.regclass, {}, chunk_time_interval => {}, create_default_indexes => "
+            "false{})"
         ).format(
             sql.Identifier(schema, "create_hypertable"),
             sql.Literal(table.quoted),

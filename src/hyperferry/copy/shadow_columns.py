@@ -1,4 +1,5 @@
-"""The shadow's columns: types, defaults, generated and identity columns, and what is set on a column afterwards."""
+"""The shadow's columns: types, defaults, generated and identity columns, and what is set on a column
+afterwards."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from ..model.statement import Statement, fragment
 def column_definition(inspection: Inspection, column: Column, names: Names) -> sql.Composed:
     """A column as it stands in CREATE TABLE.
 
-    A serial's default stays nextval of the source's own sequence, which the shadow does not own; an identity column gets a
-    sequence of the same name and options in the shadow's schema.
+    A serial's default stays nextval of the source's own sequence, which the shadow does not own; an identity
+    column gets a sequence of the same name and options in the shadow's schema.
     """
     parts: list[sql.Composable] = [sql.Identifier(column.name), sql.SQL(" "), fragment(column.type_sql)]
     if column.compression:
@@ -80,7 +81,8 @@ def _identity(inspection: Inspection, column: Column, names: Names) -> sql.Compo
         return sql.SQL(" GENERATED {} AS IDENTITY").format(kind)
     # SEQUENCE NAME is the form in which pg_dump writes an identity's sequence.
     return sql.SQL(
-        " GENERATED {} AS IDENTITY (SEQUENCE NAME {} START WITH {} INCREMENT BY {} MINVALUE {} MAXVALUE {} CACHE {} {})"
+        " GENERATED {} AS IDENTITY (SEQUENCE NAME {} START WITH {} INCREMENT BY {} MINVALUE {} MAXVALUE {} "
+        "CACHE {} {})"
     ).format(
         kind,
         sql.Identifier(names.new_schema, sequence.name.name),
@@ -99,7 +101,8 @@ def identity_sequence(inspection: Inspection, column: Column) -> OwnedSequence |
 
 
 def column_settings(inspection: Inspection, table: TableName) -> list[Statement]:
-    """Storage, statistics targets and options of columns. Set before the table becomes a hypertable: chunks inherit them."""
+    """Storage, statistics targets and options of columns. Set before the table becomes a hypertable: chunks
+    inherit them."""
     statements: list[Statement] = []
     for column in inspection.columns:
         changes: list[sql.Composable] = []

@@ -14,7 +14,8 @@ Group = tuple[str, tuple[Statement, ...]]
 
 
 def key_groups(plan: Plan, table: TableName) -> tuple[Group, ...]:
-    """The planned keys on `table`: for each its index's name, and its statement followed by its comments and marks.
+    """The planned keys on `table`: for each its index's name, and its statement followed by its comments and
+    marks.
 
     A group is meant for one transaction: where the index stands, all of it does.
     """
@@ -101,7 +102,8 @@ def _in_tablespace(definition: str, tablespace: str | None, words: str) -> str:
 
 
 def _index_marks(index: Index, table: TableName) -> list[Statement]:
-    """An index's comment and statistics targets, and what the table says of it: clustered by it, replica identity."""
+    """An index's comment and statistics targets, and what the table says of it: clustered by it, replica
+    identity."""
     own = sql.Identifier(table.schema, index.name)
     statements: list[Statement] = []
     for column, target in index.statistics:

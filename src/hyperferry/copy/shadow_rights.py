@@ -25,7 +25,8 @@ def _identifier(name: TableName) -> sql.Identifier:
 
 
 def owner_statements(inspection: Inspection, names: Names) -> list[Statement]:
-    """The owner; an identity's sequence follows its table. Before the grants, so that they are the owner's."""
+    """The owner; an identity's sequence follows its table. Before the grants, so that they are the
+    owner's."""
     return [
         Statement(
             "owner",
@@ -38,7 +39,8 @@ def owner_statements(inspection: Inspection, names: Names) -> list[Statement]:
 
 
 def privilege_statements(inspection: Inspection, names: Names) -> list[Statement]:
-    """The privileges of the table, its columns and its identity sequences: those of the source, and no others."""
+    """The privileges of the table, its columns and its identity sequences: those of the source, and no
+    others."""
     every = _TABLE_PRIVILEGES | ({"MAINTAIN"} if inspection.server.version_num >= _MAINTAIN_SINCE else set())
     statements = _privileges("TABLE", names.shadow, inspection.table.grants, inspection.table.owner, every)
     for column in inspection.columns:

@@ -1,8 +1,10 @@
-"""Reading and extending definitions that PostgreSQL printed (pg_get_indexdef, pg_get_constraintdef and their kin).
+"""Reading and extending definitions that PostgreSQL printed (pg_get_indexdef, pg_get_constraintdef and their
+kin).
 
-A definition is never taken apart by searching for a parenthesis or a word: names may contain either. It is cut into tokens
-(quoted names, strings, words, punctuation), and only what stands outside of all parentheses and brackets is looked at.
-The rules of quoting are those of PostgreSQL's ruleutils.c, which prints no comments and no dollar quotes.
+A definition is never taken apart by searching for a parenthesis or a word: names may contain either. It is
+cut into tokens (quoted names, strings, words, punctuation), and only what stands outside of all parentheses
+and brackets is looked at. The rules of quoting are those of PostgreSQL's ruleutils.c, which prints no
+comments and no dollar quotes.
 """
 
 from __future__ import annotations
@@ -99,8 +101,8 @@ def storage_clause(tail: str) -> str:
 
 
 def insert_clause(definition: str, clause: str) -> str:
-    """The definition with `clause` (storage parameters, a tablespace) where PostgreSQL's grammar wants it: behind the last
-    list or WITH, before WHERE and before DEFERRABLE. An empty clause changes nothing."""
+    """The definition with `clause` (storage parameters, a tablespace) where PostgreSQL's grammar wants it:
+    behind the last list or WITH, before WHERE and before DEFERRABLE. An empty clause changes nothing."""
     if not clause:
         return definition
     outer = [token for token in tokens(definition) if token.depth == 0]

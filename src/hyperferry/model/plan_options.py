@@ -12,8 +12,9 @@ DEFAULT_WORKERS = 2
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """Choices that steer the planner. `strategy` None means blue-green; `chunk_interval` is text such as '7 days',
-    'PT12H' or, for integer columns, a number in the column's own unit (None: computed from the data)."""
+    """Choices that steer the planner. `strategy` None means blue-green; `chunk_interval` is text such as '7
+    days', 'PT12H' or, for integer columns, a number in the column's own unit (None: computed from the
+    data)."""
 
     strategy: Strategy | None = None
     chunk_interval: str | None = None

@@ -15,17 +15,16 @@ from .identity import find_batch_by, find_identity, has_time_index
 from .interval import choose_interval
 from .keys import key_notes, plan_indexes, plan_keys
 
-TIME_TYPES = frozenset(
-    f"pg_catalog.{name}" for name in ("int2", "int4", "int8", "date", "timestamp", "timestamptz", "uuid")
-)
-"""Types of the partition column (TimescaleDB: dimension.c); uuid, version 7, from 2.22."""
+TIME_TYPES = frozenset({20, 21, 23, 1082, 1114, 1184, 2950})
+"""OIDs of int8, int2, int4, date, timestamp, timestamptz and uuid: the types of a partition column (TimescaleDB:
+dimension.c); uuid, version 7, from 2.22. A domain over one of them is refused by the server."""
 
 
 def plan(inspection: Inspection, findings: Sequence[Finding], options: PlanOptions | None = None) -> Plan:
     """The whole decision for one table.
 
-    Findings that concern another strategy alone are left out of the plan. A blocker among them does not keep the plan
-    from being made (it may pass, and `describe` shows it first): it keeps it from being started.
+    Findings that concern another strategy alone are left out of the plan. A blocker among them does not keep
+    the plan from being made (it may pass, and `describe` shows it first): it keeps it from being started.
     Raises Refused where the table cannot be planned for, Usage for options that make no sense.
     """
     options = options or PlanOptions()
@@ -35,14 +34,16 @@ def plan(inspection: Inspection, findings: Sequence[Finding], options: PlanOptio
     identity = find_identity(inspection)
     if strategy is Strategy.BLUE_GREEN and identity.by_image and not has_time_index(inspection):
         raise Refused(
-            f"{inspection.table.name} has no key by which a row could be found again, and no index on its time column, "
+            f"{inspection.table.name} has no key by which a row could be found again, and no index on its "
+            "time column, "
             "which would have to stand in for one.",
             facts={
                 "usable keys": 0,
                 "time column": time.name,
                 "rows (estimated)": inspection.table.estimated_rows,
             },
-            remedy=f"CREATE INDEX CONCURRENTLY ON {inspection.table.name} ({quote_ident(time.name)}), or add a primary key.",
+            remedy=f"CREATE INDEX CONCURRENTLY ON {inspection.table.name} ({quote_ident(time.name)}), "
+            "or add a primary key.",
         )
     own = tuple(f for f in findings if not f.strategies or strategy.value in f.strategies)
     return Plan(
@@ -83,15 +84,16 @@ def _time_column(inspection: Inspection) -> Column:
             facts={"columns": ", ".join(column.name for column in inspection.columns)},
             remedy="name the column that holds the time of a row with --time.",
         )
-    if time.base_type not in TIME_TYPES:
+    if time.type_oid not in TIME_TYPES:
         raise Refused(
             f"The column {quote_ident(time.name)} cannot be a time column: its type is {time.type_sql}.",
-            facts={"column": time.name, "type": time.type_sql},
+            facts={"column": time.name, "type": time.type_sql, "type that it is stored as": time.base_type},
             remedy="name a column of type timestamptz, timestamp, date or an integer type with --time.",
         )
     if time.generated:
         raise Refused(
-            f"The column {quote_ident(time.name)} is generated, and a hypertable cannot be partitioned by such a column.",
+            f"The column {quote_ident(time.name)} is generated, and a hypertable cannot be partitioned by "
+            "such a column.",
             facts={"column": time.name, "expression": time.default},
             remedy="name an ordinary column with --time.",
         )
@@ -102,7 +104,8 @@ def _notes(inspection: Inspection) -> tuple[str, ...]:
     notes = list(key_notes(inspection))
     if not has_time_index(inspection):
         notes.append(
-            f"no index starts with {quote_ident(inspection.time_column)}; none is added: create one beforehand if queries "
+            f"no index starts with {quote_ident(inspection.time_column)}; none is added: create one "
+            "beforehand if queries "
             "ask for ranges of the time within a chunk"
         )
     return tuple(notes)

@@ -12,7 +12,8 @@ _LEVELS = (Level.BLOCKER, Level.WARNING, Level.NOTE)
 def describe(plan: Plan) -> list[str]:
     """Lines of plain text; an indented line belongs to the one above it."""
     lines = [
-        f"{plan.table} becomes a hypertable by {quote_ident(plan.time_column)}, strategy {plan.strategy.value}",
+        f"{plan.table} becomes a hypertable by {quote_ident(plan.time_column)}, strategy "
+        f"{plan.strategy.value}",
         *_findings(plan),
         f"Chunk interval: {_interval(plan)}",
         *(f"  {line}" for line in plan.interval.reason),
@@ -62,7 +63,8 @@ def _keys(plan: Plan) -> list[str]:
 def _enforces(key: PlannedKey, plan: Plan) -> str:
     old = ", ".join(key.columns[:-1])
     return (
-        f"from then on one value of ({old}) may stand in several rows with different {quote_ident(plan.time_column)}; "
+        f"from then on one value of ({old}) may stand in several rows with different "
+        f"{quote_ident(plan.time_column)}; "
         "the application has to keep it unique by itself (a sequence or an identity column does)"
     )
 
@@ -93,5 +95,6 @@ def _copying(plan: Plan) -> list[str]:
     )
     return [
         f"A row is found again by {found}",
-        f"Copying {about}, by {ways[plan.batch_by]}, about {plan.batch_rows:,} rows a batch, {plan.workers} workers",
+        f"Copying {about}, by {ways[plan.batch_by]}, about {plan.batch_rows:,} rows a batch, {plan.workers} "
+        "workers",
     ]

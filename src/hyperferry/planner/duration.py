@@ -66,8 +66,8 @@ def _calendar(text: str) -> Usage:
 
 
 def parse_duration(text: str) -> int:
-    """Microseconds of '7 days', '1 day 12 hours', '90min', '12:00:00', 'P1W', 'PT12H'. Raises Usage for anything else,
-    months and years among it, and for what is not longer than zero."""
+    """Microseconds of '7 days', '1 day 12 hours', '90min', '12:00:00', 'P1W', 'PT12H'. Raises Usage for
+    anything else, months and years among it, and for what is not longer than zero."""
     width = _parse(text)
     if width <= 0:
         raise _unknown(text)

@@ -1,4 +1,5 @@
-"""By what a row is found again on either side (design: Words, "pair"), and by what the source is cut into batches."""
+"""By what a row is found again on either side (design: Words, "pair"), and by what the source is cut into
+batches."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ from ..model.definitions import key_elements
 from ..model.inspection import Index, Inspection
 from ..model.plan import BatchBy, Identity, PairColumn
 
-# Cheap to store in a change log and to compare; everything else costs more. Bytes, as pg_type.typlen has them.
+# Cheap to store in a change log and to compare; everything else costs more. Bytes, as pg_type.typlen has
+# them.
 _WIDTHS = {
     "pg_catalog.bool": 1,
     "pg_catalog.int2": 2,
@@ -53,7 +55,8 @@ def _serves(inspection: Inspection, index: Index) -> bool:
 
 
 def _cost(inspection: Inspection, index: Index) -> tuple[bool, bool, bool, int, int, str]:
-    """Cheapest first: the primary key, then immediate keys, keys in their columns' own collations, fewest columns, fewest bytes."""
+    """Cheapest first: the primary key, then immediate keys, keys in their columns' own collations, fewest
+    columns, fewest bytes."""
     columns = [inspection.column(key.column or "") for key in index.columns]
     width = sum(_WIDTHS.get(column.base_type, _VARIABLE_WIDTH) for column in columns if column is not None)
     collated = any(" COLLATE " in element for element in key_elements(index.tail))
@@ -98,7 +101,8 @@ def has_time_index(inspection: Inspection) -> bool:
 
 
 def find_batch_by(inspection: Inspection, identity: Identity) -> BatchBy:
-    """Ranges of the time where an index serves them, else of the identity where its order is built in, else the whole."""
+    """Ranges of the time where an index serves them, else of the identity where its order is built in, else
+    the whole."""
     if has_time_index(inspection):
         return BatchBy.TIME
     if identity.columns and all((column.less or "").startswith(_BUILT_IN) for column in identity.columns):

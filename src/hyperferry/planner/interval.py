@@ -1,9 +1,10 @@
-"""The width of a chunk: given, or by the vendor's rule from the data's span and size, with the arithmetic shown.
+"""The width of a chunk: given, or by the vendor's rule from the data's span and size, with the arithmetic
+shown.
 
-The rule (TimescaleDB's documentation, "Hypertables: partition intervals"): the indexes of the chunks that are being written should
-fit in 25 % of the memory; the default is 7 days; more than about 10,000 chunks hurts planning. The memory that is known of a
-server from within is shared_buffers. Our own bound on the number of chunks is lower: ANALYZE, planning and locks all pay for
-each one, and 1,000 of them leave room to grow.
+The rule (TimescaleDB's documentation, "Hypertables: partition intervals"): the indexes of the chunks that are
+being written should fit in 25 % of the memory; the default is 7 days; more than about 10,000 chunks hurts
+planning. The memory that is known of a server from within is shared_buffers. Our own bound on the number of
+chunks is lower: ANALYZE, planning and locks all pay for each one, and 1,000 of them leave room to grow.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ STEPS = (
 MANY_CHUNKS = 1_000
 TOO_MANY_CHUNKS = 10_000
 
-# Seconds since 1970 of 1990-01-01 and 2100-01-01: between them a number is taken for a time (peers: milliseconds taken for microseconds).
+# Seconds since 1970 of 1990-01-01 and 2100-01-01: between them a number is taken for a time (peers:
+# milliseconds taken for microseconds).
 _EARLIEST, _LATEST = 631_152_000, 4_102_444_800
 _INTEGER_UNITS = (
     ("seconds", 1),
@@ -100,7 +102,8 @@ def _integer_interval(inspection: Inspection, time: Column, given: str | None) -
     width = microseconds * unit.per_second // SECOND
     if width < 1 or width > _INTEGER_MAX[time.base_type]:
         raise Usage(
-            f"The chunk interval {duration_text(microseconds)} does not fit the column {quote_ident(time.name)}.",
+            f"The chunk interval {duration_text(microseconds)} does not fit the column "
+            f"{quote_ident(time.name)}.",
             facts={"in the column's unit": width, "unit": unit.name, "type": time.type_sql},
             remedy="give another interval, as a number in the column's own unit.",
         )
@@ -119,13 +122,15 @@ def _guess_unit(inspection: Inspection, time: Column) -> _Unit:
                 return _Unit(
                     name,
                     per_second,
-                    f"the values of {quote_ident(time.name)}, {low} to {high}, are taken for {name} since 1970: {first} to {last}",
+                    f"the values of {quote_ident(time.name)}, {low} to {high}, are taken for {name} since "
+                    f"1970: {first} to {last}",
                 )
     raise Refused(
         f"The unit of the integer column {quote_ident(time.name)} cannot be told from its values.",
         facts={
             "values": f"{low} to {high}" if low is not None else "not known (not scanned, or no rows)",
-            "looked for": "seconds, milliseconds, microseconds or nanoseconds since 1970, between 1990 and 2100",
+            "looked for": "seconds, milliseconds, microseconds or nanoseconds since 1970, between 1990 and "
+            "2100",
         },
         remedy="give --chunk-interval as a number in the column's own unit.",
     )
@@ -134,7 +139,8 @@ def _guess_unit(inspection: Inspection, time: Column) -> _Unit:
 def _computed(
     inspection: Inspection, *, whole_days: bool = False, unit: _Unit | None = None
 ) -> tuple[int, tuple[str, ...]]:
-    """The largest step up to 7 days whose indexes fit in a quarter of the memory, widened where that makes too many chunks."""
+    """The largest step up to 7 days whose indexes fit in a quarter of the memory, widened where that makes
+    too many chunks."""
     span = _span(inspection, unit)
     if span is None:
         return DEFAULT_WIDTH, ("7 days: TimescaleDB's default (the span of the data is not known)",)
@@ -144,8 +150,10 @@ def _computed(
     fitting = [step for step in steps if step <= DEFAULT_WIDTH and size * min(1.0, step / span) <= memory]
     width = fitting[-1] if fitting else steps[0]
     lines = [
-        f"the rows span {_days(span)}; their indexes take {_bytes(size)}, so {_bytes(size * min(1.0, DEFAULT_WIDTH / span))} "
-        f"for each 7 days; a quarter of shared_buffers ({_bytes(inspection.server.shared_buffers_bytes)}) is {_bytes(memory)}"
+        f"the rows span {_days(span)}; their indexes take {_bytes(size)}, so "
+        f"{_bytes(size * min(1.0, DEFAULT_WIDTH / span))} "
+        f"for each 7 days; a quarter of shared_buffers ({_bytes(inspection.server.shared_buffers_bytes)}) "
+        f"is {_bytes(memory)}"
     ]
     if width == DEFAULT_WIDTH:
         lines.append(
@@ -153,7 +161,8 @@ def _computed(
         )
     elif fitting:
         lines.append(
-            f"{duration_text(width)}: the largest step whose indexes ({_bytes(size * min(1.0, width / span))}) fit in that"
+            f"{duration_text(width)}: the largest step whose indexes "
+            f"({_bytes(size * min(1.0, width / span))}) fit in that"
         )
     else:
         lines.append(f"{duration_text(width)}: the smallest step, although its indexes do not fit in that")
@@ -162,8 +171,10 @@ def _computed(
             (step for step in steps if step > width and _chunks(span, step) <= MANY_CHUNKS), steps[-1]
         )
         lines.append(
-            f"widened to {duration_text(wider)}: {duration_text(width)} would make {_chunks(span, width):,} chunks, "
-            f"{duration_text(wider)} makes {_chunks(span, wider):,}, with {_bytes(size * min(1.0, wider / span))} of indexes each"
+            f"widened to {duration_text(wider)}: {duration_text(width)} would make {_chunks(span, width):,} "
+            "chunks, "
+            f"{duration_text(wider)} makes {_chunks(span, wider):,}, with "
+            f"{_bytes(size * min(1.0, wider / span))} of indexes each"
         )
         width = wider
     else:
@@ -188,8 +199,9 @@ def _consequence(inspection: Inspection, width: int, unit: _Unit | None = None) 
 
 
 def _span(inspection: Inspection, unit: _Unit | None) -> int | None:
-    """Microseconds of time that hold rows: from the first to the last row, or the sum of the intervals that are in use,
-    whichever is less, so that a gap or a stray row counts for little. None where it is not known or there are no rows."""
+    """Microseconds of time that hold rows: from the first to the last row, or the sum of the intervals that
+    are in use, whichever is less, so that a gap or a stray row counts for little. None where it is not known
+    or there are no rows."""
     scan = inspection.scan
     if scan is None or scan.minimum is None or scan.maximum is None:
         return None

@@ -1,7 +1,8 @@
 """Keys and indexes of the shadow: keys without the time column are widened, everything else is carried over.
 
-A hypertable refuses every UNIQUE, PRIMARY KEY or EXCLUDE without the partition column (TimescaleDB: indexing.c), so the time is
-appended as the last key column. The name, and everything else about the key, stays.
+A hypertable refuses every UNIQUE, PRIMARY KEY or EXCLUDE without the partition column (TimescaleDB:
+indexing.c), so the time is appended as the last key column. The name, and everything else about the key,
+stays.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def _key_columns(index: Index) -> tuple[str, ...]:
 def _widen(definition: str, index: Index, time_column: str) -> str:
     if len(index.columns) + len(index.included) >= INDEX_MAX_KEYS:
         raise Refused(
-            f"The key {quote_ident(index.name)} cannot be widened by the time column: it is as wide as PostgreSQL allows.",
+            f"The key {quote_ident(index.name)} cannot be widened by the time column: it is as wide as "
+            "PostgreSQL allows.",
             facts={
                 "columns": len(index.columns),
                 "included columns": len(index.included),
@@ -46,13 +48,15 @@ def _widen(definition: str, index: Index, time_column: str) -> str:
 
 
 def _check_exclusion(constraint: Constraint, index: Index, time_column: str) -> None:
-    """An exclusion constraint is carried over only where it holds the time with `=`; widening it would empty its meaning."""
+    """An exclusion constraint is carried over only where it holds the time with `=`; widening it would empty
+    its meaning."""
     for key, element in zip(index.columns, key_elements(constraint.definition), strict=True):
         operator = element.rpartition(" WITH ")[2]
         if key.column == time_column and operator in ("=", "OPERATOR(pg_catalog.=)"):
             return
     raise Refused(
-        f"The exclusion constraint {quote_ident(constraint.name)} does not contain {quote_ident(time_column)} WITH =, "
+        f"The exclusion constraint {quote_ident(constraint.name)} does not contain "
+        f"{quote_ident(time_column)} WITH =, "
         "and a hypertable can only keep exclusions within one chunk.",
         facts={"constraint": constraint.definition, "time column": time_column},
         remedy=f"drop the constraint, or add {quote_ident(time_column)} WITH = to it, before the plan.",
@@ -66,7 +70,8 @@ def _constraint_key(inspection: Inspection, constraint: Constraint, index: Index
         _check_exclusion(constraint, index, time_column)
     elif any("WITHOUT OVERLAPS" in element for element in key_elements(definition)) and index.exclusion:
         raise Refused(
-            f"The key {quote_ident(constraint.name)} is a temporal key (WITHOUT OVERLAPS), which a hypertable cannot keep.",
+            f"The key {quote_ident(constraint.name)} is a temporal key (WITHOUT OVERLAPS), which a "
+            "hypertable cannot keep.",
             facts={"constraint": definition},
             remedy="drop it, or replace it by an ordinary unique key, before the plan.",
         )
@@ -103,7 +108,8 @@ def _index_key(inspection: Inspection, index: Index) -> PlannedKey:
 def plan_keys(inspection: Inspection) -> tuple[PlannedKey, ...]:
     """The primary key first, then unique and exclusion constraints, then plain unique indexes, by name.
 
-    Invalid indexes enforce nothing reliable and are left out. Raises Refused for what a hypertable cannot keep.
+    Invalid indexes enforce nothing reliable and are left out. Raises Refused for what a hypertable cannot
+    keep.
     """
     indexes = {index.name: index for index in inspection.indexes}
     keys: list[PlannedKey] = []
@@ -145,7 +151,8 @@ def plan_indexes(inspection: Inspection) -> tuple[PlannedIndex, ...]:
 def key_notes(inspection: Inspection) -> tuple[str, ...]:
     """What is left out of keys and indexes, a line each."""
     return tuple(
-        f"the index {quote_ident(index.name)} is invalid (an unfinished CREATE INDEX CONCURRENTLY?) and is not carried over"
+        f"the index {quote_ident(index.name)} is invalid (an unfinished CREATE INDEX CONCURRENTLY?) and is "
+        "not carried over"
         for index in inspection.indexes
         if not index.valid
     )

@@ -1,7 +1,8 @@
-"""The plan file: JSON that can be read and kept in version control, with a checksum so that an edited one is noticed.
+"""The plan file: JSON that can be read and kept in version control, with a checksum so that an edited one is
+noticed.
 
-A plan is what was decided for one catalog; a line changed by hand would be done without having been thought through. Whoever wants
-another plan makes another one.
+A plan is what was decided for one catalog; a line changed by hand would be done without having been thought
+through. Whoever wants another plan makes another one.
 """
 
 from __future__ import annotations
