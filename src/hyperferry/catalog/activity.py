@@ -54,7 +54,8 @@ def _leftovers(conn: Connection, table: TableFacts) -> tuple[tuple[str, ...], st
 
 
 def _free_disk(conn: Connection, table: TableFacts) -> int | None:
-    """Free bytes where the table's files are: known only on the server's own machine, through a Unix socket."""
+    """Free bytes where the table's files are: known only on the server's own machine, through a Unix
+    socket."""
     try:
         row = fetch_one(conn, load_queries(__package__, _FILE)["data_directory"], {"oid": table.oid})
     except psycopg.errors.InsufficientPrivilege:

@@ -46,7 +46,8 @@ def version_of(text: str) -> tuple[int, int]:
 
 
 def has(name: str, version: str | None, edition: str | None) -> bool:
-    """Whether a TimescaleDB of that version and edition can do it. Raises KeyError for a name that is not in the table."""
+    """Whether a TimescaleDB of that version and edition can do it. Raises KeyError for a name that is not
+    in the table."""
     capability = CAPABILITIES[name]
     if version is None or version_of(version) < capability.since:
         return False

@@ -1,4 +1,5 @@
-"""What depends on the table: views on views, materialized views, functions, types, policies and rules of other tables."""
+"""What depends on the table: views on views, materialized views, functions, types, policies and rules of
+other tables."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from .records import records
 
 
 def dependents(conn: Connection, oid: int) -> tuple[Dependent, ...]:
-    """The dependents, nearest first. Triggers' functions and dynamic SQL leave no trace in the catalogs and are not among them."""
+    """The dependents, nearest first. Triggers' functions and dynamic SQL leave no trace in the catalogs and
+    are not among them."""
     rows = records(conn, load_queries(__package__, "dependents.sql")["dependents"], {"oid": oid})
     return tuple(Dependent(name=TableName(row.pop("schema"), row.pop("name")), **row) for row in rows)

@@ -9,10 +9,12 @@ from ..db.connection import Connection
 
 
 def fingerprint_expression(oid: int) -> sql.Composed:
-    """A scalar subquery that gives the fingerprint of the table of that OID as 64 hex digits, NULL when it is gone.
+    """A scalar subquery that gives the fingerprint of the table of that OID as 64 hex digits, NULL when it
+    is gone.
 
-    It can stand in any expression, in PL/pgSQL too: it takes no parameters and has neither `%` nor `$$` in it. The session must
-    have the search_path that `db.connect` pins, as the definitions in it are printed under that.
+    It can stand in any expression, in PL/pgSQL too: it takes no parameters and has neither `%` nor `$$` in
+    it. The session must have the search_path that `db.connect` pins, as the definitions in it are printed
+    under that.
     """
     return sql.SQL("({})").format(
         load_queries(__package__, "fingerprint.sql")["fingerprint"].format(oid=sql.Literal(oid))

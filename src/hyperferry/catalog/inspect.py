@@ -24,12 +24,15 @@ ATTEMPTS = 5
 def inspect(
     conn: Connection, table_text: str, time_column: str, *, interval: str | None = None, scan: bool = True
 ) -> Inspection:
-    """Everything known of one table. `time_column` is an exact name; where the table has none of that name, or one of no time
-    type, the inspection is made all the same, without a scan.
+    """Everything known of one table. `time_column` is an exact name; where the table has none of that name,
+    or one of no time type, the inspection is made all the same, without a scan.
 
-    `interval` is the chunk interval by which the scan counts buckets. The catalogs are read statement by statement without a lock; that
-    they are of one state is shown by the fingerprint, which is the same before and after, or it is read again. Raises Usage for a
-    table that is not there or an interval that the column cannot have, Failed when the table does not stop changing.
+    `interval` is the chunk interval by which the scan counts buckets. The catalogs are read statement by
+    statement without a lock; that they are of one state is shown by the fingerprint, which is the same
+    before and after, or it is read
+    again. Raises Usage for a table that is not there or an interval that the column cannot have, Failed
+    when the table does not stop
+    changing.
     """
     oid, name = resolve_table(conn, table_text)
     for _ in range(ATTEMPTS):

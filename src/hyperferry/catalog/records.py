@@ -11,7 +11,8 @@ from ..db.connection import Connection, Params
 
 
 def records(conn: Connection, statement: sql.Composable, params: Params = None) -> list[dict[str, Any]]:
-    """All rows as dicts by column name, arrays as tuples: a query's column names are the fields of a dataclass."""
+    """All rows as dicts by column name, arrays as tuples: a query's column names are the fields of a
+    dataclass."""
     cursor = execute(conn, statement, params)
     names = [column.name for column in cursor.description or ()]
     return [

@@ -13,8 +13,9 @@ from ..model.names import TableName, quote_ident
 def resolve_table(conn: Connection, text: str) -> tuple[int, TableName]:
     """The OID and the exact name of the relation that `text` means, read as SQL reads a name.
 
-    An unqualified name is looked for in the user's own search_path (what the role, the database or PGOPTIONS set,
-    not the one that our session pins). Raises Usage, with names that may have been meant, when there is none.
+    An unqualified name is looked for in the user's own search_path (what the role, the database or
+    PGOPTIONS set, not the one that our session pins). Raises Usage, with names that may have been meant,
+    when there is none.
     """
     parts = _parse(conn, text)
     for schema in [parts[0]] if len(parts) == 2 else user_schemas(conn):

@@ -1,7 +1,7 @@
 """Facts that need the rows: one pass over the table, in plain SQL that needs no TimescaleDB.
 
-A bucket is what a chunk would be: the number of whole intervals since 1970-01-01 (UTC), or since 0 for integers, as
-TimescaleDB aligns its chunks (`calculate_open_range_default` in its dimension.c).
+A bucket is what a chunk would be: the number of whole intervals since 1970-01-01 (UTC), or since 0 for
+integers, as TimescaleDB aligns its chunks (`calculate_open_range_default` in its dimension.c).
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ def interval_width(
 ) -> tuple[float, str]:
     """The width of a bucket (seconds, or units of an integer column) and its text.
 
-    For an integer column without an interval the unit is guessed from the magnitude of some values: seconds, milli-, micro- or
-    nanoseconds since 1970 make it a week. Raises Usage for an interval that the column's type cannot have.
+    For an integer column without an interval the unit is guessed from the magnitude of some values:
+    seconds, milli-, micro- or nanoseconds since 1970 make it a week. Raises Usage for an interval that the
+    column's type cannot have.
     """
     integer = column.base_type in INTEGERS
     if integer and interval is None:
@@ -76,10 +77,11 @@ def _guess_width(conn: Connection, table: TableFacts, column: Column) -> int:
 
 
 def scan(conn: Connection, table: TableFacts, column: Column, interval: str | None) -> ScanFacts | None:
-    """Rows, NULLs, infinities, span, buckets, outliers and violations of checks; None where it cannot be done.
+    """Rows, NULLs, infinities, span, buckets, outliers and violations of checks; None where it cannot be
+    done.
 
-    That is so for a time column of no time type, a relation without rows of its own, and rows that the role may not (all) read.
-    Takes ACCESS SHARE and holds one snapshot for as long as it reads.
+    That is so for a time column of no time type, a relation without rows of its own, and rows that the role
+    may not (all) read. Takes ACCESS SHARE and holds one snapshot for as long as it reads.
     """
     if column.base_type not in TIME_TYPES or table.relkind not in ("r", "m"):
         return None
@@ -141,10 +143,7 @@ def _scan_statement(table: TableFacts, column: Column, width: float, checks: lis
         seconds = sql.SQL("date_part('epoch', {}::{})").format(value, moment)
     year = 365 * 24 * 3600
     least_distance = 52 if kind in INTEGERS else max(1, math.ceil(year / width))
-    counts = [
-        sql.SQL("count(*) FILTER (WHERE {})").format(sql.SQL(check))
-        for check in checks
-    ]
+    counts = [sql.SQL("count(*) FILTER (WHERE {})").format(sql.SQL(check)) for check in checks]
     return _composed(
         "scan",
         table,

@@ -37,8 +37,10 @@ def event_triggers(conn: Connection) -> tuple[str, ...]:
 def transaction_pooled(conn: Connection) -> bool:
     """Whether a pooler gives our statements to one server process and another.
 
-    A pooler announces a process id of its own at the start, so where the announced one is the real one there is none. Else a second
-    session takes a server process for a transaction: in transaction pooling it is the one that has just served us.
+    A pooler announces a process id of its own at the start, so where the announced one is the real one
+    there is none. Else a second session takes a server process for a transaction: in transaction pooling it
+    is the one that has just
+    served us.
     """
     backend = load_queries(__package__, "server.sql")["backend"]
     if conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:

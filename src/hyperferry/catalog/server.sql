@@ -29,7 +29,8 @@ SELECT pg_has_role(c.relowner, 'USAGE') AS owner,
        has_database_privilege(current_database(), 'CREATE') AS create_on_database,
        has_table_privilege(c.oid, 'TRIGGER') AS trigger,
        has_database_privilege(current_database(), 'TEMPORARY') AS temporary,
-       has_table_privilege(c.oid, 'SELECT') AS select
+       has_table_privilege(c.oid, 'SELECT') AS select,
+       row_security_active(c.oid) AS row_security_active
 FROM pg_class c WHERE c.oid = %(oid)s;
 
 -- name: backend

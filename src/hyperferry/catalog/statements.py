@@ -1,6 +1,7 @@
 """What the application's statements and functions do that a hypertable answers otherwise (I9).
 
-The texts are read with regular expressions, not parsed: they find what is written plainly, and the change log sees the rest.
+The texts are read with regular expressions, not parsed: they find what is written plainly, and the change
+log sees the rest.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def statement_facts(conn: Connection, table: TableName, time_column: str) -> Sta
     queries = load_queries(__package__, "statements.sql")
     params = {"name": table.name}
     functions = [(str(f), str(source)) for f, source in fetch_all(conn, queries["functions"], params)]
-    conflicts = tuple(f for f, source in functions if is_conflict_insert(source, table))[:_MOST]
+    conflicts = tuple(
+        f"{function}: {text}" for function, source in functions for text in conflict_inserts(source, table)
+    )[:_MOST]
     updates = tuple(f for f, source in functions if is_time_update(source, table, time_column))[:_MOST]
     schema = fetch_value(conn, queries["extension_schema"])
     if schema is None:
@@ -40,7 +43,7 @@ def statement_facts(conn: Connection, table: TableName, time_column: str) -> Sta
         return StatementFacts(False, conflict_functions=conflicts, time_update_functions=updates)
     return StatementFacts(
         True,
-        conflict_targets=_first(text for text in texts if is_conflict_insert(text, table)),
+        conflict_targets=_first(text for text in texts if conflict_inserts(text, table)),
         time_updates=_first(text for text in texts if is_time_update(text, table, time_column)),
         isolation=_first(text for text in texts if _ISOLATION.search(text)),
         conflict_functions=conflicts,
@@ -59,19 +62,22 @@ def _name(name: str) -> str:
     return rf"(?:{quoted}|(?<![\w\"]){re.escape(name)}(?![\w\"]))"
 
 
-def is_conflict_insert(text: str, table: TableName) -> bool:
-    """Whether a statement inserts into the table with ON CONFLICT."""
+def conflict_inserts(text: str, table: TableName) -> list[str]:
+    """The INSERTs into the table that have ON CONFLICT, up to what they do then, each on one line."""
     schema = rf"(?:{_name(table.schema)}\s*\.\s*)?"
-    pattern = rf"insert\s+into\s+{schema}{_name(table.name)}[^;]*?\bon\s+conflict\b"
-    return re.search(pattern, text, re.I | re.S) is not None
+    pattern = rf"insert\s+into\s+{schema}{_name(table.name)}[^;]*?\bon\s+conflict\b[^;]*?\bdo\b\s*\w*"
+    return [" ".join(found.split()) for found in re.findall(pattern, text, re.I | re.S)]
 
 
 def is_time_update(text: str, table: TableName, time_column: str) -> bool:
     """Whether a statement sets the time column in an UPDATE of the table (or in ON CONFLICT DO UPDATE)."""
     schema = rf"(?:{_name(table.schema)}\s*\.\s*)?"
-    update = rf"update\s+(?:only\s+)?{schema}{_name(table.name)}[^;]*?\bset\b(?P<set>[^;]*?)(?:\bwhere\b|\bfrom\b|\breturning\b|;|$)"
+    update = (
+        rf"update\s+(?:only\s+)?{schema}{_name(table.name)}[^;]*?"
+        r"\bset\b(?P<set>[^;]*?)(?:\bwhere\b|\bfrom\b|\breturning\b|;|$)"
+    )
     sets = [match["set"] for match in re.finditer(update, text, re.I | re.S)]
-    if is_conflict_insert(text, table):
+    if conflict_inserts(text, table):
         upsert = r"\bdo\s+update\s+set\b(?P<set>[^;]*?)(?:\bwhere\b|\breturning\b|;|$)"
         sets += [match["set"] for match in re.finditer(upsert, text, re.I | re.S)]
     assigned = rf"(?:^|[,(])\s*{_name(time_column)}\s*(?:=|[,)][^=]*=)"

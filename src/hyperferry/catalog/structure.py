@@ -1,4 +1,5 @@
-"""What is defined on the table: indexes, constraints, foreign keys from elsewhere, triggers, policies, rules, statistics."""
+"""What is defined on the table: indexes, constraints, foreign keys from elsewhere, triggers, policies,
+rules, statistics."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def indexes(conn: Connection, oid: int) -> tuple[Index, ...]:
 
 
 def constraints(conn: Connection, oid: int, hypertables: frozenset[TableName]) -> tuple[Constraint, ...]:
-    """The constraints. `hypertables` are all of the database, so that a foreign key to one is known as such."""
+    """The constraints. `hypertables` are all of the database, so that a foreign key to one is known as
+    such."""
     result = []
     for row in records(conn, load_queries(__package__, _FILE)["constraints"], {"oid": oid}):
         schema, name = row.pop("references_schema"), row.pop("references_name")

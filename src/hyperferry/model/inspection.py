@@ -70,6 +70,7 @@ class Rights:
     trigger: bool
     temporary: bool
     select: bool
+    row_security_active: bool = False  # row security filters what the role reads, or refuses it with row_security = off
 
 
 @dataclass(frozen=True)
@@ -343,7 +344,8 @@ class StatementFacts:
     conflict_targets: tuple[str, ...] = ()  # INSERT ... ON CONFLICT on the table
     time_updates: tuple[str, ...] = ()  # UPDATE ... SET time
     isolation: tuple[str, ...] = ()  # BEGIN/SET TRANSACTION above READ COMMITTED
-    # Functions of this database whose source seems to do the same; seen without pg_stat_statements.
+    # Functions of this database whose source does the same, by signature (for ON CONFLICT with the statement behind a
+    # colon); seen without pg_stat_statements.
     conflict_functions: tuple[str, ...] = ()
     time_update_functions: tuple[str, ...] = ()
 

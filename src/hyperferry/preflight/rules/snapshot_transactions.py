@@ -1,0 +1,31 @@
+"""A snapshot older than the swap does not see the last changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...model.finding import Finding
+from ...model.inspection import Inspection
+from ...model.options import PreflightOptions
+from ..words import listed, warning
+
+
+def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding]:
+    """A snapshot older than the swap does not see the last changes."""
+    found = [
+        f"{'role ' + default.role if default.role else 'all roles'}"
+        f"{' in database ' + default.database if default.database else ''} (default {default.isolation})"
+        for default in inspection.isolation_defaults
+    ]
+    if inspection.server.default_isolation in ("repeatable read", "serializable"):
+        found.append(f"this session's own default ({inspection.server.default_isolation})")
+    found += [text[:200] for text in inspection.statements.isolation]
+    if found:
+        yield warning(
+            f"Transactions above READ COMMITTED are in use: {listed(found, 8)}. One whose snapshot is "
+            "older than the swap and which waits for it "
+            "reads the hypertable without the last applied changes.",
+            "hyperferry waits for sessions that hold such a snapshot; have the application retry, then "
+            "cut over with --accept snapshot-transactions.",
+            accept="snapshot-transactions",
+        )
