@@ -1,4 +1,5 @@
-"""What was measured: the answers of the commands. `design.md` lists the keys that other programs may rely on."""
+"""What was measured: the answers of the commands. `design.md` lists the keys that other programs may rely on.
+"""
 
 from __future__ import annotations
 
@@ -32,17 +33,20 @@ class Difference:
 
 @dataclass(frozen=True)
 class GroupParity:
-    """`verify --by`: count and sum for one group on both sides."""
+    """`verify --by`: count and sums for one group on both sides; sums by numeric column, as text."""
 
     group: str | None
     source_rows: int
     target_rows: int
     match: bool
+    source_sums: dict[str, str | None] = field(default_factory=dict)
+    target_sums: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """The result of one verification. `excused` pairs differ, but stand in the backlog."""
+    """The result of one verification. `excused` pairs differ, but stand in the backlog. Rows whose time lies
+    in one of the `dropped` ranges (from, to) are counted apart and not compared."""
 
     match: bool
     source_rows: int
@@ -55,12 +59,16 @@ class VerifyReport:
     repaired: int
     seconds: float
     groups: tuple[GroupParity, ...] = ()
+    dropped: tuple[tuple[str, str], ...] = ()
+    dropped_source_rows: int = 0
+    dropped_target_rows: int = 0
 
 
 @dataclass(frozen=True)
 class SwapReport:
-    """A cutover or rollback. `stall_ms` is the time from the first lock of the successful attempt asked for until the commit,
-    plus what writers waited behind failed attempts: `stall_ms` the longest single wait that we can have caused."""
+    """A cutover or rollback. `stall_ms` is the time from the first lock of the successful attempt asked for
+    until the commit, plus what writers waited behind failed attempts: `stall_ms` the longest single wait
+    that we can have caused."""
 
     phase: Phase
     attempts: int
