@@ -9,6 +9,7 @@ import click
 from hyperferry.errors import Failed
 
 from .options import Call, common
+from .render.progress import Progress
 
 
 @click.command(short_help="The whole job before your eyes, in a sandbox.")
@@ -75,16 +76,18 @@ def demo(
     touched. Every figure on the screen was measured in this run. Ends with exit code 1 where any check
     failed.
     """
-    from hyperferry.demo import DemoOptions, run_demo
+    from hyperferry.demo.options import DemoOptions
+    from hyperferry.demo.story import run_demo
 
     options = DemoOptions(
         dsn=call.dsn, rows=rows, csv=csv, release=release, rate=rate, writers=writers, seed=seed, keep=keep
     )
-    with call.stoppable() as stop:
+    with call.stoppable() as stop, Progress(call.out.stderr) as progress:
         report = run_demo(
             options,
             console=call.out.stderr if call.out.as_json else call.out.stdout,
             say=call.out.say,
+            progress=progress,
             stop=stop,
         )
     call.out.give(report.as_json(), [])
