@@ -13,27 +13,26 @@ from ..model.statement import Statement
 
 
 def run_missing(
-    conn: Connection, statements: Sequence[tuple[str, Statement]], schema: str, should_stop: Callable[[], None]
+    conn: Connection, name: str, group: Sequence[Statement], schema: str, should_stop: Callable[[], None]
 ) -> int:
-    """Runs each (index name, statement) whose index the shadow's schema lacks; returns how many ran.
+    """Builds the index `name` with its comments and marks, where the shadow's schema lacks it; returns 1 if it did.
 
-    Each is a transaction of its own, so an interrupted run goes on where it was. Only the shadow is locked.
+    One transaction, so an interrupted run goes on where it was. Only the shadow is locked.
     """
-    ran = 0
-    for name, statement in statements:
-        should_stop()
-        exists = fetch_value(
-            conn,
-            "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = %s AND c.relname = %s)",
-            [schema, name],
-        )
-        if not exists:
-            with conn.transaction():
-                execute(conn, "SET LOCAL lock_timeout = '60s'")  # nobody but our own workers uses the shadow
-                execute(conn, statement.sql)
-            ran += 1
-    return ran
+    should_stop()
+    exists = fetch_value(
+        conn,
+        "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = %s)",
+        [schema, name],
+    )
+    if exists:
+        return 0
+    with conn.transaction():
+        execute(conn, "SET LOCAL lock_timeout = '60s'")  # nobody but our own workers uses the shadow
+        for statement in group:
+            execute(conn, statement.sql)
+    return 1
 
 
 def analyze(conn: Connection, flow: Flow) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -197,10 +198,21 @@ def record_verification(
     )
 
 
-def last_verification(conn: Connection, rollout_id: int, direction: str) -> tuple[datetime, bool, int, str] | None:
-    """The newest verification of a direction: when it ended, whether it matched, its epoch and its fingerprint."""
+@dataclass(frozen=True)
+class Verification:
+    """A recorded verification: `epoch` and `fingerprint` are those of its start."""
+
+    id: int
+    ended_at: datetime
+    match: bool
+    epoch: int
+    fingerprint: str
+
+
+def last_verification(conn: Connection, rollout_id: int, direction: str) -> Verification | None:
+    """The newest verification of a direction."""
     row = fetch_one(conn, _sql("last_verification"), {"id": rollout_id, "direction": direction})
-    return None if row is None else (row[0], row[1], row[2], row[3])
+    return None if row is None else Verification(*row)
 
 
 def all_accepted(conn: Connection, rollout_id: int) -> set[str]:

@@ -107,6 +107,7 @@ class StatusReport:
     verified_at: datetime | None = None
     verified_match: bool | None = None
     last_event: str | None = None
-    source: str = ""
-    shadow: str = ""
+    table: str = ""
+    source: str = ""  # where the plain table is now
+    shadow: str = ""  # where the hypertable is now
     dropped_ranges: tuple[str, ...] = field(default=())

@@ -1,0 +1,573 @@
+"""Runs rollouts: the library's door, and what every command calls. Functions take the DSN first; '' leaves it to libpq.
+
+Each opens its own connections and closes them. What can go wrong comes out as `HyperferryError` with its exit code.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from . import catalog, db, planner
+from . import preflight as rules
+from .apply import requeue_quarantined
+from .cutover import CutoverPreview, Gate, lock_statements, run_swap, swap_statements, validate_foreign_keys
+from .cutover.runner import locked_tables
+from .db.connection import Connection
+from .errors import CaptureBroken, Conflict, Interrupted, Refused, SchemaChanged, Usage
+from .ledger import store
+from .ledger.flow import flow_of
+from .model.finding import Finding, Level
+from .model.inspection import Inspection
+from .model.names import TableName
+from .model.options import PreflightOptions
+from .model.plan import Plan, Strategy
+from .model.plan_options import PlanOptions
+from .model.report import StatusReport, SwapReport, VerifyReport
+from .model.rollout import Control, Direction, Phase, Rollout
+from .model.statement import Statement
+from .status import status_of
+from .strategies import blue_green, in_place
+from .strategies.monitor import Monitor
+from .strategies.preview import preview as _preview
+from .strategies.workers import Connect
+
+Say = Callable[[str], None]
+Progress = Callable[[StatusReport], None]
+WORK_LOCK = 71509172
+"""The class of the advisory locks that tell which rollout is being worked on."""
+
+
+def _connector(dsn: str) -> Connect:
+    return lambda purpose: db.connect(dsn, purpose=purpose)
+
+
+def inspect(
+    dsn: str, table: str, time_column: str, *, interval: str | None = None, scan: bool = True
+) -> Inspection:
+    """Everything known of the table; with `scan` one pass over its rows."""
+    with db.connect(dsn, purpose="inspect") as conn:
+        return catalog.inspect(conn, table, time_column, interval=interval, scan=scan)
+
+
+def estimate_scan(dsn: str, table: str) -> float:
+    """Seconds that the scan of the table will take, roughly."""
+    with db.connect(dsn, purpose="inspect") as conn:
+        oid, _ = catalog.resolve_table(conn, table)
+        return catalog.estimate_scan_seconds(db.fetch_value(conn, "SELECT pg_table_size(%s::oid)", [oid]) or 0)
+
+
+def preflight(
+    dsn: str, table: str, time_column: str, *, options: PlanOptions
+) -> tuple[Inspection, tuple[Finding, ...]]:
+    """What stands in the way, and what will change for the application."""
+    inspection = inspect(dsn, table, time_column, interval=options.chunk_interval)
+    strategy = options.strategy or Strategy.BLUE_GREEN
+    return inspection, rules.run(inspection, PreflightOptions(strategy=strategy))
+
+
+def make_plan(dsn: str, table: str, time_column: str, options: PlanOptions) -> Plan:
+    """Inspects, judges and decides."""
+    inspection, findings = preflight(dsn, table, time_column, options=options)
+    return planner.plan(inspection, findings, options)
+
+
+def preview(plan: Plan) -> tuple[Statement, ...]:
+    """Every statement of the plan, in order."""
+    return _preview(plan)
+
+
+def _refuse_blockers(findings: tuple[Finding, ...], table: TableName) -> None:
+    blockers = [f for f in findings if f.level is Level.BLOCKER]
+    if blockers:
+        raise Refused(
+            f"{table} cannot be moved as it is: {len(blockers)} blocker(s).",
+            facts={f.rule: f.message for f in blockers},
+            remedy=" / ".join(f.remedy for f in blockers),
+        )
+
+
+def _check_plan(conn: Connection, plan: Plan) -> None:
+    """The plan is what the table is now, and nothing stands in its way. Touches nothing."""
+    now = catalog.inspect(conn, plan.table.quoted, plan.time_column, scan=False)
+    stale = planner.is_stale(plan, now)
+    if stale:
+        raise SchemaChanged(
+            f"The plan is stale: {plan.table} was changed since it was made.",
+            facts={"changed": ", ".join(stale)},
+            remedy="make a new plan with `hyperferry plan`.",
+        )
+    _refuse_blockers(plan.findings, plan.table)
+    _refuse_blockers(rules.run(now, PreflightOptions(strategy=plan.strategy)), plan.table)
+
+
+@contextmanager
+def _working(conn: Connection, rollout: Rollout) -> Iterator[None]:
+    """Only one command works on a rollout at a time. A matter of manners: safety does not rest on it."""
+    if not db.fetch_value(conn, "SELECT pg_try_advisory_lock(%s, %s)", [WORK_LOCK, rollout.id]):
+        raise Conflict(
+            f"Another hyperferry works on the rollout of {rollout.table}.",
+            facts={"by": worker_of(conn, rollout) or "a session that just ended"},
+            remedy="wait for it, stop it (Ctrl-C keeps its work), or watch it with `hyperferry status`.",
+        )
+    try:
+        yield
+    finally:
+        if not conn.closed:
+            db.execute(conn, "SELECT pg_advisory_unlock(%s, %s)", [WORK_LOCK, rollout.id])
+
+
+def worker_of(conn: Connection, rollout: Rollout) -> str | None:
+    """Who works on the rollout now."""
+    row = db.fetch_one(
+        conn,
+        "SELECT a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid "
+        "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = %s AND l.objid = %s "
+        "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        [WORK_LOCK, rollout.id],
+    )
+    return f"pid {row[0]} ({row[1]})" if row else None
+
+
+def _open(conn: Connection, table: str) -> Rollout:
+    """The unfinished rollout of the table. Raises Refused where there is none."""
+    _, name = catalog.resolve_table(conn, table)
+    rollout = store.open_rollout(conn, name)
+    if rollout is None:
+        ended = store.latest(conn, name)
+        raise Refused(
+            f"There is no rollout of {name} under way.",
+            facts={"last rollout": f"{ended[0].phase}, {ended[0].updated_at:%Y-%m-%d %H:%M}"} if ended else None,
+            remedy=f"begin one with `hyperferry start {name} --time COLUMN`.",
+        )
+    return rollout
+
+
+def start(
+    dsn: str,
+    table: str | None,
+    plan: Plan | None,
+    *,
+    force: bool = False,
+    max_rows: int = in_place.DEFAULT_MAX_ROWS,
+    stop: threading.Event | None = None,
+    progress: Progress = lambda report: None,
+    say: Say = lambda text: None,
+) -> StatusReport:
+    """Prepare, copy, catch up, verify; ends with the rollout synced. Goes on where an earlier start was interrupted."""
+    connect = _connector(dsn)
+    monitor = Monitor(stop or threading.Event(), say)
+    with connect("start") as conn:
+        if plan is None and table is None:
+            raise Usage("Neither a table nor a plan was given.", remedy="name the table, or the file of a plan.")
+        name = plan.table if plan is not None else catalog.resolve_table(conn, table or "")[1]
+        rollout = store.open_rollout(conn, name)
+        if rollout is None:
+            if plan is None:
+                _open(conn, table or "")
+            assert plan is not None
+            _check_plan(conn, plan)
+            if plan.strategy is Strategy.IN_PLACE:
+                return _start_in_place(conn, plan, monitor, force=force, max_rows=max_rows)
+            store.install(conn)
+            rollout = store.create(conn, plan)
+        elif plan is not None and plan.fingerprint != rollout.plan.fingerprint:
+            raise Refused(
+                f"Another rollout of {name} is under way, from a plan of another schema.",
+                facts={"rollout": rollout.id, "phase": rollout.phase},
+                remedy="go on with it (`hyperferry start TABLE`), or end it with `hyperferry abort` first.",
+            )
+        with _working(conn, rollout):
+            rollout = store.get(conn, rollout.id)
+            rollout = _advance(conn, connect, rollout, monitor, progress)
+        return status_of(conn, rollout)
+
+
+def _start_in_place(
+    conn: Connection, plan: Plan, monitor: Monitor, *, force: bool, max_rows: int
+) -> StatusReport:
+    recorded: list[Rollout] = []
+
+    def record(inside: Connection) -> None:
+        store.install(inside)
+        rollout = store.set_hypertable(inside, store.create(inside, plan), plan.inspection.table.oid)
+        recorded.append(store.set_phase(inside, rollout, Phase.FINISHED))
+
+    report = in_place.run(
+        conn,
+        plan,
+        force=force,
+        max_rows=max_rows,
+        on_event=monitor.say,
+        before_commit=record,
+        should_stop=monitor.should_stop,
+    )
+    store.event(
+        conn, recorded[-1].id, "in place", {"rows": report.rows, "chunks": report.chunks, "seconds": report.blocked_seconds}
+    )
+    return replace(status_of(conn, recorded[-1]), rows_copied=report.rows)
+
+
+class _Ticker:
+    """Reads the controls and reports progress about once a second, on the command's own connection."""
+
+    def __init__(self, conn: Connection, rollout: Rollout, monitor: Monitor, progress: Progress) -> None:
+        self.conn, self.rollout, self.monitor, self.progress = conn, rollout, monitor, progress
+        self._last = 0.0
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._last < 1.0:
+            return
+        self._last = time.monotonic()
+        if store.control(self.conn, self.rollout.id) is Control.PAUSE:
+            if not self.monitor.paused.is_set():
+                self.monitor.say("paused; `hyperferry resume` lets it go on")
+            self.monitor.paused.set()
+        else:
+            self.monitor.paused.clear()
+        self.progress(status_of(self.conn, self.rollout))
+
+
+def _advance(
+    conn: Connection, connect: Connect, rollout: Rollout, monitor: Monitor, progress: Progress
+) -> Rollout:
+    """From whatever phase the rollout is in to `synced`."""
+    while True:
+        monitor.should_stop()
+        tick = _Ticker(conn, rollout, monitor, progress)
+        if rollout.phase is Phase.PLANNED:
+            rollout = blue_green.prepare(conn, rollout, monitor)
+        elif rollout.phase is Phase.PREPARED:
+            rollout = blue_green.cut_batches(conn, rollout, monitor)
+        elif rollout.phase is Phase.COPYING:
+            tick()
+            blue_green.copy(conn, connect, rollout, monitor, tick)
+            blue_green.complete(conn, rollout, monitor)
+            changes = blue_green.catch_up(conn, rollout, monitor)
+            monitor.say(f"{changes} changes applied, the backlog was empty once")
+            _prove(conn, connect, rollout, monitor)
+            rollout = blue_green.synced(conn, rollout)
+        else:
+            blue_green.catch_up(conn, rollout, monitor)
+            if rollout.phase is not Phase.CUT_OVER and _valid_verification(conn, rollout) is None:
+                _prove(conn, connect, rollout, monitor)
+            progress(status_of(conn, rollout))
+            return rollout
+
+
+def _prove(conn: Connection, connect: Connect, rollout: Rollout, monitor: Monitor) -> VerifyReport:
+    """A verification that must be clean. Raises Refused with the first differences."""
+    monitor.say("verifying: every row on both sides, while writers run")
+    report = blue_green.prove(conn, connect, rollout, monitor)
+    if not report.match:
+        facts: dict[str, object] = {
+            "differences": report.difference_count,
+            "rows that cannot be taken (quarantine)": report.quarantined,
+        }
+        for number, difference in enumerate(report.differences[:5], 1):
+            facts[f"difference {number}"] = f"{difference.kind} {difference.pair}"
+        raise Refused(
+            f"The two sides of {rollout.table} are not the same.",
+            facts=facts,
+            remedy="see them all with `hyperferry verify TABLE`; `hyperferry verify TABLE --repair` mends differences, "
+            "`hyperferry status TABLE` shows why rows are in quarantine.",
+        )
+    monitor.say(f"verified: {report.source_rows} rows are the same on both sides ({report.seconds:.1f} s)")
+    return report
+
+
+def _valid_verification(conn: Connection, rollout: Rollout) -> store.Verification | None:
+    """The newest verification of the present direction, if it still allows a swap (I5)."""
+    direction = rollout.direction
+    found = store.last_verification(conn, rollout.id, direction.value)
+    if found is None or not found.match or found.epoch != store.epoch(conn, rollout.id):
+        return None
+    if found.fingerprint != catalog.fingerprint(conn, flow_of(rollout).active.oid):
+        return None
+    return found
+
+
+def sync(
+    dsn: str,
+    table: str,
+    *,
+    stop: threading.Event | None = None,
+    progress: Progress = lambda report: None,
+    say: Say = lambda text: None,
+    until_empty: bool = False,
+) -> StatusReport:
+    """Keeps applying changes in whichever direction the phase has, until stopped or (`until_empty`) the backlog was empty."""
+    monitor = Monitor(stop or threading.Event(), say)
+    with db.connect(dsn, purpose="sync") as conn:
+        rollout = _open(conn, table)
+        if rollout.phase in (Phase.PLANNED, Phase.PREPARED, Phase.COPYING):
+            raise Refused(
+                f"The rollout of {rollout.table} is in phase {rollout.phase}: there is nothing to keep in step yet.",
+                remedy="run `hyperferry start TABLE` until it is synced.",
+            )
+        requeue_quarantined(conn, flow_of(rollout))
+        while not rollout.phase.ended:
+            tick = _Ticker(conn, rollout, monitor, progress)
+            tick()
+            empty = False
+            try:
+                monitor.wait_while_paused()
+                empty = blue_green.keep_in_step(conn, rollout, monitor)
+            except Interrupted:
+                break
+            except (SchemaChanged, CaptureBroken):
+                # A swap between two looks: the tables have changed places, and the flow its direction.
+                if store.get(conn, rollout.id).phase is rollout.phase:
+                    raise
+            if empty and until_empty:
+                break
+            if empty and monitor.stop.wait(0.5):
+                break
+            rollout = store.get(conn, rollout.id)
+        return status_of(conn, store.get(conn, rollout.id))
+
+
+def status(dsn: str, table: str | None = None) -> list[StatusReport]:
+    """Where the newest rollout of the table, or of every table, stands."""
+    with db.connect(dsn, purpose="status") as conn:
+        name = catalog.resolve_table(conn, table)[1] if table else None
+        return [replace(status_of(conn, r), worker=worker_of(conn, r)) for r in store.latest(conn, name)]
+
+
+def _control(dsn: str, table: str, control: Control) -> StatusReport:
+    with db.connect(dsn, purpose=control.value) as conn:
+        rollout = store.set_control(conn, _open(conn, table), control)
+        store.event(conn, rollout.id, "control", {"control": control.value})
+        return replace(status_of(conn, rollout), worker=worker_of(conn, rollout))
+
+
+def pause(dsn: str, table: str) -> StatusReport:
+    """Has whoever works on the rollout stop after the batch in hand, until `resume`."""
+    return _control(dsn, table, Control.PAUSE)
+
+
+def resume(dsn: str, table: str) -> StatusReport:
+    """Ends a pause."""
+    return _control(dsn, table, Control.RUN)
+
+
+def verify(
+    dsn: str,
+    table: str,
+    *,
+    repair: bool = False,
+    by: str | None = None,
+    stop: threading.Event | None = None,
+    say: Say = lambda text: None,
+) -> VerifyReport:
+    """Exact parity while writers run; `repair` puts what differs into the backlog and verifies again."""
+    connect = _connector(dsn)
+    monitor = Monitor(stop or threading.Event(), say)
+    with connect("verify") as conn:
+        rollout = _open(conn, table)
+        if rollout.phase in (Phase.PLANNED, Phase.PREPARED):
+            raise Refused(
+                f"The rollout of {rollout.table} is in phase {rollout.phase}: there is nothing to compare yet.",
+                remedy="run `hyperferry start TABLE` first.",
+            )
+        requeue_quarantined(conn, flow_of(rollout))
+        return blue_green.prove(conn, connect, rollout, monitor, by=by, repair=repair)
+
+
+def _accepts_needed(conn: Connection, rollout: Rollout) -> dict[str, str]:
+    """Rule -> why, for everything that changes for the application (I9): from the plan, the catalogs now, and the change log."""
+    needed = {f.accept: f.message for f in rollout.plan.findings if f.accept}
+    now = catalog.inspect(conn, rollout.table.quoted, rollout.plan.time_column, scan=False)
+    needed |= {f.accept: f.message for f in rules.run(now, PreflightOptions()) if f.accept}
+    for found in store.found(conn, rollout.id):
+        needed.setdefault(found, "the change log shows updates that moved rows from one chunk to another")
+    return {str(rule): why for rule, why in needed.items()}
+
+
+def _refusals(conn: Connection, rollout: Rollout, accept: frozenset[str]) -> dict[str, str]:
+    """What keeps the cutover from being tried."""
+    if "all" in accept:
+        return {}
+    accepted = accept | store.all_accepted(conn, rollout.id)
+    return {rule: why for rule, why in _accepts_needed(conn, rollout).items() if rule not in accepted}
+
+
+ACCEPTABLE = frozenset(
+    {"cross-chunk-updates", "on-conflict-key", "view-groups-by-key", "widened-key", "snapshot-transactions", "all"}
+)
+
+
+def _check_accept(accept: frozenset[str]) -> None:
+    unknown = accept - ACCEPTABLE
+    if unknown:
+        raise Usage(
+            f"There is nothing called {', '.join(sorted(unknown))} to accept.",
+            facts={"can be accepted": ", ".join(sorted(ACCEPTABLE))},
+            remedy="name one of these with --accept.",
+        )
+
+
+def cutover_dry_run(dsn: str, table: str, *, accept: frozenset[str] = frozenset()) -> CutoverPreview:
+    """What would be swapped, who would block it now, and why it would be refused."""
+    _check_accept(accept)
+    with db.connect(dsn, purpose="cutover") as conn:
+        rollout = _open(conn, table)
+        if rollout.hypertable_oid is None or rollout.phase is Phase.CUT_OVER:
+            raise Refused(
+                f"The rollout of {rollout.table} is in phase {rollout.phase}: there is no cutover to preview.",
+                remedy="see `hyperferry status`.",
+            )
+        flow = flow_of(rollout, Direction.FORWARD)
+        refusals = [f"{rule}: {why} (--accept {rule})" for rule, why in _refusals(conn, rollout, accept).items()]
+        if rollout.phase not in (Phase.SYNCED, Phase.ROLLED_BACK):
+            refusals.append(f"the rollout is in phase {rollout.phase}, not synced")
+        elif _valid_verification(conn, rollout) is None:
+            refusals.append("no clean verification is newer than the last change; the cutover will verify first")
+        return CutoverPreview(
+            (*lock_statements(flow), *swap_statements(flow)),
+            tuple(db.blockers_of(conn, locked_tables(flow))),
+            tuple(refusals),
+        )
+
+
+def cutover(
+    dsn: str,
+    table: str,
+    *,
+    accept: frozenset[str] = frozenset(),
+    attempts: int = 60,
+    stop: threading.Event | None = None,
+    say: Say = lambda text: None,
+) -> SwapReport:
+    """Swaps the hypertable in, in one short transaction, or leaves everything as it is."""
+    _check_accept(accept)
+    connect = _connector(dsn)
+    monitor = Monitor(stop or threading.Event(), say)
+    with connect("cutover") as conn:
+        rollout = _open(conn, table)
+        if rollout.phase is Phase.CUT_OVER:
+            return SwapReport(Phase.CUT_OVER, 0, 0.0, 0, ("the hypertable has the name already",))
+        if rollout.phase not in (Phase.SYNCED, Phase.ROLLED_BACK):
+            raise Refused(
+                f"The rollout of {rollout.table} is in phase {rollout.phase}, so it cannot be cut over.",
+                remedy="run `hyperferry start TABLE` until it is synced.",
+            )
+        with _working(conn, rollout):
+            refusals = _refusals(conn, rollout, accept)
+            if refusals:
+                raise Refused(
+                    f"The cutover of {rollout.table} changes something for the application that was not accepted.",
+                    facts=dict(refusals),
+                    remedy="read what each means in docs/preflight, then give "
+                    + " ".join(f"--accept {rule}" for rule in sorted(refusals)),
+                )
+            store.event(conn, rollout.id, "accepted", {"accept": sorted(accept)})
+            accepted = accept | store.all_accepted(conn, rollout.id)
+            return _swap(conn, connect, rollout, monitor, attempts, bool({"all", "snapshot-transactions"} & accepted))
+
+
+def _swap(
+    conn: Connection,
+    connect: Connect,
+    rollout: Rollout,
+    monitor: Monitor,
+    attempts: int,
+    snapshots_accepted: bool,
+    *,
+    unverified: bool = False,
+) -> SwapReport:
+    _refuse_changed(conn, rollout)
+    flow = flow_of(rollout)
+    verification = _valid_verification(conn, rollout)
+    if verification is None and not unverified:
+        blue_green.catch_up(conn, rollout, monitor)
+        _prove(conn, connect, rollout, monitor)
+        verification = _valid_verification(conn, rollout)
+    gate = Gate(
+        verification=verification.id if verification else None,
+        fingerprint=catalog.fingerprint(conn, flow.active.oid),
+        excused=verification is not None,
+        snapshots_accepted=snapshots_accepted,
+    )
+    report = run_swap(
+        lambda: connect("swap"), flow, gate, attempts=attempts, should_stop=monitor.should_stop, say=monitor.say
+    )
+    rollout = store.get(conn, rollout.id)
+    now = flow_of(rollout)
+    validate_foreign_keys(conn, now, say=monitor.say, should_stop=monitor.should_stop)
+    store.event(conn, rollout.id, "fingerprint", {"fingerprint": catalog.fingerprint(conn, now.active.oid)})
+    return report
+
+
+def _refuse_changed(conn: Connection, rollout: Rollout) -> None:
+    """What hangs on the table is moved as the plan knows it: what was added or changed since would be left behind."""
+    fingerprint = catalog.fingerprint(conn, flow_of(rollout).active.oid)
+    if rollout.phase is Phase.CUT_OVER:
+        events = store.last_events(conn, rollout.id, ["fingerprint"])
+        expected = events[0][2]["fingerprint"] if events else fingerprint
+    else:
+        expected = rollout.plan.fingerprint
+    if fingerprint != expected:
+        raise SchemaChanged(
+            f"{rollout.table}, or something that hangs on it (an index, a view, a grant, a trigger, ...), was changed since "
+            + ("the cutover." if rollout.phase is Phase.CUT_OVER else "the plan was made."),
+            facts={"rollout": rollout.id, "phase": rollout.phase},
+            remedy="undo that change, then run the same command again"
+            + ("." if rollout.phase is Phase.CUT_OVER else "; or `hyperferry abort` and start anew with a new plan."),
+        )
+
+
+def rollback(
+    dsn: str,
+    table: str,
+    *,
+    unverified: bool = False,
+    attempts: int = 60,
+    stop: threading.Event | None = None,
+    say: Say = lambda text: None,
+) -> SwapReport:
+    """Swaps the plain table back in, with every write made since the cutover."""
+    connect = _connector(dsn)
+    monitor = Monitor(stop or threading.Event(), say)
+    with connect("rollback") as conn:
+        rollout = _open(conn, table)
+        if rollout.phase is Phase.ROLLED_BACK:
+            return SwapReport(Phase.ROLLED_BACK, 0, 0.0, 0, ("the plain table has the name already",))
+        if rollout.phase is not Phase.CUT_OVER:
+            raise Refused(
+                f"The rollout of {rollout.table} is in phase {rollout.phase}: there is nothing to roll back.",
+                remedy="before the cutover, `hyperferry abort` leaves the table as it was found.",
+            )
+        with _working(conn, rollout):
+            return _swap(conn, connect, rollout, monitor, attempts, True, unverified=unverified)
+
+
+def finish(dsn: str, table: str, *, say: Say = lambda text: None) -> StatusReport:
+    """Drops old and the capture, keeps the record. Only from `cut_over`."""
+    monitor = Monitor(threading.Event(), say)
+    with db.connect(dsn, purpose="finish") as conn:
+        rollout = _open(conn, table)
+        if rollout.phase is not Phase.CUT_OVER:
+            raise Refused(
+                f"The rollout of {rollout.table} is in phase {rollout.phase}, so it cannot be finished.",
+                remedy="finish comes after `hyperferry cutover`.",
+            )
+        with _working(conn, rollout):
+            return status_of(conn, blue_green.finish(conn, rollout, monitor))
+
+
+def abort(dsn: str, table: str, *, say: Say = lambda text: None) -> StatusReport:
+    """Before the cutover, or after a rollback: leaves nothing behind but the record."""
+    monitor = Monitor(threading.Event(), say)
+    with db.connect(dsn, purpose="abort") as conn:
+        rollout = _open(conn, table)
+        if rollout.phase is Phase.CUT_OVER:
+            raise Refused(
+                f"{rollout.table} is cut over: its hypertable serves the application.",
+                remedy="roll back first (`hyperferry rollback`), or keep it (`hyperferry finish`).",
+            )
+        with _working(conn, rollout):
+            return status_of(conn, blue_green.abort(conn, rollout, monitor))

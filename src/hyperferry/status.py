@@ -1,0 +1,93 @@
+"""Where a rollout stands, read from the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from psycopg import sql
+
+from .apply import quarantine_size
+from .copy.copier import progress
+from .db import fetch_all, fetch_value
+from .db.connection import Connection
+from .ledger import store
+from .ledger.flow import Flow, flow_of
+from .model.report import QuarantinedPair, StatusReport
+from .model.rollout import Control, Phase, Rollout
+
+BACKLOG_COUNTED = 5_000_000
+
+
+def _backlog(conn: Connection, flow: Flow) -> int:
+    """Exact up to BACKLOG_COUNTED."""
+    return int(
+        fetch_value(
+            conn,
+            sql.SQL("SELECT pg_catalog.count(*) FROM (SELECT 1 FROM {} LIMIT {}) AS l").format(
+                flow.log, sql.Literal(BACKLOG_COUNTED)
+            ),
+        )
+    )
+
+
+def _quarantined(conn: Connection, flow: Flow) -> tuple[QuarantinedPair, ...]:
+    rows = fetch_all(
+        conn,
+        sql.SQL("SELECT {}, q.reason, q.since FROM {} AS q WHERE q.direction = {} ORDER BY q.since LIMIT 100").format(
+            flow.pairs.as_json("q"), flow.of_ledger("quarantine"), sql.Literal(flow.direction.value)
+        ),
+    )
+    return tuple(QuarantinedPair(row[0], row[1], row[2]) for row in rows)
+
+
+def status_of(conn: Connection, rollout: Rollout) -> StatusReport:
+    """The rollout's status now. Cheap enough to be asked for every second."""
+    rollout = store.get(conn, rollout.id)
+    names, phase = rollout.names, rollout.phase
+    estimated = max(rollout.plan.inspection.table.estimated_rows, 0)
+    if rollout.plan.inspection.scan is not None:
+        estimated = rollout.plan.inspection.scan.rows
+    last = store.last_events(conn, rollout.id, ["phase", "quarantined", "truncated", "swap"])
+    report = StatusReport(
+        rollout=rollout.id,
+        phase=phase,
+        strategy=rollout.strategy,
+        rows_copied=0,
+        rows_estimated=estimated,
+        batches_done=0,
+        batches_total=0,
+        backlog=0,
+        rows_per_second=None,
+        eta_seconds=None,
+        throttled_by="paused" if rollout.control is Control.PAUSE and not phase.ended else None,
+        worker=None,
+        last_event=f"{last[0][0]:%Y-%m-%d %H:%M:%S} {last[0][1]} {last[0][2]}" if last else None,
+        table=str(rollout.table),
+        source=str(names.old if phase is Phase.CUT_OVER else rollout.table),
+        shadow=str(rollout.table if phase.hypertable_serves else names.shadow),
+    )
+    if rollout.hypertable_oid is None or phase.ended or phase is Phase.PLANNED:
+        return report
+    return _with_figures(conn, rollout, report)
+
+
+def _with_figures(conn: Connection, rollout: Rollout, report: StatusReport) -> StatusReport:
+    flow = flow_of(rollout)
+    batches = progress(conn, flow)
+    rate = batches.rows_per_second
+    left = max(report.rows_estimated - batches.rows, 0)
+    copying = rollout.phase is Phase.COPYING and batches.done < batches.total
+    verification = store.last_verification(conn, rollout.id, flow.direction.value)
+    return replace(
+        report,
+        rows_copied=batches.rows,
+        batches_done=batches.done,
+        batches_total=batches.total,
+        backlog=_backlog(conn, flow),
+        rows_per_second=rate,
+        eta_seconds=left / rate if copying and rate else (0.0 if batches.total and not copying else None),
+        quarantined=_quarantined(conn, flow),
+        quarantined_count=quarantine_size(conn, flow),
+        verified_at=verification.ended_at if verification else None,
+        verified_match=verification.match if verification else None,
+    )

@@ -1,0 +1,329 @@
+"""Blue/green, step by step. Each step looks at the ledger (or the world) first, so that it can be run again after a crash."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from psycopg import sql
+
+from ..apply import Applier, requeue_quarantined
+from ..capture import drop_trigger_statements, install_forward, install_reverse
+from ..capture.functions import drop_function_statements
+from ..catalog import fingerprint
+from ..copy import indexes, shadow
+from ..copy.batches import boundaries, record_batches
+from ..db import Blocker, LockMode, execute, fetch_value, yield_and_retry
+from ..db.connection import Connection
+from ..errors import Failed, Refused, SchemaChanged
+from ..ledger import objects, store
+from ..ledger.flow import Flow, Side, flow_of
+from ..ledger.transaction import expect, lock_statement
+from ..model.names import TableName
+from ..model.plan import BatchBy
+from ..model.report import VerifyReport
+from ..model.rollout import Direction, Phase, Rollout
+from ..model.statement import Statement
+from ..verify import verify
+from .monitor import Monitor
+from .workers import Connect, Worker, applier, copier, run_workers
+
+
+def telling(monitor: Monitor, what: str) -> Callable[[int, list[Blocker]], None]:
+    """Says who is in the way, at the first failure and then now and then."""
+
+    def tell(attempt: int, blockers: list[Blocker]) -> None:
+        if attempt == 1 or attempt % 10 == 0:
+            names = "; ".join(str(b) for b in blockers[:2]) or "a session that is gone by now"
+            monitor.say(f"{what}: attempt {attempt} gave way to {names}")
+
+    return tell
+
+
+def prepare(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
+    """`planned` -> `prepared`: the shadow, the rollout's own tables, and capture on the source."""
+    if rollout.hypertable_oid is None:
+        with conn.transaction():
+            rollout = _build_shadow(conn, rollout)
+        monitor.say(f"shadow hypertable {rollout.names.shadow} built, with its keys")
+    flow = flow_of(rollout, Direction.FORWARD)
+    _refuse_null_times(conn, rollout)
+    moved: list[Rollout] = []
+
+    def record() -> None:
+        # Under the lock that stops every writer and every ALTER TABLE: the shadow was built from what the plan saw.
+        if fingerprint(conn, rollout.source_oid) != rollout.plan.fingerprint:
+            raise SchemaChanged(
+                f"{rollout.table} was changed since its plan was made.",
+                facts={"rollout": rollout.id},
+                remedy="end this rollout with `hyperferry abort` and start anew with a new plan.",
+            )
+        moved.append(store.set_phase(conn, rollout, Phase.PREPARED))
+
+    install_forward(
+        conn,
+        flow,
+        record,
+        should_stop=monitor.should_stop,
+        on_failure=telling(monitor, "starting capture"),
+    )
+    monitor.say(f"every write on {rollout.table} is captured from now on")
+    return moved[-1]
+
+
+def _build_shadow(conn: Connection, rollout: Rollout) -> Rollout:
+    plan, names = rollout.plan, rollout.names
+    for statement in shadow.shadow_statements(plan, names):
+        execute(conn, statement.sql)
+    for statement in shadow.key_statements(plan, names):
+        execute(conn, statement.sql)
+    execute(
+        conn,
+        sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
+            sql.Identifier(names.old_schema), sql.Identifier(plan.inspection.table.owner)
+        ),
+    )
+    oid = int(fetch_value(conn, "SELECT to_regclass(%s)::oid::bigint", [names.shadow.quoted]))
+    rollout = store.set_hypertable(conn, rollout, oid)
+    flow = flow_of(rollout, Direction.FORWARD)
+    for statement in objects.create_statements(flow):
+        execute(conn, statement.sql)
+    expect(conn, rollout.id, flow.passive)
+    store.event(conn, rollout.id, "shadow", {"oid": oid})
+    return rollout
+
+
+def _refuse_null_times(conn: Connection, rollout: Rollout) -> None:
+    """A last look before anything is promised: NULL times cannot lie in a hypertable."""
+    plan = rollout.plan
+    column = plan.inspection.time
+    assert column is not None
+    if column.not_null or plan.batch_by is not BatchBy.TIME:
+        return
+    found = fetch_value(
+        conn,
+        sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} IS NULL)").format(
+            sql.Identifier(rollout.table.schema, rollout.table.name), sql.Identifier(plan.time_column)
+        ),
+    )
+    if found:
+        raise Refused(
+            f"{rollout.table} has rows whose {plan.time_column} is NULL; a hypertable cannot hold them.",
+            remedy=f"give them a time or delete them, and set {plan.time_column} NOT NULL; then start again.",
+        )
+
+
+def cut_batches(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
+    """`prepared` -> `copying`: the source is cut into batches, after capture is in place (I2)."""
+    flow = flow_of(rollout, Direction.FORWARD)
+    cuts = boundaries(conn, flow)
+    with conn.transaction():
+        number = record_batches(conn, flow, cuts)
+        rollout = store.set_phase(conn, rollout, Phase.COPYING)
+    monitor.say(f"{number} batches to copy")
+    return rollout
+
+
+def _pending(conn: Connection, flow: Flow) -> bool:
+    return bool(
+        fetch_value(
+            conn, sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE state = 'pending')").format(flow.of_ledger("batch"))
+        )
+    )
+
+
+def copy(conn: Connection, connect: Connect, rollout: Rollout, monitor: Monitor, tick: Callable[[], None]) -> None:
+    """Copies every pending batch, with the backlog applied meanwhile."""
+    flow = flow_of(rollout, Direction.FORWARD)
+    if not _pending(conn, flow):
+        return
+    done = threading.Event()
+    copiers = [
+        Worker(f"copy {n}", connect, monitor, copier(flow, monitor)) for n in range(1, rollout.plan.workers + 1)
+    ]
+    apply_worker = Worker("apply", connect, monitor, applier(flow, monitor, done.is_set))
+
+    def ticking() -> None:
+        if not any(worker.is_alive() for worker in copiers):
+            done.set()
+        tick()
+
+    run_workers([*copiers, apply_worker], monitor, ticking)
+    if _pending(conn, flow):
+        raise Failed(
+            "The copy ended although batches are pending.",
+            facts={"rollout": rollout.id},
+            remedy="run the same command again; if it happens once more, please report it.",
+        )
+    store.bump_epoch(conn, rollout.id)
+
+
+def complete(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
+    """Indexes, statistics and the sleeping reverse capture: everything that can be ready before the cutover (I6)."""
+    names, flow = rollout.names, flow_of(rollout, Direction.FORWARD)
+    built = 0
+    for name, group in shadow.index_groups(rollout.plan, names.shadow):
+        built += indexes.run_missing(conn, name, group, names.new_schema, monitor.should_stop)
+    if built:
+        monitor.say(f"{built} indexes built")
+    if built or not store.last_events(conn, rollout.id, ["analyzed"]):
+        monitor.should_stop()
+        indexes.analyze(conn, flow)
+        store.event(conn, rollout.id, "analyzed")
+    if not store.last_events(conn, rollout.id, ["reverse capture"]):
+        reverse = flow_of(rollout, Direction.REVERSE)
+        with conn.transaction():
+            execute(conn, lock_statement(flow.passive, LockMode.SHARE_ROW_EXCLUSIVE))
+            install_reverse(conn, reverse, flow.passive)
+            store.event(conn, rollout.id, "reverse capture")
+
+
+def catch_up(conn: Connection, rollout: Rollout, monitor: Monitor) -> int:
+    """Applies the backlog of the present direction until it is empty once; what was quarantined is tried again first."""
+    flow = flow_of(rollout)
+    requeue_quarantined(conn, flow)
+    return Applier(conn, flow, should_stop=monitor.should_stop).drain(pending_batches=False).changes
+
+
+def keep_in_step(conn: Connection, rollout: Rollout, monitor: Monitor) -> bool:
+    """Applies the backlog for a while; True when it was empty at the end."""
+    flow = flow_of(rollout)
+    return Applier(conn, flow, should_stop=monitor.should_stop).drain(pending_batches=False, at_most_seconds=1.0).empty
+
+
+def prove(
+    conn: Connection,
+    connect: Connect,
+    rollout: Rollout,
+    monitor: Monitor,
+    *,
+    by: str | None = None,
+    repair: bool = False,
+) -> VerifyReport:
+    """Verifies the present direction, applying the backlog where excused pairs wait for it."""
+    flow = flow_of(rollout)
+    pending = flow.direction is Direction.FORWARD and _pending(conn, flow)
+
+    def apply_backlog() -> None:
+        Applier(conn, flow, should_stop=monitor.should_stop).drain(pending_batches=pending)
+
+    return verify(
+        lambda: connect("verify"),
+        flow,
+        by=by,
+        repair=repair,
+        stop=monitor.should_stop,
+        say=monitor.say,
+        apply_backlog=apply_backlog,
+    )
+
+
+def synced(conn: Connection, rollout: Rollout) -> Rollout:
+    """`copying` -> `synced`, after a clean verification."""
+    return store.set_phase(conn, rollout, Phase.SYNCED)
+
+
+def _drop(
+    conn: Connection,
+    what: str,
+    side: Side,
+    statements: Callable[[], None],
+    monitor: Monitor,
+) -> None:
+    """Runs a transaction that begins with ACCESS EXCLUSIVE on one of the application's tables."""
+
+    def work() -> None:
+        with conn.transaction():
+            execute(conn, lock_statement(side, LockMode.ACCESS_EXCLUSIVE))
+            execute(conn, "SET LOCAL lock_timeout = '1ms'")  # no further lock is waited for while this one is held
+            statements()
+
+    yield_and_retry(
+        conn, what, [side.name], work, should_stop=monitor.should_stop, on_failure=telling(monitor, what)
+    )
+
+
+def _exists(conn: Connection, table: TableName, oid: int) -> bool:
+    return bool(fetch_value(conn, "SELECT to_regclass(%s)::oid::bigint = %s", [table.quoted, oid]))
+
+
+def abort(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
+    """Leaves the source as it was found: capture off it first, then everything that was built."""
+    if rollout.hypertable_oid is not None:
+        flow = flow_of(rollout, Direction.FORWARD)
+        source = flow.active
+        if _exists(conn, source.name, source.oid):
+            _drop(
+                conn,
+                f"take capture off {source.name}",
+                source,
+                lambda: _run(conn, drop_trigger_statements(flow, source)),
+                monitor,
+            )
+    with conn.transaction():
+        execute(conn, "SET LOCAL lock_timeout = '30s'")  # nothing of the application's is locked from here on
+        if rollout.hypertable_oid is not None:
+            _remove_own(conn, rollout)
+        rollout = store.set_phase(conn, rollout, Phase.ABORTED)
+    return rollout
+
+
+def finish(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
+    """Drops old and the capture; the record stays."""
+    reverse = flow_of(rollout, Direction.REVERSE)
+    _refuse_dependents(conn, rollout)
+    _drop(
+        conn,
+        f"take capture off {reverse.active.name}",
+        reverse.active,
+        lambda: _run(conn, drop_trigger_statements(reverse, reverse.active)),
+        monitor,
+    )
+    with conn.transaction():
+        execute(conn, "SET LOCAL lock_timeout = '30s'")
+        _remove_own(conn, rollout)
+        rollout = store.set_phase(conn, rollout, Phase.FINISHED)
+    return rollout
+
+
+def _refuse_dependents(conn: Connection, rollout: Rollout) -> None:
+    """Nothing of anybody else's may hang on old: dropping it would take that along."""
+    names = rollout.names
+    found = fetch_value(
+        conn,
+        "SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') FROM pg_depend d "
+        "LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid "
+        "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass(%s) AND d.deptype = 'n' "
+        "AND NOT (d.classid = 'pg_constraint'::regclass AND EXISTS "
+        "(SELECT FROM pg_constraint c WHERE c.oid = d.objid AND c.conrelid = d.refobjid))",
+        [names.old.quoted],
+    )
+    if found:
+        raise Refused(
+            f"Something still depends on {names.old}, which finish would drop.",
+            facts={"dependents": found},
+            remedy="drop it or point it at the table that has the name now, then run the same command again.",
+        )
+
+
+def _run(conn: Connection, statements: Sequence[Statement]) -> None:
+    for statement in statements:
+        execute(conn, statement.sql)
+
+
+def _remove_own(conn: Connection, rollout: Rollout) -> None:
+    """Drops the parked table, the rollout's tables, functions and schemas; nothing with CASCADE."""
+    names = rollout.names
+    parked = names.old if rollout.phase.hypertable_serves else names.shadow
+    forward, reverse = flow_of(rollout, Direction.FORWARD), flow_of(rollout, Direction.REVERSE)
+    for statistics in rollout.plan.inspection.extended_statistics:
+        name = sql.Identifier(parked.schema, statistics.name.name)
+        execute(conn, sql.SQL("DROP STATISTICS IF EXISTS {}").format(name))
+    execute(conn, sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(parked.schema, parked.name)))
+    for flow in (forward, reverse):
+        _run(conn, drop_function_statements(flow))
+    _run(conn, objects.drop_statements(forward))
+    for schema in (names.new_schema, names.old_schema):
+        execute(conn, sql.SQL("DROP SCHEMA IF EXISTS {}").format(sql.Identifier(schema)))
+    execute(conn, "DELETE FROM hyperferry.expectation WHERE rollout_id = %s", [rollout.id])
+

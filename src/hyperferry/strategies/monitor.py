@@ -1,0 +1,36 @@
+"""What a worker needs to know while it works: whether to stop, whether to pause; and whom to tell."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..errors import Interrupted
+
+
+@dataclass
+class Monitor:
+    """Shared by all threads of one command. `stop` is set by Ctrl-C, `paused` follows the ledger's control."""
+
+    stop: threading.Event
+    say: Callable[[str], None] = lambda text: None
+    paused: threading.Event = field(default_factory=threading.Event)
+    failed: threading.Event = field(default_factory=threading.Event)
+
+    def should_stop(self) -> None:
+        """Raises Interrupted when the user asked to stop, or another thread failed."""
+        if self.stop.is_set():
+            raise Interrupted(
+                "Interrupted; everything done so far is kept.", remedy="run the same command again to go on."
+            )
+        if self.failed.is_set():
+            raise Interrupted("Stopped because another worker failed.")
+
+    def wait_while_paused(self) -> None:
+        """Returns at once unless the rollout is paused. Raises Interrupted on stop."""
+        self.should_stop()
+        while self.paused.is_set():
+            time.sleep(0.2)
+            self.should_stop()

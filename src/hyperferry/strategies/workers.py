@@ -1,0 +1,161 @@
+"""Copiers and the applier side by side, each on its own connection; a lost connection is made anew, never taken for an end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from ..apply import Applier
+from ..copy.copier import Copied, Outcome, copy_next, leave_to_applier, make_chunk_ahead
+from ..db import is_lost_connection, pause_seconds
+from ..db.connection import Connection
+from ..errors import ConnectionFailed, Failed, Interrupted
+from ..ledger.flow import Flow
+from .monitor import Monitor
+
+Connect = Callable[[str], Connection]
+RECONNECTS = 20
+UNIQUE_RETRIES = 5
+BUSY_RETRIES = 200
+APPLY_PAUSE_SECONDS = 1.0
+
+
+class Worker(threading.Thread):
+    """A thread that runs `body(conn)` to its end, on a new connection after each loss; keeps what went wrong."""
+
+    def __init__(self, name: str, connect: Connect, monitor: Monitor, body: Callable[[Connection], None]) -> None:
+        super().__init__(name=name, daemon=True)
+        self._connect, self._monitor, self._body = connect, monitor, body
+        self.error: BaseException | None = None
+        self.conn: Connection | None = None
+
+    def run(self) -> None:
+        """The thread's life."""
+        try:
+            self._live()
+        except BaseException as error:  # kept for the main thread, which raises it
+            if not (isinstance(error, Interrupted) and self._monitor.failed.is_set()):
+                self.error = error
+            self._monitor.failed.set()
+        finally:
+            if self.conn is not None:
+                self.conn.close()
+
+    def _live(self) -> None:
+        losses = 0
+        while True:
+            self._monitor.should_stop()
+            try:
+                self.conn = self._connect(self.name)
+                self._body(self.conn)
+                return
+            except (psycopg.Error, ConnectionFailed) as error:
+                if self._monitor.stop.is_set():
+                    self._monitor.should_stop()
+                lost = isinstance(error, ConnectionFailed) or is_lost_connection(error)
+                losses += 1
+                if not lost or losses > RECONNECTS:
+                    raise
+                self._monitor.say(f"{self.name}: the connection was lost ({str(error).splitlines()[0]}); trying again")
+                time.sleep(pause_seconds(losses))
+
+    def cancel(self) -> None:
+        """Has the server end what this worker is waiting for."""
+        conn = self.conn
+        if conn is not None and not conn.closed:
+            try:
+                conn.cancel_safe(timeout=2)
+            except psycopg.Error:
+                return
+
+
+def copier(flow: Flow, monitor: Monitor) -> Callable[[Connection], None]:
+    """The body of a copying worker: batch after batch until none is pending."""
+
+    def body(conn: Connection) -> None:
+        tries: dict[int, int] = {}
+        busy = 0
+        while True:
+            monitor.wait_while_paused()
+            make_chunk_ahead(conn, flow)
+            copied = copy_next(conn, flow)
+            if copied.outcome is Outcome.NONE_LEFT:
+                return
+            if copied.outcome is Outcome.BUSY:
+                busy += 1
+                if busy > BUSY_RETRIES:
+                    raise Failed(
+                        "The copy does not get on: its locks are not to be had.",
+                        facts={"attempts": busy, "server said": copied.reason},
+                        remedy="find who holds ACCESS EXCLUSIVE on the table (`hyperferry status`), then run the same command again.",
+                    )
+                time.sleep(pause_seconds(min(busy, 10)))
+                continue
+            busy = 0
+            if copied.batch is not None and copied.outcome in (Outcome.UNIQUE, Outcome.REFUSED):
+                tries[copied.batch] = tries.get(copied.batch, 0) + 1
+                _deal_with(conn, flow, monitor, copied, tries[copied.batch])
+
+    return body
+
+
+def _deal_with(conn: Connection, flow: Flow, monitor: Monitor, copied: Copied, tries: int) -> None:
+    """A batch that the shadow does not take: a stale row in its way goes when the backlog is applied; else the applier gets it."""
+    assert copied.batch is not None
+    if copied.outcome is Outcome.UNIQUE and tries <= UNIQUE_RETRIES:
+        Applier(conn, flow, should_stop=monitor.should_stop).drain(pending_batches=True)
+        return
+    monitor.say(f"batch {copied.batch} goes row by row: {copied.reason}")
+    leave_to_applier(conn, flow, copied.batch)
+
+
+def applier(flow: Flow, monitor: Monitor, until: Callable[[], bool]) -> Callable[[Connection], None]:
+    """The body of the applying worker: applies what may be applied (I4), until told that the copy is done."""
+
+    def body(conn: Connection) -> None:
+        work = Applier(conn, flow, should_stop=monitor.should_stop)
+        while not until():
+            monitor.wait_while_paused()
+            work.drain(pending_batches=True, at_most_seconds=5)
+            _sleep(APPLY_PAUSE_SECONDS, until, monitor)
+
+    return body
+
+
+def _sleep(seconds: float, until: Callable[[], bool], monitor: Monitor) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not until():
+        monitor.should_stop()
+        time.sleep(0.05)
+
+
+def run_workers(workers: list[Worker], monitor: Monitor, tick: Callable[[], None]) -> None:
+    """Runs the workers to their end, calling `tick` about twice a second. Raises the first worker's error.
+
+    On stop, whatever a worker waits for on the server is cancelled, so that the command ends promptly.
+    """
+    for worker in workers:
+        worker.start()
+    try:
+        while any(worker.is_alive() for worker in workers):
+            for worker in workers:
+                worker.join(timeout=0.5 / len(workers))
+            if not monitor.stop.is_set():
+                tick()
+            if monitor.stop.is_set() or monitor.failed.is_set():
+                for worker in workers:
+                    worker.cancel()
+    except BaseException:
+        monitor.failed.set()
+        for worker in workers:
+            worker.cancel()
+            worker.join(timeout=10)
+        raise
+    if monitor.stop.is_set():
+        monitor.should_stop()
+    for worker in workers:
+        if worker.error is not None:
+            raise worker.error
