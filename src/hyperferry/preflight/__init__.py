@@ -1,5 +1,5 @@
 """Inspection -> findings, by one rule a file. See README.md."""
 
-from .registry import RULES, run
+from .registry import RULES, Rule, run
 
-__all__ = ["RULES", "run"]
+__all__ = ["RULES", "Rule", "run"]

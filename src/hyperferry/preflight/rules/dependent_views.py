@@ -17,9 +17,8 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
     ]
     if views:
         yield note(
-            f"{len(views)} views are pointed at the hypertable in the cutover by CREATE OR REPLACE VIEW, "
-            "with their grants and options: "
-            f"{listed(view.name for view in views)}.",
+            "CREATE OR REPLACE VIEW points these at the hypertable in the cutover, with their grants and "
+            f"options: {listed(view.name for view in views)}.",
             "nothing.",
             only=BLUE_GREEN,
         )

@@ -9,6 +9,8 @@ from ...model.inspection import Inspection
 from ...model.options import PreflightOptions
 from ..words import note
 
+ANY_RELATION = True
+
 
 def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding]:
     """Which of TimescaleDB's editions runs, and what it lacks."""

@@ -9,6 +9,8 @@ from ...model.inspection import Inspection
 from ...model.options import PreflightOptions
 from ..words import blocker
 
+ANY_RELATION = True
+
 
 def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding]:
     """A standby cannot be written."""

@@ -9,6 +9,8 @@ from ...model.inspection import Inspection
 from ...model.options import PreflightOptions
 from ..words import blocker, listed
 
+ANY_RELATION = True
+
 
 def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding]:
     """What an earlier rollout of this table left behind."""

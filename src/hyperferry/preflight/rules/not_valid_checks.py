@@ -20,8 +20,8 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
             continue
         if violated.get(constraint.name):
             yield blocker(
-                f"{rows(violated[constraint.name])} violate {constraint.name} ({constraint.definition}); "
-                "the hypertable will refuse them.",
+                f"{constraint.name} ({constraint.definition}) is violated by "
+                f"{rows(violated[constraint.name])}; the hypertable will refuse them.",
                 f"correct or delete them, then: ALTER TABLE {table} VALIDATE CONSTRAINT "
                 f"{quote_ident(constraint.name)};",
             )

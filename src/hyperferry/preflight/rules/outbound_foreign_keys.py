@@ -24,8 +24,8 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
     plain = [key.name for key in keys if not key.references_hypertable]
     if plain:
         yield note(
-            f"{len(plain)} foreign keys are put on the hypertable NOT VALID in the cutover and validated "
-            f"after it: {listed(plain)}.",
+            "Foreign keys that are put on the hypertable NOT VALID in the cutover, and validated after it: "
+            f"{listed(plain)}.",
             "nothing.",
             only=BLUE_GREEN,
         )

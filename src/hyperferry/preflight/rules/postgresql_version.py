@@ -11,6 +11,8 @@ from ..words import blocker
 
 OLDEST, NEWEST = 14, 18
 
+ANY_RELATION = True
+
 
 def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding]:
     """PostgreSQL 14 to 18 are supported."""

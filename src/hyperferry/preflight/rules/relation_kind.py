@@ -25,6 +25,8 @@ REMEDIES = {
     "foreign table": "run hyperferry on the server that has the table.",
 }
 
+ANY_RELATION = True
+
 
 def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding]:
     """Only an ordinary table that belongs to no hierarchy can become a hypertable."""

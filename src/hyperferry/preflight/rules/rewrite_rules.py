@@ -19,7 +19,6 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
             f"DROP RULE {quote_ident(name)} ON {table.name.quoted};" for name in inspection.rules
         )
         yield blocker(
-            f"{table.name} has {len(inspection.rules)} rules, which hypertables refuse: "
-            f"{listed(inspection.rules)}.",
+            f"{table.name} has rules, which hypertables refuse: {listed(inspection.rules)}.",
             f"do their work in triggers or in the application, then: {drops}",
         )

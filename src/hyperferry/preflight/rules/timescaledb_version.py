@@ -23,6 +23,8 @@ SUPPORTED = (
     ((2, 9), 12, 15),
 )
 
+ANY_RELATION = True
+
 
 def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding]:
     """TimescaleDB 2.9 or later, on a PostgreSQL that this version of it supports."""

@@ -15,9 +15,8 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
     if inspection.triggers:
         names = listed(f"{trigger.name} ({trigger.function})" for trigger in inspection.triggers)
         yield note(
-            f"{len(inspection.triggers)} triggers of {inspection.table.name} are made on the hypertable "
-            "in the cutover, "
-            f"and fire there only: {names}.",
+            f"These triggers of {inspection.table.name} are made on the hypertable in the cutover, and fire "
+            f"there only from then on: {names}.",
             "nothing, unless one of them refers to its table by OID.",
             only=BLUE_GREEN,
         )
