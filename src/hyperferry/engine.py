@@ -56,8 +56,7 @@ def inspect(
 def estimate_scan(dsn: str, table: str) -> float:
     """Seconds that the scan of the table will take, roughly."""
     with db.connect(dsn, purpose="inspect") as conn:
-        oid, _ = catalog.resolve_table(conn, table)
-        return catalog.estimate_scan_seconds(db.fetch_value(conn, "SELECT pg_table_size(%s::oid)", [oid]) or 0)
+        return catalog.estimate_scan_seconds(catalog.inspect(conn, table, "", scan=False).table)
 
 
 def preflight(

@@ -1,7 +1,7 @@
 -- name: schema_version
 -- The version of the ledger's schema, NULL where there is none.
 SELECT CASE WHEN to_regclass('hyperferry.rollout') IS NULL THEN NULL
-       ELSE COALESCE(substring(obj_description('hyperferry'::regnamespace, 'pg_namespace') FROM 'ledger version (\d+)')::int, 0) END;
+       ELSE COALESCE(substring(obj_description(to_regnamespace('hyperferry')::oid, 'pg_namespace') FROM 'ledger version (\d+)')::int, 0) END;
 
 -- name: install_lock
 -- Two starters at once: one makes the schema, the other finds it made.
