@@ -36,7 +36,7 @@ FROM generate_series(1, 800) n;
 ALTER TABLE "Ligue 1"."stats (live)" ADD CONSTRAINT "not yet" CHECK (points > 2) NOT VALID;
 
 CREATE UNIQUE INDEX "one (slug)" ON "Ligue 1"."stats (live)" USING btree
-    ("Ligue 1".slug("player ""GOAT"" name") COLLATE "C" DESC NULLS LAST, id)
+    ("Ligue 1".slug("player ""GOAT"" name") COLLATE "POSIX" DESC NULLS LAST, id)
     INCLUDE (note) WITH (fillfactor = 60) WHERE points > 1 AND note <> 'WHERE (';
 CREATE UNIQUE INDEX nnd ON "Ligue 1"."stats (live)" (id, serie) NULLS NOT DISTINCT;
 CREATE INDEX covering ON "Ligue 1"."stats (live)" (phase, points DESC NULLS LAST) INCLUDE (doc) WITH (deduplicate_items = off);
