@@ -16,8 +16,8 @@ from .interval import choose_interval
 from .keys import key_notes, plan_indexes, plan_keys
 
 TIME_TYPES = frozenset({20, 21, 23, 1082, 1114, 1184, 2950})
-"""OIDs of int8, int2, int4, date, timestamp, timestamptz and uuid: the types of a partition column (TimescaleDB:
-dimension.c); uuid, version 7, from 2.22. A domain over one of them is refused by the server."""
+"""OIDs of int8, int2, int4, date, timestamp, timestamptz and uuid: the types of a partition column
+(TimescaleDB: dimension.c); uuid, version 7, from 2.22. A domain over one of them is refused by the server."""
 
 
 def plan(inspection: Inspection, findings: Sequence[Finding], options: PlanOptions | None = None) -> Plan:
@@ -35,8 +35,7 @@ def plan(inspection: Inspection, findings: Sequence[Finding], options: PlanOptio
     if strategy is Strategy.BLUE_GREEN and identity.by_image and not has_time_index(inspection):
         raise Refused(
             f"{inspection.table.name} has no key by which a row could be found again, and no index on its "
-            "time column, "
-            "which would have to stand in for one.",
+            "time column, which would have to stand in for one.",
             facts={
                 "usable keys": 0,
                 "time column": time.name,
