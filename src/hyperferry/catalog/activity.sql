@@ -12,11 +12,15 @@ ORDER BY a.xact_start
 LIMIT 100;
 
 -- name: prepared
--- Prepared transactions of this database, oldest first.
+-- Prepared transactions of this database, oldest first. Their locks carry the virtual id of the session that prepared them, or
+-- -1/xid after a restart; what tells whose they are is the lock on the transaction's own id beside them.
 SELECT 0 AS pid, x.owner::text AS user, '' AS application, 'prepared' AS state,
        EXTRACT(epoch FROM clock_timestamp() - x.prepared)::float8 AS seconds, '' AS query, false AS holds_snapshot,
-       EXISTS (SELECT FROM pg_locks l WHERE l.virtualtransaction = '-1/' || x.transaction::text AND l.locktype = 'relation'
-               AND l.relation = %(oid)s) AS touches_table, x.gid AS prepared
+       EXISTS (SELECT FROM pg_locks own JOIN pg_locks l ON l.virtualtransaction = own.virtualtransaction AND l.pid IS NULL
+               WHERE own.locktype = 'transactionid' AND own.transactionid = x.transaction AND own.pid IS NULL
+                 AND l.locktype = 'relation' AND l.relation = %(oid)s
+                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS touches_table,
+       x.gid AS prepared
 FROM pg_prepared_xacts x WHERE x.database = current_database()
 ORDER BY x.prepared LIMIT 100;
 

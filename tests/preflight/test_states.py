@@ -1,0 +1,198 @@
+"""States of a server that none here can be in: the inspection of a clean table, with one fact changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hyperferry.model.inspection import Inspection, StatementFacts
+from hyperferry.model.options import PreflightOptions
+from hyperferry.model.plan import Strategy
+from hyperferry.preflight import run
+
+SERVER: list[tuple[str, dict[str, Any], str, str]] = [
+    ("postgresql-version", {"version_num": 130014, "version": "13.14"}, "blocker", "13.14"),
+    ("postgresql-version", {"version_num": 190000, "version": "19.0"}, "blocker", "14 to 18"),
+    (
+        "timescaledb-version",
+        {"timescaledb_installed": "2.8.1"},
+        "blocker",
+        "ALTER EXTENSION timescaledb UPDATE",
+    ),
+    (
+        "timescaledb-version",
+        {"version_num": 180000, "timescaledb_installed": "2.19.3"},
+        "blocker",
+        "14 to 17",
+    ),
+    (
+        "timescaledb-version",
+        {"version_num": 150000, "timescaledb_installed": "2.29.0"},
+        "blocker",
+        "16 to 18",
+    ),
+    ("timescaledb-missing", {"timescaledb_installed": None}, "blocker", "CREATE EXTENSION timescaledb"),
+    (
+        "timescaledb-missing",
+        {"timescaledb_installed": None, "timescaledb_available": None},
+        "blocker",
+        "package",
+    ),
+    ("timescaledb-not-preloaded", {"timescaledb_preloaded": False}, "blocker", "shared_preload_libraries"),
+    ("edition", {"edition": "apache"}, "note", "Apache-2"),
+    ("in-recovery", {"in_recovery": True}, "blocker", "primary"),
+    ("transaction-pooling", {"transaction_pooled": True}, "blocker", "session mode"),
+    ("snapshot-transactions", {"default_isolation": "serializable"}, "warning", "serializable"),
+    (
+        "chunk-count",
+        {"max_locks_per_transaction": 1, "max_connections": 10},
+        "blocker",
+        "max_locks_per_transaction =",
+    ),
+]
+
+TABLE: list[tuple[str, dict[str, Any], str, str]] = [
+    ("temporary-table", {"persistence": "t"}, "blocker", "temporary"),
+    ("access-method", {"access_method": "columnar"}, "blocker", "SET ACCESS METHOD heap"),
+    ("extension-member", {"extension": "shop"}, "blocker", 'ALTER EXTENSION "shop" DROP TABLE'),
+]
+
+
+def found(inspection: Inspection, rule: str, **options: Any) -> list[tuple[str, str]]:
+    """Level and text of what one rule says."""
+    return [
+        (finding.level.value, f"{finding.message} {finding.remedy}")
+        for finding in run(inspection, PreflightOptions(**options))
+        if finding.rule == rule
+    ]
+
+
+@pytest.mark.parametrize(("rule", "facts", "level", "word"), SERVER)
+def test_a_server(clean: Inspection, rule: str, facts: dict[str, Any], level: str, word: str) -> None:
+    if rule == "chunk-count":
+        facts = {**facts, "max_prepared_transactions": 0}
+    (finding,) = found(replace(clean, server=replace(clean.server, **facts)), rule)
+    assert finding[0] == level
+    assert word in finding[1]
+    if rule != "edition":
+        assert found(clean, rule) == []
+
+
+@pytest.mark.parametrize(("rule", "facts", "level", "word"), TABLE)
+def test_a_table(clean: Inspection, rule: str, facts: dict[str, Any], level: str, word: str) -> None:
+    (finding,) = found(replace(clean, table=replace(clean.table, **facts)), rule)
+    assert finding[0] == level
+    assert word in finding[1]
+    assert found(clean, rule) == []
+
+
+def test_the_community_edition_lacks_nothing(clean: Inspection) -> None:
+    assert found(replace(clean, server=replace(clean.server, edition="community")), "edition") == []
+
+
+def test_security_labels(clean: Inspection) -> None:
+    (finding,) = found(replace(clean, security_labels=("selinux: secret",)), "security-labels")
+    assert finding[0] == "blocker"
+    assert "selinux: secret" in finding[1]
+
+
+def test_a_subscription_that_writes_into_the_table(clean: Inspection) -> None:
+    changed = replace(clean, replication=replace(clean.replication, subscriptions=("feed",)))
+    assert found(changed, "subscription-target")[0][0] == "blocker"
+    assert found(clean, "subscription-target") == []
+
+
+def test_replicas_are_told_and_idle_slots_warned_of(clean: Inspection) -> None:
+    facts = replace(
+        clean.replication,
+        replicas=(("standby", 1_500_000),),
+        slots=(("dead", 3_000_000_000, False), ("busy", 1, True)),
+    )
+    note, warning = sorted(found(replace(clean, replication=facts), "replicas"))
+    assert "standby (behind by 1.5 MB)" in note[1]
+    assert warning[0] == "warning"
+    assert "pg_drop_replication_slot('dead')" in warning[1]
+    assert found(clean, "replicas") == []
+
+
+def test_too_many_chunks(clean: Inspection) -> None:
+    assert clean.scan is not None
+    many = replace(clean, scan=replace(clean.scan, buckets=25_000))
+    assert any(
+        level == "blocker" and "at least 3 times" in text for level, text in found(many, "chunk-count")
+    )
+    assert found(many, "chunk-count", max_chunks=30_000)[0][1].startswith(
+        "A statement that touches all 25,000"
+    )
+
+
+def test_too_little_room_is_a_warning(clean: Inspection) -> None:
+    tight = replace(clean, activity=replace(clean.activity, free_disk_bytes=clean.table.total_bytes))
+    wide = replace(clean, activity=replace(clean.activity, free_disk_bytes=clean.table.total_bytes * 2))
+    assert [level for level, _ in found(tight, "disk-space")] == ["warning"]
+    assert [level for level, _ in found(wide, "disk-space")] == ["note"]
+
+
+def test_an_index_that_is_not_valid(clean: Inspection) -> None:
+    broken = replace(clean.indexes[0], name="half", valid=False)
+    (finding,) = found(replace(clean, indexes=(*clean.indexes, broken)), "invalid-indexes")
+    assert 'REINDEX INDEX CONCURRENTLY "s"."half"' in finding[1]
+    assert found(clean, "invalid-indexes") == []
+
+
+def test_rows_that_were_not_read(clean: Inspection) -> None:
+    assert found(replace(clean, scan=None), "not-scanned")[0][0] == "note"
+    assert found(clean, "not-scanned") == []
+
+
+def test_statements_that_were_seen(clean: Inspection) -> None:
+    assert found(clean, "statements-unseen")
+    assert found(replace(clean, statements=StatementFacts(True)), "statements-unseen") == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "flagged"),
+    [
+        ("INSERT INTO s.t (id) VALUES ($1) ON CONFLICT (id) DO NOTHING", True),
+        ("insert into s.t values ($1) on conflict (id) where v > $2 do update set v = $3", True),
+        ("INSERT INTO s.t VALUES ($1) ON CONFLICT ON CONSTRAINT one DO NOTHING", True),
+        ('INSERT INTO s.t VALUES ($1) ON CONFLICT (id, "ts") DO NOTHING', False),
+        ("INSERT INTO s.t VALUES ($1) ON CONFLICT DO NOTHING", False),
+        ("INSERT INTO s.t VALUES ($1) ON CONFLICT ON CONSTRAINT t_pkey DO NOTHING", False),
+    ],
+)
+def test_conflict_targets(clean: Inspection, statement: str, flagged: bool) -> None:
+    key = replace(clean.indexes[0], name="one", primary=False, columns=clean.indexes[0].columns[:1])
+    changed = replace(
+        clean, indexes=(*clean.indexes, key), statements=StatementFacts(True, conflict_targets=(statement,))
+    )
+    assert bool(found(changed, "on-conflict-key")) is flagged
+
+
+def test_what_does_not_move_does_not_matter_in_place(clean: Inspection) -> None:
+    """In place the table stays the same object, so views and keys do not matter."""
+    moved = replace(clean, security_labels=("a: b",), indexes=())
+    assert found(moved, "security-labels")
+    assert found(moved, "no-usable-key")
+    assert found(moved, "security-labels", strategy=Strategy.IN_PLACE) == []
+    assert found(moved, "no-usable-key", strategy=Strategy.IN_PLACE) == []
+
+
+def test_blockers_come_first(clean: Inspection) -> None:
+    changed = replace(clean, security_labels=("a: b",), scan=None)
+    levels = [finding.level.value for finding in run(changed)]
+    assert levels == sorted(levels, key=["blocker", "warning", "note"].index)
+    assert levels[0] == "blocker"
+
+
+TESTED = {rule for rule, *_ in SERVER + TABLE} | {
+    "security-labels",
+    "subscription-target",
+    "replicas",
+    "disk-space",
+    "invalid-indexes",
+    "not-scanned",
+    "statements-unseen",
+}
