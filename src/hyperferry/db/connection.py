@@ -97,10 +97,23 @@ def connect(dsn: str, *, purpose: str = "", connect_timeout: int = 10) -> Connec
 
 
 def execute(conn: Connection, statement: Statement, params: Params = None) -> psycopg.Cursor[tuple[Any, ...]]:
-    """Runs one statement (or, without params, several in one message) and returns its cursor."""
+    """Runs one statement (or, without params, several in one message) and returns its cursor.
+
+    A percent sign in an identifier or a literal is itself; in SQL text it begins a placeholder as soon as there are params.
+    """
     if isinstance(statement, str):
         return conn.execute(cast("LiteralString", statement), params)
-    return conn.execute(statement, params)
+    composed: Any = statement if params is None else _percent_safe(statement, conn)
+    return conn.execute(composed, params)
+
+
+def _percent_safe(part: Any, conn: Connection) -> Any:
+    """The statement with percent signs doubled where they are no placeholder's: psycopg looks in names too."""
+    if isinstance(part, sql.Composed):
+        return sql.Composed([_percent_safe(each, conn) for each in part])
+    if isinstance(part, sql.Identifier | sql.Literal):
+        return sql.SQL(part.as_string(conn).replace("%", "%%"))
+    return part
 
 
 def fetch_all(conn: Connection, statement: Statement, params: Params = None) -> list[tuple[Any, ...]]:
