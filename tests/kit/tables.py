@@ -1,4 +1,4 @@
-"""Test tables. Every builder takes an autocommit connection of the table's future owner and returns a `Table`."""
+"""Test tables: every builder takes an autocommit connection of the future owner and returns a `Table`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -26,7 +26,7 @@ LONG = "ö" * 31 + "z"
 
 @dataclass(frozen=True)
 class Table:
-    """A table as tests speak of it. `key` is empty for a table without one; `columns` are all of its columns."""
+    """A table as tests speak of it. `key` is empty for a table without one; `columns` are all of them."""
 
     schema: str
     name: str
@@ -59,7 +59,7 @@ def _statements() -> dict[str, str]:
 
 
 def _run(conn: Connection, name: str, **parts: sql.Composable) -> None:
-    conn.execute(sql.SQL(cast("LiteralString", _statements()[name])).format(**parts))
+    conn.execute(sql.SQL(_statements()[name]).format(**parts))
 
 
 def described(conn: Connection, schema: str, name: str, time: str, *key: str) -> Table:
@@ -85,10 +85,11 @@ def player_stats(
     schema: str = "public",
     name: str = "player_stats",
     indexes: bool = True,
+    nullable_time: bool = False,
 ) -> Table:
     """The mission's table with `rows` generated rows over `days` days from 2020-08-01; primary key (id).
 
-    `indexes`: one on the time, one on (player_id, stat_type).
+    `indexes`: one on the time, one on (player_id, stat_type). `nullable_time`: the time is not NOT NULL.
     """
     table = sql.Identifier(schema, name)
     _run(conn, "player_stats", table=table)
@@ -102,6 +103,8 @@ def player_stats(
     )
     if indexes:
         _run(conn, "player_stats_indexes", table=table)
+    if nullable_time:
+        conn.execute(sql.SQL("ALTER TABLE {} ALTER game_date DROP NOT NULL").format(table))
     return described(conn, schema, name, "game_date", "id")
 
 

@@ -41,14 +41,14 @@ FROM (SELECT count(*) FILTER (WHERE NOT {s_dropped}) AS n, COALESCE(sum({s_hash}
 -- name: differing
 -- The pairs of one range whose rows' images differ; `logged` where the pair stands in the backlog of this snapshot.
 SELECT {columns}, count(*) FILTER (WHERE side = 's') AS sn, count(*) FILTER (WHERE side = 't') AS tn, bool_or(side = 'l') AS logged
-FROM (SELECT {s_pair}, 's' AS side, {s_hash} AS h FROM {source} AS s WHERE {s_range} AND NOT {s_dropped}
+FROM (SELECT {s_pair}, 's' AS side, {s_hash} AS image FROM {source} AS s WHERE {s_range} AND NOT {s_dropped}
       UNION ALL
       SELECT {t_pair}, 't', {t_hash} FROM {target} AS t WHERE {t_range} AND NOT {t_dropped}
       UNION ALL
       SELECT {l_pair}, 'l', NULL FROM {log} AS l WHERE l.op <> 'T' AND {l_range}) AS sides
 GROUP BY {columns}
 HAVING count(*) FILTER (WHERE side = 's') <> count(*) FILTER (WHERE side = 't')
-    OR sum(h) FILTER (WHERE side = 's') IS DISTINCT FROM sum(h) FILTER (WHERE side = 't');
+    OR sum(image) FILTER (WHERE side = 's') IS DISTINCT FROM sum(image) FILTER (WHERE side = 't');
 
 -- name: drill
 -- Keeps the excused pairs of a range; returns their number, the number of the others, and the first of these.

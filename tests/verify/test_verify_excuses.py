@@ -1,0 +1,124 @@
+"""Writers write while a verification runs: what stands in the backlog is excused, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from psycopg import sql
+
+from hyperferry.db import fetch_value
+from hyperferry.errors import Failed
+from hyperferry.verify import excused_check
+from kit import tables
+
+Make = Callable[..., Any]
+
+
+def check(one: Any) -> bool:
+    """The check of the swap, as it stands in its DO block."""
+    block = sql.SQL("DO $hf$ BEGIN IF NOT {} THEN RAISE EXCEPTION 'unequal'; END IF; END $hf$").format(
+        excused_check(one.flow)
+    )
+    try:
+        one.conn.execute(block)
+    except Exception as error:
+        assert "unequal" in str(error)
+    value = bool(fetch_value(one.conn, sql.SQL("SELECT {}").format(excused_check(one.flow))))
+    return value
+
+
+@pytest.mark.parametrize("builder", tables.BUILDERS)
+def test_changes_in_the_backlog_are_excused_and_then_applied(lab: Make, builder: str) -> None:
+    one = lab(tables.BUILDERS[builder])
+    one.run("DELETE FROM {source} WHERE ctid IN (SELECT ctid FROM {source} LIMIT 40)")
+    left = one.verify()
+    assert left.match
+    assert left.excused > 0
+    assert one.run("SELECT count(*) FROM {excused}") == [(left.excused,)]
+    assert not check(one), "not applied yet, so not equal"
+
+    applied = one.verify(apply_backlog=one.apply)
+    assert applied.match
+    assert applied.excused == 0
+    assert one.run("SELECT count(*) FROM {excused}") == [(0,)]
+    assert check(one)
+
+
+def test_an_update_of_the_time_is_excused_on_both_of_its_pairs(lab: Make) -> None:
+    one = lab(tables.player_stats, rows=2_000)
+    one.run("UPDATE {source} SET game_date = game_date + interval '100 days' WHERE id IN (1, 2, 3)")
+    report = one.verify()
+    assert report.match
+    assert report.excused == 6
+    assert one.verify(apply_backlog=one.apply).match
+    assert one.run("SELECT count(*) FROM {shadow} WHERE id IN (1, 2, 3)") == [(3,)]
+
+
+def test_a_change_that_was_applied_wrongly_is_no_longer_excused(lab: Make) -> None:
+    one = lab(tables.player_stats, rows=2_000)
+    one.run("UPDATE {source} SET value = 0 WHERE id <= 5")
+
+    def lose_one() -> None:
+        one.run("DELETE FROM {log} WHERE k1 = 3")
+        one.apply()
+
+    report = one.verify(apply_backlog=lose_one)
+    assert not report.match
+    assert [(d.pair["id"], d.kind) for d in report.differences] == [("3", "different")]
+    one.run("UPDATE {source} SET value = 0.5 WHERE id <= 5")
+    repaired = one.verify(repair=True, apply_backlog=lose_one)
+    assert repaired.repaired == 1
+    assert not repaired.match, "and lost once more"
+    assert one.verify(repair=True, apply_backlog=one.apply).match
+
+
+def test_a_pair_that_changes_all_the_time_stays_excused_for_the_check_under_the_lock(lab: Make) -> None:
+    one = lab(tables.player_stats, rows=1_000)
+    one.run("UPDATE {source} SET value = 0 WHERE id <= 9")
+
+    def apply_and_write() -> None:
+        one.apply()
+        one.run("UPDATE {source} SET value = value + 1 WHERE id = 7")
+
+    report = one.verify(apply_backlog=apply_and_write)
+    assert (report.match, report.excused) == (True, 1)
+    assert not check(one)
+    one.apply()
+    assert check(one)
+    one.run("UPDATE {shadow} SET value = value - 1 WHERE id = 7")
+    assert not check(one)
+
+
+def test_a_truncate_is_waited_for(lab: Make) -> None:
+    one = lab(tables.player_stats, rows=1_000)
+    one.run("TRUNCATE {source}")
+    one.run(
+        "INSERT INTO {source} (player_id, game_id, stat_type, value, game_date) VALUES (1, 1, 'x', 1, '2021-01-01')"
+    )
+    report = one.verify(apply_backlog=one.apply)
+    assert report.match
+    assert (report.source_rows, report.target_rows) == (1, 1)
+
+
+def test_a_truncate_that_is_never_applied_is_an_error(lab: Make) -> None:
+    one = lab(tables.player_stats, rows=300)
+    one.run("TRUNCATE {source}")
+    with pytest.raises(Failed, match="truncated"):
+        one.verify(apply_backlog=lambda: None)
+
+
+def test_groups_leave_out_what_is_on_its_way(lab: Make) -> None:
+    one = lab(tables.player_stats, rows=1_000)
+    one.run("UPDATE {source} SET value = value + 1, stat_type = 'other' WHERE id <= 10")
+    report = one.verify(by="stat_type", range_rows=10_000)
+    assert all(g.match for g in report.groups)
+    assert sum(g.source_rows for g in report.groups) == 990
+
+
+def test_a_large_backlog_is_looked_at_slice_by_slice(lab: Make) -> None:
+    one = lab(tables.player_stats, rows=12_000)
+    one.run("UPDATE {source} SET value = value + 1 WHERE id > 2000")
+    report = one.verify(apply_backlog=one.apply, range_rows=3_000)
+    assert (report.match, report.excused) == (True, 0)
