@@ -24,8 +24,8 @@ from .widen import widen
 
 T = TypeVar("T")
 
-SLICE_ROWS = 5_000
-MAX_GROUPS = 64
+SLICE_ROWS = 20_000
+MAX_GROUPS = 1_000
 ATTEMPTS = 60
 _NESTED_LOOPS = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off"}
 _KEEP_INDEXES = {"enable_seqscan": "off", "jit": "off"}

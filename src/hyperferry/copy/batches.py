@@ -43,20 +43,24 @@ def _next_chunk(plan: Plan) -> sql.Composed | None:
 def _time_boundaries(conn: Connection, flow: Flow) -> Iterator[Bound]:
     """Boundaries along the index on the time: at most `batch_rows` rows, never across the end of a chunk."""
     plan = flow.rollout.plan
-    parts = {"table": flow.active.ident, "t": sql.Identifier(plan.time_column), "kind": flow.pairs.time.type}
+    # Qualified, as ORDER BY would otherwise mean the output column: the time as text.
+    parts = {"table": flow.active.ident, "t": sql.Identifier("s", plan.time_column), "kind": flow.pairs.time.type}
     # ORDER BY and LIMIT instead of min(): uuid has no min() before PostgreSQL 18.
-    first = sql.SQL("SELECT {t}::text FROM {table} WHERE {t} IS NOT NULL ORDER BY {t} LIMIT 1").format(**parts)
+    first = sql.SQL("SELECT {t}::text FROM {table} AS s WHERE {t} IS NOT NULL ORDER BY {t} LIMIT 1").format(**parts)
     in_chunk = sql.SQL(
-        "SELECT {t}::text FROM {table} WHERE {t} >= %(cur)s::{kind} AND {t} < %(end)s::{kind} ORDER BY {t} OFFSET %(n)s LIMIT 1"
+        "SELECT {t}::text FROM {table} AS s WHERE {t} >= %(cur)s::{kind} AND {t} < %(end)s::{kind} "
+        "ORDER BY {t} OFFSET %(n)s LIMIT 1"
     ).format(**parts)
     anywhere = sql.SQL(
-        "SELECT {t}::text FROM {table} WHERE {t} >= %(cur)s::{kind} ORDER BY {t} OFFSET %(n)s LIMIT 1"
+        "SELECT {t}::text FROM {table} AS s WHERE {t} >= %(cur)s::{kind} ORDER BY {t} OFFSET %(n)s LIMIT 1"
     ).format(**parts)
     after = sql.SQL(
-        "SELECT {t}::text FROM {table} WHERE {t} > %(cur)s::{kind} AND (%(end)s::text IS NULL OR {t} < %(end)s::{kind}) "
-        "ORDER BY {t} LIMIT 1"
+        "SELECT {t}::text FROM {table} AS s WHERE {t} > %(cur)s::{kind} "
+        "AND (%(end)s::text IS NULL OR {t} < %(end)s::{kind}) ORDER BY {t} LIMIT 1"
     ).format(**parts)
-    beyond = sql.SQL("SELECT {t}::text FROM {table} WHERE {t} >= %(end)s::{kind} ORDER BY {t} LIMIT 1").format(**parts)
+    beyond = sql.SQL(
+        "SELECT {t}::text FROM {table} AS s WHERE {t} >= %(end)s::{kind} ORDER BY {t} LIMIT 1"
+    ).format(**parts)
     align = _next_chunk(plan)
     cur = fetch_value(conn, first)
     while cur is not None:
@@ -77,12 +81,13 @@ def _time_boundaries(conn: Connection, flow: Flow) -> Iterator[Bound]:
 def _key_boundaries(conn: Connection, flow: Flow) -> Iterator[Bound]:
     """Boundaries along the unique index of the identity, `batch_rows` rows apart."""
     plan = flow.rollout.plan
-    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in plan.identity.columns)
-    texts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(c.name)) for c in plan.identity.columns)
+    own = [sql.Identifier("s", column.name) for column in plan.identity.columns]
+    columns = sql.SQL(", ").join(own)
+    texts = sql.SQL(", ").join(sql.SQL("{}::text").format(column) for column in own)
     placeholders = sql.SQL(", ").join(sql.SQL("%s::{}").format(kind) for _, kind in range_columns(flow))
     order = sql.SQL("ORDER BY {} OFFSET {} LIMIT 1").format(columns, sql.Literal(plan.batch_rows))
-    first = sql.SQL("SELECT {} FROM {} {}").format(texts, flow.active.ident, order)
-    further = sql.SQL("SELECT {} FROM {} WHERE ROW({}) OPERATOR(pg_catalog.>=) ROW({}) {}").format(
+    first = sql.SQL("SELECT {} FROM {} AS s {}").format(texts, flow.active.ident, order)
+    further = sql.SQL("SELECT {} FROM {} AS s WHERE ROW({}) OPERATOR(pg_catalog.>=) ROW({}) {}").format(
         texts, flow.active.ident, columns, placeholders, order
     )
     row = fetch_one(conn, first)
