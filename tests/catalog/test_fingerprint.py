@@ -15,7 +15,8 @@ from servers import Database
 TABLE = """
     DROP SCHEMA IF EXISTS s CASCADE; CREATE SCHEMA s;
     CREATE TABLE s.o (id bigint PRIMARY KEY);
-    CREATE TABLE s.t (id bigserial, ts timestamptz NOT NULL, v numeric(10, 2), note varchar(20), o bigint, paid numeric(10, 2),
+    CREATE TABLE s.t (id bigserial, ts timestamptz NOT NULL,
+        v numeric(10, 2), note varchar(20), o bigint, paid numeric(10, 2),
         CONSTRAINT t_pkey PRIMARY KEY (id), CONSTRAINT positive CHECK (v > 0));
     CREATE INDEX by_time ON s.t (ts);
     CREATE FUNCTION s.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';

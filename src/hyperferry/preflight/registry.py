@@ -19,8 +19,8 @@ _ORDER = {Level.BLOCKER: 0, Level.WARNING: 1, Level.NOTE: 2}
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule: its check, the first line of its docstring, and whether it says anything useful of a relation that cannot
-    become a hypertable at all (its module then sets ANY_RELATION)."""
+    """A rule: its check, the first line of its docstring, and whether it says anything useful of a relation
+    that cannot become a hypertable at all (its module then sets ANY_RELATION)."""
 
     name: str
     check: Check
@@ -44,7 +44,7 @@ RULES: dict[str, Rule] = _load()
 
 def run(inspection: Inspection, options: PreflightOptions | None = None) -> tuple[Finding, ...]:
     """The findings of all rules that hold for the strategy of `options`: blockers first, then warnings, then
-    notes, each by rule. For a relation that is no ordinary table only the rules that say something of it are asked."""
+    notes, each by rule. Of a relation that is no ordinary table only the rules for any relation are asked."""
     chosen = options or PreflightOptions()
     findings = [
         replace(finding, rule=rule.name)
