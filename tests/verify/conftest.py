@@ -37,7 +37,7 @@ class Lab:
     said: list[str] = field(default_factory=list)
 
     def run(self, text: str, *params: Any) -> list[tuple[Any, ...]]:
-        """Statements of the application; `{source}` and `{shadow}` are the tables, `{log}` and `{excused}` the ledger's."""
+        """Statements of the application; `{source}`, `{shadow}`, `{log}`, `{excused}` are the tables."""
         query = sql.SQL(cast("LiteralString", text)).format(
             source=self.flow.active.ident,
             shadow=self.flow.passive.ident,
