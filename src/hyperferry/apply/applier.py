@@ -123,16 +123,16 @@ class Applier:
     def _apply(self, ids: list[int]) -> None:
         params = {"ids": ids}
         rows = fetch_all(self.conn, slices.groups(self.flow), params)
-        null_time = any(low is None for low, _ in rows)
-        bounds: list[slices.Bounds | None] = [(low, high) for low, high in rows if low is not None]
-        if len(bounds) > MAX_GROUPS or not (self.flow.active.hypertable or self.flow.passive.hypertable):
-            bounds = [None]
-        for group in bounds:
-            execute(self.conn, slices.delete(self.flow, group), params)
-        for group in bounds:
-            execute(self.conn, slices.insert(self.flow, group), params)
-        if null_time:
-            execute(self.conn, slices.insert(self.flow, None, null_time=True), params)
+        timed: list[tuple[slices.Bounds | None, list[int]]] = [((r[0], r[1]), r[2]) for r in rows if r[0] is not None]
+        timeless = [r[2] for r in rows if r[0] is None]
+        if len(timed) > MAX_GROUPS:
+            timed = [(None, ids)]
+        for bounds, part in timed:
+            execute(self.conn, slices.delete(self.flow, bounds), {"ids": part})
+        for bounds, part in timed:
+            execute(self.conn, slices.insert(self.flow, bounds), {"ids": part})
+        for part in timeless:
+            execute(self.conn, slices.insert(self.flow, None, null_time=True), {"ids": part})
         self._note_moves(params)
         if fetch_value(self.conn, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(self.flow.of_ledger("quarantine"))):
             execute(self.conn, slices.forget_quarantine(self.flow), params)

@@ -73,23 +73,20 @@ def _bucket(flow: Flow) -> sql.Composable:
 
 
 def groups(flow: Flow, ids: sql.Composable = IDS) -> sql.Composed:
-    """The slice's times in groups no wider than a chunk: least, greatest; and one row of NULLs if a pair has no time."""
+    """The slice in groups no wider than a chunk: the least and the greatest time (NULL for pairs without one), the ids."""
     # uuid has no min() before PostgreSQL 18; an ordered array serves every type.
     return sql.SQL(
         "SELECT (pg_catalog.array_agg(p.t ORDER BY p.t))[1]::text AS low, "
-        "(pg_catalog.array_agg(p.t ORDER BY p.t DESC))[1]::text AS high "
+        "(pg_catalog.array_agg(p.t ORDER BY p.t DESC))[1]::text AS high, pg_catalog.array_agg(p.id) AS ids "
         "FROM {log} p WHERE p.id = ANY({ids}) GROUP BY p.t IS NULL, pg_catalog.floor({bucket})"
     ).format(log=flow.log, ids=ids, bucket=_bucket(flow))
 
 
-def _distinct(flow: Flow, bounds: Bounds | None, ids: sql.Composable) -> sql.Composed:
-    """The slice's pairs, each once, as a FROM item."""
-    within: sql.Composable = sql.SQL("")
-    if bounds:
-        within = sql.SQL(" AND {}").format(_within(sql.SQL("l.t"), flow, bounds))
-    return sql.SQL(
-        "(SELECT DISTINCT {columns} FROM {log} l WHERE l.id = ANY({ids}){within}) AS p"
-    ).format(columns=flow.pairs.columns("l"), log=flow.log, ids=ids, within=within)
+def _distinct(flow: Flow, ids: sql.Composable) -> sql.Composed:
+    """The pairs of these log rows, each once, as a FROM item."""
+    return sql.SQL("(SELECT DISTINCT {columns} FROM {log} l WHERE l.id = ANY({ids})) AS p").format(
+        columns=flow.pairs.columns("l"), log=flow.log, ids=ids
+    )
 
 
 def _within(value: sql.Composable, flow: Flow, bounds: Bounds) -> sql.Composed:
@@ -109,7 +106,7 @@ def delete(flow: Flow, bounds: Bounds | None, ids: sql.Composable = IDS) -> sql.
     """Deletes every target row with one of the slice's pairs."""
     return sql.SQL("DELETE FROM {target} AS t USING {pairs} WHERE {match}{limits}").format(
         target=flow.passive.ident,
-        pairs=_distinct(flow, bounds, ids),
+        pairs=_distinct(flow, ids),
         match=flow.pairs.matches("p", "t"),
         limits=_limits(flow, flow.passive, "t", bounds),
     )
@@ -131,7 +128,7 @@ def insert(
         target=flow.passive.ident,
         columns=column_list(flow),
         values=column_list(flow, "s"),
-        pairs=_distinct(flow, bounds, ids),
+        pairs=_distinct(flow, ids),
         source=flow.active.ident,
         match=flow.pairs.matches("p", "s", null_time=null_time),
         limits=_limits(flow, flow.active, "s", bounds),
