@@ -152,10 +152,12 @@ def test_what_is_no_change_leaves_it(table: Connection, change: str) -> None:
 
 
 def test_made_again_in_the_same_way_it_is_the_same(table: Connection) -> None:
-    """It is made of names and definitions, not of OIDs."""
+    """But for views, rules, policies and functions it is made of names and definitions, not of OIDs."""
+    execute(table, "DROP VIEW s.w, s.v; DROP POLICY p ON s.t")
     oid = oid_of(table)
     before = fingerprint(table, oid)
     execute(table, TABLE)
+    execute(table, "DROP VIEW s.w, s.v; DROP POLICY p ON s.t")
     assert oid_of(table) != oid
     assert fingerprint(table, oid_of(table)) == before
     assert fingerprint(table, oid) == ""
@@ -181,3 +183,25 @@ def test_on_a_hypertable_new_chunks_leave_it(table: Connection) -> None:
     assert fingerprint(table, int(row[0])) == before
     execute(table, "CREATE INDEX ON s.h (v, ts)")
     assert fingerprint(table, int(row[0])) != before
+
+
+def test_it_locks_no_other_table(table: Connection) -> None:
+    """Asked inside the swap, it must not wait for a table that a view joins, or for one behind a policy."""
+    execute(
+        table,
+        "CREATE VIEW s.joined AS SELECT t.id FROM s.t JOIN s.o USING (id);"
+        "CREATE RULE r AS ON DELETE TO s.t DO ALSO DELETE FROM s.o;"
+        "CREATE FUNCTION s.g() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM s.t JOIN s.o "
+        "USING (id); END;"
+        "CREATE POLICY other ON s.t USING (EXISTS (SELECT FROM s.o WHERE o.id = t.id))",
+    )
+    oid = oid_of(table)
+    with table.transaction():
+        fingerprint(table, oid)
+        rows = table.execute(
+            "SELECT relation::regclass::text FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = "
+            "'relation' "
+            "AND relation >= 16384 AND relation <> %s",
+            [oid],
+        ).fetchall()
+    assert rows == []

@@ -1,6 +1,7 @@
 -- name: fingerprint
 -- One text over everything of a table that a swap carries over or relies on; the same after ANALYZE, VACUUM and any write.
--- One statement, without parameters, percent signs or dollar quotes, so that it can stand in an expression inside a DO block.
+-- Views, rules, policies and functions go in as stored, with OIDs: pg_get_viewdef and its kin lock every table that they name, which must not
+-- happen inside the swap. One statement, without parameters, percent signs or dollar quotes, so that it can stand in an expression inside a DO block.
 SELECT encode(sha256(convert_to(string_agg(line, chr(10) ORDER BY line COLLATE "C"), getdatabaseencoding())), 'hex')
 FROM (
     WITH RECURSIVE t AS (
@@ -65,10 +66,10 @@ FROM (
     UNION ALL
     SELECT jsonb_build_array('policy', p.polname, p.polpermissive, p.polcmd,
                ARRAY(SELECT CASE WHEN u.r = 0 THEN 'public' ELSE pg_get_userbyid(u.r)::text END FROM unnest(p.polroles) AS u(r) ORDER BY 1),
-               pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid), obj_description(p.oid, 'pg_policy'))::text
+               p.polqual::text, p.polwithcheck::text, obj_description(p.oid, 'pg_policy'))::text
     FROM t JOIN pg_policy p ON p.polrelid = t.oid
     UNION ALL
-    SELECT jsonb_build_array('rule', w.rulename, pg_get_ruledef(w.oid), w.ev_enabled)::text
+    SELECT jsonb_build_array('rule', w.rulename, w.ev_type, w.is_instead, w.ev_qual::text, w.ev_action::text, w.ev_enabled)::text
     FROM t JOIN pg_rewrite w ON w.ev_class = t.oid AND w.rulename <> '_RETURN'
     UNION ALL
     SELECT jsonb_build_array('publication', p.pubname)::text
@@ -104,8 +105,9 @@ FROM (
     FROM t JOIN pg_inherits h ON h.inhrelid = t.oid
     UNION ALL
     SELECT jsonb_build_array('dependent', i.type, i.identity,
-               CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid)
-                    WHEN p.prokind IN ('f', 'p', 'w') THEN pg_get_functiondef(p.oid) END,
+               (SELECT w.ev_action::text FROM pg_rewrite w WHERE w.ev_class = c.oid AND w.rulename = '_RETURN'),
+               ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum),
+               to_jsonb(p),
                c.reloptions, pg_get_userbyid(COALESCE(c.relowner, p.proowner)),
                ARRAY(SELECT x::text FROM unnest(COALESCE(c.relacl, p.proacl)) AS x ORDER BY 1),
                obj_description(o.objid, o.classid::regclass::name),
