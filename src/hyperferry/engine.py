@@ -139,7 +139,9 @@ def _open(conn: Connection, table: str) -> Rollout:
         ended = store.latest(conn, name)
         raise Refused(
             f"There is no rollout of {name} under way.",
-            facts={"last rollout": f"{ended[0].phase}, {ended[0].updated_at:%Y-%m-%d %H:%M}"} if ended else None,
+            facts={"last rollout": f"{ended[0].phase}, {ended[0].updated_at:%Y-%m-%d %H:%M}"}
+            if ended
+            else None,
             remedy=f"begin one with `hyperferry start {name} --time COLUMN`.",
         )
     return rollout
@@ -161,7 +163,9 @@ def start(
     monitor = Monitor(stop or threading.Event(), say)
     with connect("start") as conn:
         if plan is None and table is None:
-            raise Usage("Neither a table nor a plan was given.", remedy="name the table, or the file of a plan.")
+            raise Usage(
+                "Neither a table nor a plan was given.", remedy="name the table, or the file of a plan."
+            )
         name = plan.table if plan is not None else catalog.resolve_table(conn, table or "")[1]
         rollout = store.open_rollout(conn, name)
         if rollout is None:
@@ -205,7 +209,10 @@ def _start_in_place(
         should_stop=monitor.should_stop,
     )
     store.event(
-        conn, recorded[-1].id, "in place", {"rows": report.rows, "chunks": report.chunks, "seconds": report.blocked_seconds}
+        conn,
+        recorded[-1].id,
+        "in place",
+        {"rows": report.rows, "chunks": report.chunks, "seconds": report.blocked_seconds},
     )
     return replace(status_of(conn, recorded[-1]), rows_copied=report.rows)
 
@@ -395,7 +402,14 @@ def _refusals(conn: Connection, rollout: Rollout, accept: frozenset[str]) -> dic
 
 
 ACCEPTABLE = frozenset(
-    {"cross-chunk-updates", "on-conflict-key", "view-groups-by-key", "widened-key", "snapshot-transactions", "all"}
+    {
+        "cross-chunk-updates",
+        "on-conflict-key",
+        "view-groups-by-key",
+        "widened-key",
+        "snapshot-transactions",
+        "all",
+    }
 )
 
 
@@ -420,11 +434,15 @@ def cutover_dry_run(dsn: str, table: str, *, accept: frozenset[str] = frozenset(
                 remedy="see `hyperferry status`.",
             )
         flow = flow_of(rollout, Direction.FORWARD)
-        refusals = [f"{rule}: {why} (--accept {rule})" for rule, why in _refusals(conn, rollout, accept).items()]
+        refusals = [
+            f"{rule}: {why} (--accept {rule})" for rule, why in _refusals(conn, rollout, accept).items()
+        ]
         if rollout.phase not in (Phase.SYNCED, Phase.ROLLED_BACK):
             refusals.append(f"the rollout is in phase {rollout.phase}, not synced")
         elif _valid_verification(conn, rollout) is None:
-            refusals.append("no clean verification is newer than the last change; the cutover will verify first")
+            refusals.append(
+                "no clean verification is newer than the last change; the cutover will verify first"
+            )
         return CutoverPreview(
             (*lock_statements(flow), *swap_statements(flow)),
             tuple(db.blockers_of(conn, locked_tables(flow))),
@@ -465,7 +483,9 @@ def cutover(
                 )
             store.event(conn, rollout.id, "accepted", {"accept": sorted(accept)})
             accepted = accept | store.all_accepted(conn, rollout.id)
-            return _swap(conn, connect, rollout, monitor, attempts, bool({"all", "snapshot-transactions"} & accepted))
+            return _swap(
+                conn, connect, rollout, monitor, attempts, bool({"all", "snapshot-transactions"} & accepted)
+            )
 
 
 def _swap(
@@ -492,7 +512,12 @@ def _swap(
         snapshots_accepted=snapshots_accepted,
     )
     report = run_swap(
-        lambda: connect("swap"), flow, gate, attempts=attempts, should_stop=monitor.should_stop, say=monitor.say
+        lambda: connect("swap"),
+        flow,
+        gate,
+        attempts=attempts,
+        should_stop=monitor.should_stop,
+        say=monitor.say,
     )
     rollout = store.get(conn, rollout.id)
     now = flow_of(rollout)
@@ -515,7 +540,11 @@ def _refuse_changed(conn: Connection, rollout: Rollout) -> None:
             + ("the cutover." if rollout.phase is Phase.CUT_OVER else "the plan was made."),
             facts={"rollout": rollout.id, "phase": rollout.phase},
             remedy="undo that change, then run the same command again"
-            + ("." if rollout.phase is Phase.CUT_OVER else "; or `hyperferry abort` and start anew with a new plan."),
+            + (
+                "."
+                if rollout.phase is Phase.CUT_OVER
+                else "; or `hyperferry abort` and start anew with a new plan."
+            ),
         )
 
 

@@ -33,9 +33,9 @@ def _backlog(conn: Connection, flow: Flow) -> int:
 def _quarantined(conn: Connection, flow: Flow) -> tuple[QuarantinedPair, ...]:
     rows = fetch_all(
         conn,
-        sql.SQL("SELECT {}, q.reason, q.since FROM {} AS q WHERE q.direction = {} ORDER BY q.since LIMIT 100").format(
-            flow.pairs.as_json("q"), flow.of_ledger("quarantine"), sql.Literal(flow.direction.value)
-        ),
+        sql.SQL(
+            "SELECT {}, q.reason, q.since FROM {} AS q WHERE q.direction = {} ORDER BY q.since LIMIT 100"
+        ).format(flow.pairs.as_json("q"), flow.of_ledger("quarantine"), sql.Literal(flow.direction.value)),
     )
     return tuple(QuarantinedPair(row[0], row[1], row[2]) for row in rows)
 

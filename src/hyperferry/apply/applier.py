@@ -11,7 +11,16 @@ from typing import TypeVar
 import psycopg
 from psycopg import sql
 
-from ..db import LockMode, execute, fetch_all, fetch_value, is_row_refused, is_transient, is_unique_violation, pause_seconds
+from ..db import (
+    LockMode,
+    execute,
+    fetch_all,
+    fetch_value,
+    is_row_refused,
+    is_transient,
+    is_unique_violation,
+    pause_seconds,
+)
 from ..db.connection import Connection
 from ..errors import LockUnavailable
 from ..ledger import store
@@ -123,7 +132,9 @@ class Applier:
     def _apply(self, ids: list[int]) -> None:
         params = {"ids": ids}
         rows = fetch_all(self.conn, slices.groups(self.flow), params)
-        timed: list[tuple[slices.Bounds | None, list[int]]] = [((r[0], r[1]), r[2]) for r in rows if r[0] is not None]
+        timed: list[tuple[slices.Bounds | None, list[int]]] = [
+            ((r[0], r[1]), r[2]) for r in rows if r[0] is not None
+        ]
         timeless = [r[2] for r in rows if r[0] is None]
         if len(timed) > MAX_GROUPS:
             timed = [(None, ids)]
@@ -134,7 +145,9 @@ class Applier:
         for part in timeless:
             execute(self.conn, slices.insert(self.flow, None, null_time=True), {"ids": part})
         self._note_moves(params)
-        if fetch_value(self.conn, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(self.flow.of_ledger("quarantine"))):
+        if fetch_value(
+            self.conn, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(self.flow.of_ledger("quarantine"))
+        ):
             execute(self.conn, slices.forget_quarantine(self.flow), params)
         execute(self.conn, slices.remove(self.flow), params)
 
@@ -142,7 +155,9 @@ class Applier:
         """Records, once, that the application updates the time across chunks (I9: cross-chunk-updates)."""
         if self._moves_seen or self.flow.pairs.by_image or self.flow.direction is not Direction.FORWARD:
             return
-        if len(self.flow.pairs.fields) > 1 and fetch_value(self.conn, slices.moved_across_chunks(self.flow), params):
+        if len(self.flow.pairs.fields) > 1 and fetch_value(
+            self.conn, slices.moved_across_chunks(self.flow), params
+        ):
             store.event(self.conn, self.flow.rollout.id, "found", {"accept": ["cross-chunk-updates"]})
             self._moves_seen = True
 
@@ -172,7 +187,10 @@ class Applier:
         with self._transaction():
             execute(self.conn, slices.to_quarantine(self.flow), {"ids": ids, "reason": reason})
             store.event(
-                self.conn, self.flow.rollout.id, "quarantined", {"direction": self.flow.direction.value, "reason": reason}
+                self.conn,
+                self.flow.rollout.id,
+                "quarantined",
+                {"direction": self.flow.direction.value, "reason": reason},
             )
 
     def _transaction(self) -> AbstractContextManager[None]:

@@ -1,9 +1,11 @@
 """TRUNCATE is a barrier.
 
-The writer that truncates holds ACCESS EXCLUSIVE until it commits, so in the log every pair of an earlier writer has a lower id, and
+The writer that truncates holds ACCESS EXCLUSIVE until it commits, so in the log every pair of an earlier
+writer has a lower id, and
 every row that is there afterwards has a pair with a higher one. The barrier empties the target and removes the truncation
 and what came before it, in one transaction under the applier's lock; the pairs behind it then bring every row
-that is there now. As truncations are always looked for before pairs, none of those pairs can have been applied already. A batch that is
+that is there now. As truncations are always looked for before pairs, none of those pairs can have been
+applied already. A batch that is
 still pending needs no cutting anew: what it will find in its range are rows whose pairs stand in the log as well.
 """
 

@@ -15,17 +15,17 @@ Bounds = tuple[str, str]
 """The least and greatest time of a group of pairs, as text: literals let TimescaleDB exclude chunks when it plans."""
 
 
-def covers(flow: Flow, batch: str, pair: str) -> sql.Composed:
+def covers(flow: Flow, batch: str, pair: str) -> sql.Composable:
     """That the batch (alias) covers the pair (alias): lo inclusive, hi exclusive, NULL open."""
     columns = range_columns(flow)
     if not columns:
         return sql.SQL("true")
-    less = {f.name: f for f in flow.pairs.fields}
     names = [name for name, _ in columns]
     key = sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier(pair, name) for name in names))
     low = sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier(batch, f"lo_{name}") for name in names))
-    high = sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier(batch, f"hi_{name}") for name in names))
-    assert less
+    high = sql.SQL("ROW({})").format(
+        sql.SQL(", ").join(sql.Identifier(batch, f"hi_{name}") for name in names)
+    )
     return sql.SQL(
         "({b}.{lo0} IS NULL OR {key} OPERATOR(pg_catalog.>=) {low}) AND "
         "({b}.{hi0} IS NULL OR {key} OPERATOR(pg_catalog.<) {high})"
@@ -115,7 +115,9 @@ def delete(flow: Flow, bounds: Bounds | None, ids: sql.Composable = IDS) -> sql.
 def column_list(flow: Flow, alias: str | None = None) -> sql.Composed:
     """The columns that an INSERT names: all but generated ones."""
     names = [column.name for column in flow.rollout.plan.inspection.writable_columns]
-    return sql.SQL(", ").join(sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names)
+    return sql.SQL(", ").join(
+        sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names
+    )
 
 
 def insert(
@@ -123,7 +125,8 @@ def insert(
 ) -> sql.Composed:
     """Inserts every source row with one of the slice's pairs; with `null_time` those whose time is NULL, and no others."""
     return sql.SQL(
-        "INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {pairs} JOIN {source} AS s ON {match}{limits}"
+        "INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {pairs} JOIN "
+        "{source} AS s ON {match}{limits}"
     ).format(
         target=flow.passive.ident,
         columns=column_list(flow),

@@ -1,7 +1,13 @@
 """The change log's writers. See README.md."""
 
 from .functions import function_statements, sleep_statements, wake_statements
-from .triggers import drop_trigger_statements, install_forward, install_reverse, trigger_names, trigger_statements
+from .triggers import (
+    drop_trigger_statements,
+    install_forward,
+    install_reverse,
+    trigger_names,
+    trigger_statements,
+)
 
 __all__ = [
     "drop_trigger_statements",

@@ -54,7 +54,9 @@ def _by_row(flow: Flow, event: str) -> sql.Composed:
             insert, pairs.of_row("old"), pairs.of_row("new")
         )
     row, op = ("new", "I") if event == "insert" else ("old", "D")
-    return sql.SQL("BEGIN {} SELECT {}, {}; RETURN NULL; END").format(insert, sql.Literal(op), pairs.of_row(row))
+    return sql.SQL("BEGIN {} SELECT {}, {}; RETURN NULL; END").format(
+        insert, sql.Literal(op), pairs.of_row(row)
+    )
 
 
 def _create(flow: Flow, event: str, body: sql.Composable) -> sql.Composed:
@@ -77,7 +79,8 @@ def _awake(flow: Flow, event: str) -> sql.Composed:
 def wake_statements(flow: Flow) -> tuple[Statement, ...]:
     """Makes this direction's functions write the log."""
     return tuple(
-        Statement(STEP, f"capture of each {event}, {flow.direction}: awake", _awake(flow, event)) for event in EVENTS
+        Statement(STEP, f"capture of each {event}, {flow.direction}: awake", _awake(flow, event))
+        for event in EVENTS
     )
 
 
@@ -106,6 +109,10 @@ def function_statements(flow: Flow, *, awake: bool) -> tuple[Statement, ...]:
 def drop_function_statements(flow: Flow) -> tuple[Statement, ...]:
     """Drops this direction's functions; their triggers must be gone."""
     return tuple(
-        Statement(STEP, "the trigger function", sql.SQL("DROP FUNCTION IF EXISTS {}()").format(function_name(flow, event)))
+        Statement(
+            STEP,
+            "the trigger function",
+            sql.SQL("DROP FUNCTION IF EXISTS {}()").format(function_name(flow, event)),
+        )
         for event in EVENTS
     )

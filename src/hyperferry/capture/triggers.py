@@ -1,7 +1,9 @@
 """Puts capture on a table.
 
-Forward: statement triggers with transition tables on the plain table, ENABLE ALWAYS, created under SHARE ROW EXCLUSIVE, so that every
-writer that began before them has ended (I1). Reverse: row triggers and a TRUNCATE trigger on the hypertable, which can keep neither ALWAYS
+Forward: statement triggers with transition tables on the plain table, ENABLE ALWAYS, created under SHARE ROW
+EXCLUSIVE, so that every
+writer that began before them has ended (I1). Reverse: row triggers and a TRUNCATE trigger on the hypertable,
+which can keep neither ALWAYS
 nor, on all versions, transition tables (I7); created while nobody but us uses it, asleep.
 """
 
@@ -48,11 +50,13 @@ def trigger_statements(flow: Flow, side: Side) -> tuple[Statement, ...]:
             Statement(
                 STEP,
                 f"each {event} on {side.name} leaves its pairs in the change log",
-                sql.SQL("CREATE TRIGGER {name} AFTER {event} ON {table} {transition} FOR EACH {level} EXECUTE FUNCTION {function}()").format(
+                sql.SQL(
+                    "CREATE TRIGGER {name} AFTER {event} ON {table} {transition} FOR EACH {level} EXECUTE FUNCTION {function}()"
+                ).format(
                     name=name,
-                    event=sql.SQL(event.upper()),  # type: ignore[arg-type]
+                    event=sql.SQL(event.upper()),
                     table=side.ident,
-                    transition=sql.SQL(_TRANSITIONS[event] if by_statement else ""),  # type: ignore[arg-type]
+                    transition=sql.SQL(_TRANSITIONS[event] if by_statement else ""),
                     level=sql.SQL(level),
                     function=function_name(flow, event),
                 ),
@@ -75,7 +79,9 @@ def drop_trigger_statements(flow: Flow, side: Side) -> tuple[Statement, ...]:
         Statement(
             STEP,
             f"capture on {side.name} ends",
-            sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(trigger_name(flow, event)), side.ident),
+            sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
+                sql.Identifier(trigger_name(flow, event)), side.ident
+            ),
         )
         for event in EVENTS
     )

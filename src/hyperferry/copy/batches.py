@@ -6,6 +6,7 @@ The boundaries are hints about size, no more: rows that come, go or move while t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from psycopg import sql
 
@@ -20,7 +21,8 @@ Bound = tuple[str, ...]
 
 
 def _next_chunk(plan: Plan) -> sql.Composed | None:
-    """The end of the chunk in which the time %(cur)s lies, if chunks are aligned as TimescaleDB does by default: to multiples of their
+    """The end of the chunk in which the time %(cur)s lies, if chunks are aligned as TimescaleDB does by
+    default: to multiples of their
     width since 1970 (or since 0). None for types without such arithmetic. It does not matter for correctness."""
     column = plan.inspection.time
     assert column is not None
@@ -32,7 +34,9 @@ def _next_chunk(plan: Plan) -> sql.Composed | None:
         "((pg_catalog.floor(EXTRACT(epoch FROM %(cur)s::{kind})::numeric * 1000000 / {w}) + 1) * {w} / 1000000)::float8"
     )
     if kind == "pg_catalog.timestamptz":
-        return sql.SQL("pg_catalog.to_timestamp({})").format(seconds.format(kind=sql.SQL("timestamptz"), w=width))
+        return sql.SQL("pg_catalog.to_timestamp({})").format(
+            seconds.format(kind=sql.SQL("timestamptz"), w=width)
+        )
     if kind in ("pg_catalog.timestamp", "pg_catalog.date"):
         return sql.SQL("(pg_catalog.to_timestamp({}) AT TIME ZONE 'UTC')").format(
             seconds.format(kind=sql.SQL("timestamp"), w=width)
@@ -44,9 +48,15 @@ def _time_boundaries(conn: Connection, flow: Flow) -> Iterator[Bound]:
     """Boundaries along the index on the time: at most `batch_rows` rows, never across the end of a chunk."""
     plan = flow.rollout.plan
     # Qualified, as ORDER BY would otherwise mean the output column: the time as text.
-    parts = {"table": flow.active.ident, "t": sql.Identifier("s", plan.time_column), "kind": flow.pairs.time.type}
+    parts = {
+        "table": flow.active.ident,
+        "t": sql.Identifier("s", plan.time_column),
+        "kind": flow.pairs.time.type,
+    }
     # ORDER BY and LIMIT instead of min(): uuid has no min() before PostgreSQL 18.
-    first = sql.SQL("SELECT {t}::text FROM {table} AS s WHERE {t} IS NOT NULL ORDER BY {t} LIMIT 1").format(**parts)
+    first = sql.SQL("SELECT {t}::text FROM {table} AS s WHERE {t} IS NOT NULL ORDER BY {t} LIMIT 1").format(
+        **parts
+    )
     in_chunk = sql.SQL(
         "SELECT {t}::text FROM {table} AS s WHERE {t} >= %(cur)s::{kind} AND {t} < %(end)s::{kind} "
         "ORDER BY {t} OFFSET %(n)s LIMIT 1"
@@ -66,7 +76,9 @@ def _time_boundaries(conn: Connection, flow: Flow) -> Iterator[Bound]:
     while cur is not None:
         end = None
         if align is not None and "infinity" not in cur:
-            end = fetch_value(conn, sql.SQL("SELECT ({})::{}::text").format(align, flow.pairs.time.type), {"cur": cur})
+            end = fetch_value(
+                conn, sql.SQL("SELECT ({})::{}::text").format(align, flow.pairs.time.type), {"cur": cur}
+            )
         params = {"cur": cur, "end": end, "n": plan.batch_rows}
         found = fetch_value(conn, in_chunk if end is not None else anywhere, params)
         if found == cur:  # more rows of one time than a batch should have
@@ -123,5 +135,5 @@ def record_batches(conn: Connection, flow: Flow, cuts: list[Bound]) -> int:
         sql.SQL(", ").join(sql.SQL("%s::{}").format(kind) for _ in ("lo", "hi") for _, kind in columns),
     )
     with conn.cursor() as cursor:
-        cursor.executemany(statement, [(*low, *high) for low, high in zip(edges, edges[1:], strict=False)])
+        cursor.executemany(statement, [(*low, *high) for low, high in pairwise(edges)])
     return len(edges) - 1

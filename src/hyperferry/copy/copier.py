@@ -48,7 +48,9 @@ class _Range:
 def _claim(conn: Connection, flow: Flow, only: int | None) -> _Range | None:
     """Takes the first pending batch that nobody works on, until the end of this transaction."""
     names = [name for name, _ in range_columns(flow)]
-    ends = [sql.SQL("{}::text").format(sql.Identifier(f"{end}_{name}")) for end in ("lo", "hi") for name in names]
+    ends = [
+        sql.SQL("{}::text").format(sql.Identifier(f"{end}_{name}")) for end in ("lo", "hi") for name in names
+    ]
     row = fetch_one(
         conn,
         sql.SQL(
@@ -64,7 +66,7 @@ def _claim(conn: Connection, flow: Flow, only: int | None) -> _Range | None:
     return _Range(int(row[0]), tuple(row[1 : 1 + len(names)]), tuple(row[1 + len(names) :]))
 
 
-def _within(flow: Flow, part: _Range, alias: str) -> sql.Composed:
+def _within(flow: Flow, part: _Range, alias: str) -> sql.Composable:
     """That a source row lies in the batch. Literals, so that the planner knows the range. A batch by time that is open below
     holds the rows whose time is NULL as well: there were none when the rollout began, and the shadow would refuse them."""
     columns = range_columns(flow)
@@ -77,9 +79,10 @@ def _within(flow: Flow, part: _Range, alias: str) -> sql.Composed:
         if values[0] is None:
             continue
         bound = sql.SQL(", ").join(
-            sql.SQL("{}::{}").format(sql.Literal(value), kind) for value, (_, kind) in zip(values, columns, strict=True)
+            sql.SQL("{}::{}").format(sql.Literal(value), kind)
+            for value, (_, kind) in zip(values, columns, strict=True)
         )
-        terms.append(sql.SQL("{} OPERATOR(pg_catalog.{}) ROW({})").format(row, sql.SQL(operator), bound))  # type: ignore[arg-type]
+        terms.append(sql.SQL("{} OPERATOR(pg_catalog.{}) ROW({})").format(row, sql.SQL(operator), bound))
     where = sql.SQL(" AND ").join(terms) if terms else sql.SQL("true")
     if part.low[0] is None and terms and flow.rollout.plan.batch_by is BatchBy.TIME:
         return sql.SQL("(({}) OR {} IS NULL)").format(where, flow.pairs.time.of_row(alias))
@@ -88,7 +91,9 @@ def _within(flow: Flow, part: _Range, alias: str) -> sql.Composed:
 
 def _columns(flow: Flow, alias: str | None = None) -> sql.Composed:
     names = [column.name for column in flow.rollout.plan.inspection.writable_columns]
-    return sql.SQL(", ").join(sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names)
+    return sql.SQL(", ").join(
+        sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names
+    )
 
 
 def _insert(flow: Flow, part: _Range, *, limit: int | None = None) -> sql.Composed:
@@ -137,7 +142,8 @@ def make_chunk_ahead(conn: Connection, flow: Flow) -> None:
                 sql.SQL("{} RETURNING {}").format(
                     _insert(flow, part, limit=1),
                     sql.SQL(", ").join(
-                        sql.SQL("({})::text").format(f.of_row(flow.passive.name.name)) for f in flow.pairs.fields
+                        sql.SQL("({})::text").format(f.of_row(flow.passive.name.name))
+                        for f in flow.pairs.fields
                     ),
                 ),
             ).fetchone()
@@ -185,7 +191,9 @@ def leave_to_applier(conn: Connection, flow: Flow, batch: int) -> None:
             return
         execute(
             conn,
-            sql.SQL("INSERT INTO {log} (op, {pair}) SELECT 'W', {values} FROM {source} AS s WHERE {within}").format(
+            sql.SQL(
+                "INSERT INTO {log} (op, {pair}) SELECT 'W', {values} FROM {source} AS s WHERE {within}"
+            ).format(
                 log=flow.log,
                 pair=flow.pairs.columns(),
                 values=flow.pairs.of_row("s"),
@@ -212,11 +220,11 @@ def progress(conn: Connection, flow: Flow) -> BatchProgress:
         conn,
         sql.SQL(
             "SELECT pg_catalog.count(*) FILTER (WHERE state = 'done'), pg_catalog.count(*), COALESCE(pg_catalog.sum(rows), 0), "
-            "(SELECT pg_catalog.sum(r.rows) / NULLIF(EXTRACT(epoch FROM pg_catalog.max(r.done_at) - pg_catalog.min(r.started_at)), 0) "
+            "(SELECT pg_catalog.sum(r.rows) / NULLIF(EXTRACT(epoch FROM pg_catalog.max(r.done_at) - "
+            "pg_catalog.min(r.started_at)), 0) "
             " FROM (SELECT rows, started_at, done_at FROM {batch} WHERE state = 'done' ORDER BY done_at DESC LIMIT 20) AS r) "
             "FROM {batch}"
         ).format(batch=flow.of_ledger("batch")),
     )
     assert row is not None
     return BatchProgress(int(row[0]), int(row[1]), int(row[2]), float(row[3]) if row[3] is not None else None)
-

@@ -78,9 +78,9 @@ def _checks(flow: Flow, verification: int | None, fingerprint: str, excused: boo
     parts: list[sql.Composable] = [
         _raise(
             CHANGED,
-            sql.SQL("(SELECT phase FROM hyperferry.rollout WHERE id = {} FOR UPDATE) IS DISTINCT FROM {}").format(
-                rollout, sql.Literal(flow.rollout.phase.value)
-            ),
+            sql.SQL(
+                "(SELECT phase FROM hyperferry.rollout WHERE id = {} FOR UPDATE) IS DISTINCT FROM {}"
+            ).format(rollout, sql.Literal(flow.rollout.phase.value)),
             "the rollout is in another phase by now",
         )
     ]
@@ -97,7 +97,9 @@ def _checks(flow: Flow, verification: int | None, fingerprint: str, excused: boo
     parts.append(
         _raise(
             CHANGED,
-            sql.SQL("{} IS DISTINCT FROM {}").format(fingerprint_expression(flow.active.oid), sql.Literal(fingerprint)),
+            sql.SQL("{} IS DISTINCT FROM {}").format(
+                fingerprint_expression(flow.active.oid), sql.Literal(fingerprint)
+            ),
             f"the definition of {flow.active.name} (or what hangs on it) was changed since it was verified",
         )
     )
@@ -180,7 +182,8 @@ def swap_block(
     )
     body = sql.SQL(
         "DECLARE changes bigint; drained bigint[]; part record;\nBEGIN\n{checks}{swap}"
-        "UPDATE hyperferry.rollout SET phase = {phase}, epoch = epoch + 1, updated_at = pg_catalog.clock_timestamp() WHERE id = {id};\n"
+        "UPDATE hyperferry.rollout SET phase = {phase}, epoch = epoch + 1, updated_at = "
+        "pg_catalog.clock_timestamp() WHERE id = {id};\n"
         "DELETE FROM {excused};\n"
         "INSERT INTO hyperferry.event (rollout_id, kind, detail) VALUES ({id}, 'swap', pg_catalog.jsonb_build_object("
         "'phase', {phase}::text, 'changes_under_lock', changes, 'xid', pg_catalog.pg_current_xact_id()::text));\n"

@@ -37,7 +37,11 @@ def foreign_keys(inspection: Inspection) -> list[Constraint]:
 
 def parents(inspection: Inspection) -> list[TableName]:
     """The tables that the foreign keys point at, each once, without the table itself."""
-    found = {c.references for c in foreign_keys(inspection) if c.references and c.references != inspection.table.name}
+    found = {
+        c.references
+        for c in foreign_keys(inspection)
+        if c.references and c.references != inspection.table.name
+    }
     return sorted(found)
 
 
@@ -67,7 +71,8 @@ def _option(option: str) -> sql.Composed:
 
 
 def drop_foreign_keys(inspection: Inspection, table: TableName) -> list[Statement]:
-    """The outgoing table keeps no foreign keys: an ON DELETE CASCADE there would deadlock the application, a NO ACTION fail it."""
+    """The outgoing table keeps no foreign keys: an ON DELETE CASCADE there would deadlock the application, a
+    NO ACTION fail it."""
     return [
         Statement(
             "foreign keys",
@@ -83,7 +88,9 @@ def add_foreign_keys(inspection: Inspection) -> list[Statement]:
     out: list[Statement] = []
     table = inspection.table.name
     for key in foreign_keys(inspection):
-        text = key.definition if key.definition.rstrip().endswith("NOT VALID") else f"{key.definition} NOT VALID"
+        text = (
+            key.definition if key.definition.rstrip().endswith("NOT VALID") else f"{key.definition} NOT VALID"
+        )
         name = sql.Identifier(key.name)
         out.append(
             Statement(
@@ -97,7 +104,9 @@ def add_foreign_keys(inspection: Inspection) -> list[Statement]:
                 Statement(
                     "foreign keys",
                     f"the comment on {key.name}",
-                    sql.SQL("COMMENT ON CONSTRAINT {} ON {} IS {}").format(name, ident(table), sql.Literal(key.comment)),
+                    sql.SQL("COMMENT ON CONSTRAINT {} ON {} IS {}").format(
+                        name, ident(table), sql.Literal(key.comment)
+                    ),
                 )
             )
     return out
@@ -120,7 +129,11 @@ def create_triggers(inspection: Inspection) -> list[Statement]:
     out: list[Statement] = []
     for trigger in inspection.triggers:
         out.append(
-            Statement("triggers", f"{trigger.name} on the incoming table", sql.SQL("{}").format(fragment(trigger.definition)))
+            Statement(
+                "triggers",
+                f"{trigger.name} on the incoming table",
+                sql.SQL("{}").format(fragment(trigger.definition)),
+            )
         )
         if trigger.comment is not None:
             out.append(
@@ -128,7 +141,9 @@ def create_triggers(inspection: Inspection) -> list[Statement]:
                     "triggers",
                     f"the comment on {trigger.name}",
                     sql.SQL("COMMENT ON TRIGGER {} ON {} IS {}").format(
-                        sql.Identifier(trigger.name), ident(inspection.table.name), sql.Literal(trigger.comment)
+                        sql.Identifier(trigger.name),
+                        ident(inspection.table.name),
+                        sql.Literal(trigger.comment),
                     ),
                 )
             )
@@ -199,7 +214,9 @@ def swap_statistics(inspection: Inspection, outgoing_to: str, incoming_from: str
                 Statement(
                     "statistics",
                     f"extended statistics {name} follow their table",
-                    sql.SQL("ALTER STATISTICS {} SET SCHEMA {}").format(sql.Identifier(start, name), sql.Identifier(end)),
+                    sql.SQL("ALTER STATISTICS {} SET SCHEMA {}").format(
+                        sql.Identifier(start, name), sql.Identifier(end)
+                    ),
                 )
             )
     return out

@@ -106,7 +106,8 @@ def run_swap(
 ) -> SwapReport:
     """Swaps the flow's two tables in one transaction, or leaves everything as it is.
 
-    Raises LockUnavailable after the bounded number of attempts, naming the blockers; Refused where a check under the lock said no;
+    Raises LockUnavailable after the bounded number of attempts, naming the blockers; Refused where a check
+    under the lock said no;
     SchemaChanged or CaptureBroken where the table is not what was verified.
     """
     state = _Attempt()
@@ -169,13 +170,16 @@ def _try_once(
     """One attempt. The number of changes applied under the lock, or None when it gave way."""
     message = _message(flow, gate)
     execute(conn, sql.SQL("SET statement_timeout = {}").format(sql.Literal(STATEMENT_TIMEOUT_MS)))
-    execute(conn, sql.SQL("SET idle_in_transaction_session_timeout = {}").format(sql.Literal(IDLE_TIMEOUT_MS)))
+    execute(
+        conn, sql.SQL("SET idle_in_transaction_session_timeout = {}").format(sql.Literal(IDLE_TIMEOUT_MS))
+    )
     xid: str | None = None
     started = time.monotonic()
     try:
         conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         with conn.transaction():
-            # Our own lock first: no applier is in the middle of a slice, and none begins. Nothing of the application's is held yet.
+            # Our own lock first: no applier is in the middle of a slice, and none begins. Nothing of the
+            # application's is held yet.
             execute(conn, sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(flow.lock))
             xid = str(fetch_value(conn, "SELECT pg_current_xact_id()"))
             started = time.monotonic()
@@ -205,7 +209,9 @@ def _judge(error: psycopg.Error, flow: Flow, state: _Attempt) -> None:
         return
     facts: dict[str, object] = {"rollout": flow.rollout.id, "server said": text}
     if code == block.NOT_PROVED:
-        raise Refused("Nothing is cut over unproved.", facts=facts, remedy="run `hyperferry verify`, then try again.") from None
+        raise Refused(
+            "Nothing is cut over unproved.", facts=facts, remedy="run `hyperferry verify`, then try again."
+        ) from None
     if code == block.QUARANTINED:
         raise Refused(
             "There are rows that the other side cannot take.",
@@ -244,7 +250,9 @@ def _after_loss(connect: Callable[[], Connection], flow: Flow, xid: str | None) 
             with connect() as conn:
                 status = fetch_value(conn, "SELECT pg_xact_status(%s::xid8)", [xid]) if xid else "aborted"
                 if status != "in progress":
-                    phase = fetch_one(conn, "SELECT phase FROM hyperferry.rollout WHERE id = %s", [flow.rollout.id])
+                    phase = fetch_one(
+                        conn, "SELECT phase FROM hyperferry.rollout WHERE id = %s", [flow.rollout.id]
+                    )
                     assert phase is not None
                     return _changes(conn, flow) if phase[0] == target_phase(flow).value else None
         except (ConnectionFailed, psycopg.Error) as error:
@@ -281,10 +289,16 @@ def validate_foreign_keys(
             with conn.transaction():
                 execute(
                     conn,
-                    sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(flow.active.ident, sql.Identifier(name)),
+                    sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(
+                        flow.active.ident, sql.Identifier(name)
+                    ),
                 )
 
         yield_and_retry(
-            conn, f"validate {name}", [flow.active.name, *hanging.parents(inspection)], work, should_stop=should_stop
+            conn,
+            f"validate {name}",
+            [flow.active.name, *hanging.parents(inspection)],
+            work,
+            should_stop=should_stop,
         )
         say(f"foreign key {name} validated")

@@ -26,7 +26,8 @@ def target_phase(flow: Flow) -> Phase:
 
 
 def lock_statements(flow: Flow) -> tuple[Statement, ...]:
-    """Everything that the swap changes, at full strength at once, in the order in which readers lock: views, outermost first, then
+    """Everything that the swap changes, at full strength at once, in the order in which readers lock: views,
+    outermost first, then
     the tables. The first may wait; the further ones are asked for with NOWAIT, and the views, for which there is no NOWAIT
     that spares their other tables, with the shortest wait there is."""
     inspection = flow.rollout.plan.inspection
@@ -36,11 +37,17 @@ def lock_statements(flow: Flow) -> tuple[Statement, ...]:
             Statement(
                 STEP,
                 f"{view.name} alone: its own owner once more changes nothing, and locks no other table",
-                sql.SQL("ALTER VIEW {} OWNER TO {}").format(hanging.ident(view.name), sql.Identifier(view.owner)),
+                sql.SQL("ALTER VIEW {} OWNER TO {}").format(
+                    hanging.ident(view.name), sql.Identifier(view.owner)
+                ),
             )
         )
     out.append(
-        Statement(STEP, "the table of record", lock_statement(flow.active, LockMode.ACCESS_EXCLUSIVE, nowait=bool(out)))
+        Statement(
+            STEP,
+            "the table of record",
+            lock_statement(flow.active, LockMode.ACCESS_EXCLUSIVE, nowait=bool(out)),
+        )
     )
     out.append(
         Statement(STEP, "the other one", lock_statement(flow.passive, LockMode.ACCESS_EXCLUSIVE, nowait=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -37,7 +37,8 @@ SESSION_SETTINGS: dict[str, str] = {
     # A client that vanished must not keep what it locked.
     "idle_in_transaction_session_timeout": "60s",
 }
-"""Set on every session, beside lock_timeout (`first_lock_ms`). `session_replication_role` needs a superuser and is skipped for others, whose default it is."""
+"""Set on every session, beside lock_timeout (`first_lock_ms`). `session_replication_role` needs a superuser
+and is skipped for others, whose default it is."""
 
 FIRST_LOCK_MS = 300
 """How long any lock is waited for, at most: less than deadlock_timeout's default, so that we yield first (I0)."""
@@ -102,7 +103,7 @@ def execute(conn: Connection, statement: Statement, params: Params = None) -> ps
     A percent sign in an identifier or a literal is itself; in SQL text it begins a placeholder as soon as there are params.
     """
     if isinstance(statement, str):
-        return conn.execute(cast("LiteralString", statement), params)
+        return conn.execute(statement, params)
     composed: Any = statement if params is None else _percent_safe(statement, conn)
     return conn.execute(composed, params)
 

@@ -25,6 +25,7 @@ from .sqlstate import is_transient
 
 T = TypeVar("T")
 
+
 class LockMode(StrEnum):
     """PostgreSQL's table lock modes that we use, weakest first."""
 
@@ -61,9 +62,13 @@ def blockers_of(conn: Connection, tables: Sequence[TableName]) -> list[Blocker]:
     Without pg_monitor the server hides other users' queries; the pids are seen all the same.
     """
     rows = fetch_all(
-        conn, load_queries(__package__, "locks.sql")["blockers"], {"tables": [table.quoted for table in tables]}
+        conn,
+        load_queries(__package__, "locks.sql")["blockers"],
+        {"tables": [table.quoted for table in tables]},
     )
-    return [Blocker(int(r[0]), r[1] or "", r[2] or "", r[3] or "", float(r[4] or 0), r[5] or "") for r in rows]
+    return [
+        Blocker(int(r[0]), r[1] or "", r[2] or "", r[3] or "", float(r[4] or 0), r[5] or "") for r in rows
+    ]
 
 
 def pause_seconds(attempt: int, *, base: float = 0.1, ceiling: float = 5.0) -> float:
@@ -112,13 +117,16 @@ def yield_and_retry(
     raise LockUnavailable(
         f"Could not {what}: the lock was not to be had.",
         facts=facts,
-        remedy="nothing was changed and nobody is kept waiting; end or wait for the sessions named, then run the same command again.",
+        remedy="nothing was changed and nobody is kept waiting; end or wait for the sessions named, "
+        "then run the same command again.",
     )
 
 
 def deadlock_timeout_ms(conn: Connection) -> int:
     """The server's deadlock_timeout in milliseconds."""
-    return int(fetch_value(conn, "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'"))
+    return int(
+        fetch_value(conn, "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'")
+    )
 
 
 def cancel_autovacuum(conn: Connection, table: TableName) -> None:

@@ -1,18 +1,21 @@
 -- name: blockers
--- Sessions, ours excepted, that hold or await a lock on one of the tables, with their transaction's age; prepared transactions too.
-SELECT DISTINCT ON (xact_start, l.pid, l.virtualtransaction)
-       COALESCE(l.pid, 0), COALESCE(a.usename, x.owner), COALESCE(a.application_name, CASE WHEN x.gid IS NOT NULL THEN 'prepared transaction ' || x.gid END),
-       COALESCE(a.state, a.backend_type, 'prepared'),
-       EXTRACT(epoch FROM clock_timestamp() - COALESCE(a.xact_start, x.prepared)), COALESCE(a.query, '')
+-- Sessions and prepared transactions, ours excepted, that hold or await a lock on one of the tables, oldest transaction first. A
+-- prepared transaction keeps the locks under the virtual id of the session that prepared it; its transactionid lock tells which.
+SELECT DISTINCT ON (began, l.pid, l.virtualtransaction)
+       COALESCE(l.pid, 0), COALESCE(a.usename, x.owner),
+       COALESCE(a.application_name, 'prepared transaction ' || x.gid), COALESCE(a.state, a.backend_type, 'prepared'),
+       EXTRACT(epoch FROM clock_timestamp() - COALESCE(a.xact_start, x.prepared)), COALESCE(a.query, ''),
+       COALESCE(a.xact_start, x.prepared) AS began
 FROM pg_locks l
 LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-LEFT JOIN pg_prepared_xacts x ON l.virtualtransaction = '-1/' || x.transaction::text
+LEFT JOIN pg_locks own ON l.pid IS NULL AND own.locktype = 'transactionid' AND own.virtualtransaction = l.virtualtransaction
+LEFT JOIN pg_prepared_xacts x ON x.transaction = own.transactionid
 WHERE l.locktype = 'relation'
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND l.relation IN (SELECT to_regclass(t) FROM unnest(%(tables)s::text[]) AS t)
   AND COALESCE(a.application_name, '') NOT LIKE 'hyperferry%%'
   AND (l.pid IS NULL OR l.pid <> pg_backend_pid())
-ORDER BY xact_start NULLS FIRST, l.pid, l.virtualtransaction
+ORDER BY began NULLS FIRST, l.pid, l.virtualtransaction
 LIMIT 20;
 
 -- name: autovacuum_on

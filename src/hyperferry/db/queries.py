@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib import resources
-from typing import LiteralString, cast
 
 from psycopg import sql
 
@@ -20,7 +19,7 @@ class Queries:
 
     def __getitem__(self, name: str) -> sql.SQL:
         """The statement as `psycopg.sql.SQL`, so that identifiers can be formatted in. Raises KeyError."""
-        return sql.SQL(cast("LiteralString", self._statements[name]))
+        return sql.SQL(self._statements[name])
 
     def names(self) -> list[str]:
         """The names of all statements in the file."""

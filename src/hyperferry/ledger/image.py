@@ -23,9 +23,23 @@ from ..model.inspection import Column
 # Hashable by hash_record_extended with an equality that is the same as the image.
 _PLAIN = frozenset(
     f"pg_catalog.{name}"
-    for name in (
-        "bool int2 int4 oid text varchar name char uuid date bytea inet cidr macaddr macaddr8"
-    ).split()
+    for name in [
+        "bool",
+        "int2",
+        "int4",
+        "oid",
+        "text",
+        "varchar",
+        "name",
+        "char",
+        "uuid",
+        "date",
+        "bytea",
+        "inet",
+        "cidr",
+        "macaddr",
+        "macaddr8",
+    ]
 )
 # Hashable, but values that differ in their image may be equal, or hash alike; what shows the image exactly.
 _SENDERS = {
@@ -72,13 +86,17 @@ def coarse_terms(alias: str, column: Column) -> list[sql.Composable]:
 
 def exact_hash(alias: str, columns: Iterable[Column]) -> sql.Composed:
     """bigint: the hash of the exact image of the row `alias`, over the columns that are stored."""
-    image = _hash(term for column in columns if column.generated != "v" for term in exact_terms(alias, column))
+    image = _hash(
+        term for column in columns if column.generated != "v" for term in exact_terms(alias, column)
+    )
     return _hash([sql.SQL("pg_catalog.int8send({})").format(image)])
 
 
 def coarse_hash(alias: str, columns: Iterable[Column]) -> sql.Composed:
     """bigint: the hash by which a row without a key is found again, over the columns that are stored."""
-    return _hash(term for column in columns if column.generated != "v" for term in coarse_terms(alias, column))
+    return _hash(
+        term for column in columns if column.generated != "v" for term in coarse_terms(alias, column)
+    )
 
 
 def _hash(terms: Iterable[sql.Composable]) -> sql.Composed:

@@ -34,7 +34,7 @@ def create_statements(flow: Flow) -> tuple[Statement, ...]:
                 STEP,
                 f"the change log of the {direction} direction: pairs of changed rows that are not applied yet",
                 sql.SQL(
-                    "CREATE TABLE IF NOT EXISTS {log} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, op \"char\" NOT NULL, "
+                    'CREATE TABLE IF NOT EXISTS {log} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, op "char" NOT NULL, '
                     "{pair}) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, "
                     "autovacuum_vacuum_insert_threshold = -1, autovacuum_vacuum_cost_delay = 0)"
                 ).format(log=log, pair=pairs.definition()),
@@ -57,7 +57,11 @@ def create_statements(flow: Flow) -> tuple[Statement, ...]:
             )
         )
     bounds = range_columns(flow)
-    columns = [sql.SQL("{} {}").format(sql.Identifier(f"{end}_{name}"), type_) for end in ("lo", "hi") for name, type_ in bounds]
+    columns = [
+        sql.SQL("{} {}").format(sql.Identifier(f"{end}_{name}"), type_)
+        for end in ("lo", "hi")
+        for name, type_ in bounds
+    ]
     out.append(
         Statement(
             STEP,
@@ -98,6 +102,10 @@ def drop_statements(flow: Flow) -> tuple[Statement, ...]:
     """Drops what `create_statements` made."""
     kinds = [f"{direction}_{what}" for direction in Direction for what in ("log", "lock")]
     return tuple(
-        Statement("ledger", "the rollout's own tables", sql.SQL("DROP TABLE IF EXISTS {}").format(flow.of_ledger(kind)))
+        Statement(
+            "ledger",
+            "the rollout's own tables",
+            sql.SQL("DROP TABLE IF EXISTS {}").format(flow.of_ledger(kind)),
+        )
         for kind in (*kinds, "batch", "quarantine", "excused")
     )

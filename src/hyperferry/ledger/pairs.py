@@ -53,7 +53,9 @@ class Pairs:
 
     def definition(self) -> sql.Composed:
         """Column definitions for a table of the ledger: `k1 type, t type`."""
-        return sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(f.name), f.type) for f in self.fields)
+        return sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(f.name), f.type) for f in self.fields
+        )
 
     def columns(self, alias: str | None = None) -> sql.Composed:
         """The pair's columns in a table of the ledger: `p.k1, p.t`."""
@@ -72,7 +74,9 @@ class Pairs:
         terms: list[sql.Composable] = []
         for f in self.fields:
             if f.is_time and null_time:
-                terms.append(sql.SQL("({} IS NULL AND {}.t IS NULL)").format(f.of_row(row), sql.Identifier(pair)))
+                terms.append(
+                    sql.SQL("({} IS NULL AND {}.t IS NULL)").format(f.of_row(row), sql.Identifier(pair))
+                )
             else:
                 terms.append(
                     sql.SQL("{} {} {}").format(f.of_row(row), f.equals, sql.Identifier(pair, f.name))
@@ -84,7 +88,9 @@ class Pairs:
         terms: list[sql.Composable] = []
         for f in self.fields:
             a, b = sql.Identifier(left, f.name), sql.Identifier(right, f.name)
-            terms.append(sql.SQL("({a} {eq} {b} OR ({a} IS NULL AND {b} IS NULL))").format(a=a, eq=f.equals, b=b))
+            terms.append(
+                sql.SQL("({a} {eq} {b} OR ({a} IS NULL AND {b} IS NULL))").format(a=a, eq=f.equals, b=b)
+            )
         return sql.SQL(" AND ").join(terms)
 
     def as_json(self, alias: str) -> sql.Composed:
@@ -110,7 +116,11 @@ def pairs_of(plan: Plan) -> Pairs:
         columns = plan.inspection.stored_columns
         fields.append(
             PairField(
-                "h", sql.SQL("bigint"), lambda alias: coarse_hash(alias, columns), PG_EQUALS, "(hash of the row)"
+                "h",
+                sql.SQL("bigint"),
+                lambda alias: coarse_hash(alias, columns),
+                PG_EQUALS,
+                "(hash of the row)",
             )
         )
     else:
@@ -118,10 +128,16 @@ def pairs_of(plan: Plan) -> Pairs:
         for number, part in enumerate(others, 1):
             column = plan.inspection.column(part.name)
             if column is None:
-                raise Failed("The plan's key has a column that its inspection lacks.", facts={"column": part.name})
+                raise Failed(
+                    "The plan's key has a column that its inspection lacks.", facts={"column": part.name}
+                )
             fields.append(
                 PairField(
-                    f"k{number}", type_name(column), _reader(part.name), sql.SQL(part.equals), part.name  # type: ignore[arg-type]
+                    f"k{number}",
+                    type_name(column),
+                    _reader(part.name),
+                    sql.SQL(part.equals),
+                    part.name,
                 )
             )
     fields.append(PairField("t", type_name(time), _reader(time.name), PG_EQUALS, time.name, is_time=True))

@@ -102,12 +102,16 @@ def latest(conn: Connection, table: TableName | None) -> list[Rollout]:
     if installed_version(conn) is None:
         return []
     rows = fetch_all(
-        conn, _sql("latest"), {"schema": table.schema if table else None, "name": table.name if table else None}
+        conn,
+        _sql("latest"),
+        {"schema": table.schema if table else None, "name": table.name if table else None},
     )
     return [_rollout(row) for row in rows]
 
 
-def set_phase(conn: Connection, rollout: Rollout, phase: Phase, *, only_from: tuple[Phase, ...] = ()) -> Rollout:
+def set_phase(
+    conn: Connection, rollout: Rollout, phase: Phase, *, only_from: tuple[Phase, ...] = ()
+) -> Rollout:
     """Moves the rollout to a phase, on condition that it is in one of `only_from` (or in the one we know).
 
     Raises Refused where it is in another by now.
@@ -159,7 +163,9 @@ def event(conn: Connection, rollout_id: int, kind: str, detail: dict[str, Any] |
     execute(conn, _sql("event"), {"id": rollout_id, "kind": kind, "detail": Jsonb(detail or {})})
 
 
-def last_events(conn: Connection, rollout_id: int, kinds: list[str], limit: int = 1) -> list[tuple[datetime, str, Any]]:
+def last_events(
+    conn: Connection, rollout_id: int, kinds: list[str], limit: int = 1
+) -> list[tuple[datetime, str, Any]]:
     """The newest events of some kinds: when, what, detail."""
     rows = fetch_all(conn, _sql("last_events"), {"id": rollout_id, "kinds": kinds, "limit": limit})
     return [(row[0], row[1], row[2]) for row in rows]

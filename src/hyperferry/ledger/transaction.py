@@ -54,13 +54,19 @@ def look(conn: Connection, flow: Flow) -> None:
     """
     expected = {
         int(row[0]): (row[1], row[2])
-        for row in fetch_all(conn, load_queries(__package__, "look.sql")["expectations"], {"rollout": flow.rollout.id})
+        for row in fetch_all(
+            conn, load_queries(__package__, "look.sql")["expectations"], {"rollout": flow.rollout.id}
+        )
     }
     for side, seen in zip((flow.active, flow.passive), see(conn, [flow.active, flow.passive]), strict=True):
         if seen.oid != side.oid:
             raise SchemaChanged(
                 f"{side.name} is no longer the table that this rollout works on.",
-                facts={"expected OID": side.oid, "OID now": seen.oid or "no such table", "rollout": flow.rollout.id},
+                facts={
+                    "expected OID": side.oid,
+                    "OID now": seen.oid or "no such table",
+                    "rollout": flow.rollout.id,
+                },
                 remedy="somebody replaced, renamed or dropped it. Put it back, or end this rollout with "
                 "`hyperferry abort` and start anew.",
             )
@@ -106,7 +112,8 @@ def flow_transaction(
 ) -> Iterator[None]:
     """A transaction on both sides: locks first, then a look, then the caller's work; commits at the end.
 
-    `snapshot`: REPEATABLE READ, one snapshot for the whole transaction, taken after the locks; else READ COMMITTED. `applier`: take this
+    `snapshot`: REPEATABLE READ, one snapshot for the whole transaction, taken after the locks; else READ
+    COMMITTED. `applier`: take this
     direction's applier lock first, before the snapshot (I3). `passive_mode`: the lock on the passive side, which is ours.
     The active side comes last and gets ACCESS SHARE, so that nothing that the application could want is held while we wait.
     Lock failures come out as psycopg errors with the transaction rolled back: `db.yield_and_retry` runs it again.

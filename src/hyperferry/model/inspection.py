@@ -70,7 +70,9 @@ class Rights:
     trigger: bool
     temporary: bool
     select: bool
-    row_security_active: bool = False  # row security filters what the role reads, or refuses it with row_security = off
+    row_security_active: bool = (
+        False  # row security filters what the role reads, or refuses it with row_security = off
+    )
 
 
 @dataclass(frozen=True)

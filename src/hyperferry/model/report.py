@@ -1,13 +1,12 @@
-"""What was measured: the answers of the commands. `design.md` lists the keys that other programs may rely on.
-"""
+"""What was measured: the answers of the commands. `design.md` lists the keys that other programs may rely on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from .rollout import Phase
 from .plan import Strategy
+from .rollout import Phase
 
 
 @dataclass(frozen=True)

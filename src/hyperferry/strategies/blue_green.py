@@ -127,19 +127,23 @@ def cut_batches(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout
 def _pending(conn: Connection, flow: Flow) -> bool:
     return bool(
         fetch_value(
-            conn, sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE state = 'pending')").format(flow.of_ledger("batch"))
+            conn,
+            sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE state = 'pending')").format(flow.of_ledger("batch")),
         )
     )
 
 
-def copy(conn: Connection, connect: Connect, rollout: Rollout, monitor: Monitor, tick: Callable[[], None]) -> None:
+def copy(
+    conn: Connection, connect: Connect, rollout: Rollout, monitor: Monitor, tick: Callable[[], None]
+) -> None:
     """Copies every pending batch, with the backlog applied meanwhile."""
     flow = flow_of(rollout, Direction.FORWARD)
     if not _pending(conn, flow):
         return
     done = threading.Event()
     copiers = [
-        Worker(f"copy {n}", connect, monitor, copier(flow, monitor)) for n in range(1, rollout.plan.workers + 1)
+        Worker(f"copy {n}", connect, monitor, copier(flow, monitor))
+        for n in range(1, rollout.plan.workers + 1)
     ]
     apply_worker = Worker("apply", connect, monitor, applier(flow, monitor, done.is_set))
 
@@ -188,7 +192,11 @@ def catch_up(conn: Connection, rollout: Rollout, monitor: Monitor) -> int:
 def keep_in_step(conn: Connection, rollout: Rollout, monitor: Monitor) -> bool:
     """Applies the backlog for a while; True when it was empty at the end."""
     flow = flow_of(rollout)
-    return Applier(conn, flow, should_stop=monitor.should_stop).drain(pending_batches=False, at_most_seconds=1.0).empty
+    return (
+        Applier(conn, flow, should_stop=monitor.should_stop)
+        .drain(pending_batches=False, at_most_seconds=1.0)
+        .empty
+    )
 
 
 def prove(
@@ -235,7 +243,9 @@ def _drop(
     def work() -> None:
         with conn.transaction():
             execute(conn, lock_statement(side, LockMode.ACCESS_EXCLUSIVE))
-            execute(conn, "SET LOCAL lock_timeout = '1ms'")  # no further lock is waited for while this one is held
+            execute(
+                conn, "SET LOCAL lock_timeout = '1ms'"
+            )  # no further lock is waited for while this one is held
             statements()
 
     yield_and_retry(
@@ -264,8 +274,7 @@ def abort(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
         execute(conn, "SET LOCAL lock_timeout = '30s'")  # nothing of the application's is locked from here on
         if rollout.hypertable_oid is not None:
             _remove_own(conn, rollout)
-        rollout = store.set_phase(conn, rollout, Phase.ABORTED)
-    return rollout
+        return store.set_phase(conn, rollout, Phase.ABORTED)
 
 
 def finish(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
@@ -282,8 +291,7 @@ def finish(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
     with conn.transaction():
         execute(conn, "SET LOCAL lock_timeout = '30s'")
         _remove_own(conn, rollout)
-        rollout = store.set_phase(conn, rollout, Phase.FINISHED)
-    return rollout
+        return store.set_phase(conn, rollout, Phase.FINISHED)
 
 
 def _refuse_dependents(conn: Connection, rollout: Rollout) -> None:
@@ -326,4 +334,3 @@ def _remove_own(conn: Connection, rollout: Rollout) -> None:
     for schema in (names.new_schema, names.old_schema):
         execute(conn, sql.SQL("DROP SCHEMA IF EXISTS {}").format(sql.Identifier(schema)))
     execute(conn, "DELETE FROM hyperferry.expectation WHERE rollout_id = %s", [rollout.id])
-

@@ -47,13 +47,15 @@ def preview(plan: Plan, number: int = 1) -> tuple[Statement, ...]:
         *shadow.shadow_statements(plan, names),
         *shadow.key_statements(plan, names),
         Statement(
-            "schema", "where the plain table goes at the cutover",
+            "schema",
+            "where the plain table goes at the cutover",
             sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(names.old_schema)),
         ),
         *objects.create_statements(forward),
         *function_statements(forward, awake=True),
         Statement(
-            "capture", "waits for every writer that began before; at most a moment, else it gives way and tries again",
+            "capture",
+            "waits for every writer that began before; at most a moment, else it gives way and tries again",
             lock_statement(forward.active, LockMode.SHARE_ROW_EXCLUSIVE),
         ),
         *trigger_statements(forward, forward.active),
@@ -65,7 +67,9 @@ def preview(plan: Plan, number: int = 1) -> tuple[Statement, ...]:
         *_titled(lock_statements(forward), "cutover"),
         *_titled(swap_statements(forward), "cutover"),
         *_titled(drop_trigger_statements(reverse, reverse.active), "finish"),
-        Statement("finish", "the plain table is dropped", sql.SQL("DROP TABLE {}").format(reverse.passive.ident)),
+        Statement(
+            "finish", "the plain table is dropped", sql.SQL("DROP TABLE {}").format(reverse.passive.ident)
+        ),
     )
 
 

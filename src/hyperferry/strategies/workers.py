@@ -26,7 +26,9 @@ APPLY_PAUSE_SECONDS = 1.0
 class Worker(threading.Thread):
     """A thread that runs `body(conn)` to its end, on a new connection after each loss; keeps what went wrong."""
 
-    def __init__(self, name: str, connect: Connect, monitor: Monitor, body: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, name: str, connect: Connect, monitor: Monitor, body: Callable[[Connection], None]
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self._connect, self._monitor, self._body = connect, monitor, body
         self.error: BaseException | None = None
@@ -59,7 +61,9 @@ class Worker(threading.Thread):
                 losses += 1
                 if not lost or losses > RECONNECTS:
                     raise
-                self._monitor.say(f"{self.name}: the connection was lost ({str(error).splitlines()[0]}); trying again")
+                self._monitor.say(
+                    f"{self.name}: the connection was lost ({str(error).splitlines()[0]}); trying again"
+                )
                 time.sleep(pause_seconds(losses))
 
     def cancel(self) -> None:
@@ -90,7 +94,8 @@ def copier(flow: Flow, monitor: Monitor) -> Callable[[Connection], None]:
                     raise Failed(
                         "The copy does not get on: its locks are not to be had.",
                         facts={"attempts": busy, "server said": copied.reason},
-                        remedy="find who holds ACCESS EXCLUSIVE on the table (`hyperferry status`), then run the same command again.",
+                        remedy="find who holds ACCESS EXCLUSIVE on the table (`hyperferry status`), "
+                        "then run the same command again.",
                     )
                 time.sleep(pause_seconds(min(busy, 10)))
                 continue
@@ -103,7 +108,8 @@ def copier(flow: Flow, monitor: Monitor) -> Callable[[Connection], None]:
 
 
 def _deal_with(conn: Connection, flow: Flow, monitor: Monitor, copied: Copied, tries: int) -> None:
-    """A batch that the shadow does not take: a stale row in its way goes when the backlog is applied; else the applier gets it."""
+    """A batch that the shadow does not take: a stale row in its way goes when the backlog is applied; else
+    the applier gets it."""
     assert copied.batch is not None
     if copied.outcome is Outcome.UNIQUE and tries <= UNIQUE_RETRIES:
         Applier(conn, flow, should_stop=monitor.should_stop).drain(pending_batches=True)
