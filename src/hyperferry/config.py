@@ -95,7 +95,8 @@ class Settings(BaseSettings):
         rules = tuple(rule.strip() for word in words for rule in word.split(",") if rule.strip())
         for rule in rules:
             if rule not in (*ACCEPT_RULES, "all"):
-                raise ValueError(f"{rule!r} is no rule{_near(rule, (*ACCEPT_RULES, 'all'))}")
+                near = _near(rule, (*ACCEPT_RULES, "all"))
+                raise ValueError(f"{rule!r} is no rule{near} (there are {', '.join(ACCEPT_RULES)}, all)")
         return rules
 
     @property

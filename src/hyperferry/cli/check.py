@@ -6,7 +6,7 @@ import click
 
 from hyperferry.errors import Refused, Usage
 
-from .options import Call, common, table_argument, table_of
+from .options import Call, common, qualified, table_argument, table_of
 from .render.as_json import verify_json
 from .render.verify import verify_lines
 
@@ -29,8 +29,10 @@ def verify(call: Call, table: str | None, repair: bool, by: str | None) -> int:
     if by is not None and not by.strip():
         raise Usage("--by names no column.", remedy="give a column, such as --by stat_type.")
     settings = call.settings(table=table)
-    name = table_of(settings)
     with call.stoppable() as stop:
-        report = engine.verify(settings.dsn, name, repair=repair, by=by, stop=stop, say=call.out.say)
+        report = engine.verify(
+            settings.dsn, table_of(settings), repair=repair, by=by, stop=stop, say=call.out.say
+        )
+    name = qualified(settings)
     call.out.give(verify_json(name, report), verify_lines(name, report, by=by))
     return 0 if report.match else Refused.exit_code

@@ -9,12 +9,13 @@ import click
 
 from hyperferry.config import Settings
 from hyperferry.errors import Failed, Refused, Usage
+from hyperferry.model.finding import Level
 from hyperferry.model.plan import Plan, Strategy
-from hyperferry.words import duration
+from hyperferry.words import duration, plural
 
 from .options import Call, common, options_of, plan_options, table_argument, table_of, time_of
 from .render.as_json import plan_json, preflight_json, status_json
-from .render.findings import blocked, findings_lines, inspection_lines, of_strategy, summary
+from .render.findings import blocked, findings_lines, inspection_lines, of_strategy
 from .render.plan import plan_lines, sql_header
 from .render.status import status_lines
 from .render.text import Line
@@ -124,22 +125,24 @@ def status(call: Call, table: str | None) -> int:
 
 
 def make_plan(call: Call, settings: Settings) -> Plan:
-    """A plan from the settings. Raises Refused, the findings having been shown, where something blocks."""
-    from hyperferry import engine
+    """A plan from the settings. Raises Refused with every blocker, before anything is decided."""
+    from hyperferry import engine, planner
 
     name, time_column = table_of(settings), time_of(settings)
     announce_scan(call, settings)
-    made: Plan = engine.make_plan(settings.dsn, name, time_column, options_of(settings))
-    if blocked(made.findings):
-        call.out.show(findings_lines(made.findings), on_stderr=True)
+    options = options_of(settings)
+    inspection, findings = engine.preflight(settings.dsn, name, time_column, options=options)
+    blockers = [each for each in findings if each.level is Level.BLOCKER]
+    if blockers:
         raise Refused(
-            f"{made.table} cannot become a hypertable yet. {summary(made.findings)}",
-            facts={each.rule: each.message for each in made.findings if each.level == "blocker"},
-            remedy="; ".join(
-                each.remedy for each in made.findings if each.level == "blocker" and each.remedy
-            ),
+            f"{inspection.table.name} cannot become a hypertable yet: {plural(len(blockers), 'blocker')}.",
+            facts={
+                f"blocker {number}": f"{each.rule}: {each.message} What to do: {each.remedy}"
+                for number, each in enumerate(blockers, 1)
+            },
+            remedy="see to each blocker, then run the same command again; `hyperferry preflight` shows the rest.",
         )
-    return made
+    return planner.plan(inspection, findings, options)
 
 
 def announce_scan(call: Call, settings: Settings) -> None:

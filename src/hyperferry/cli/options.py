@@ -139,6 +139,14 @@ def table_of(settings: Settings) -> str:
     return settings.table
 
 
+def qualified(settings: Settings) -> str:
+    """The table's name with its schema, as `status` has it; as it was given where no rollout of it is known."""
+    from hyperferry import engine
+
+    reports = engine.status(settings.dsn, table_of(settings))
+    return reports[0].table if reports else table_of(settings)
+
+
 def time_of(settings: Settings) -> str:
     """The time column of this call. Raises Usage."""
     if settings.time_column is None:

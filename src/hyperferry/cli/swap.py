@@ -7,7 +7,7 @@ import click
 from hyperferry.config import same_table
 from hyperferry.errors import Refused
 
-from .options import Call, accept_option, attempts_option, common, table_argument, table_of
+from .options import Call, accept_option, attempts_option, common, qualified, table_argument, table_of
 from .render.as_json import preview_json, status_json, swap_json
 from .render.status import status_lines
 from .render.swap import preview_lines, swap_lines
@@ -37,6 +37,7 @@ def cutover(call: Call, table: str | None, accept: tuple[str, ...], dry_run: boo
     name = table_of(settings)
     if dry_run:
         preview = engine.cutover_dry_run(settings.dsn, name, accept=settings.accepted)
+        name = qualified(settings)
         parts = (preview.statements, preview.blockers, preview.refusals)
         call.out.give(preview_json(name, *parts), preview_lines(name, *parts))
         return Refused.exit_code if preview.refusals else 0
@@ -44,6 +45,7 @@ def cutover(call: Call, table: str | None, accept: tuple[str, ...], dry_run: boo
         report = engine.cutover(
             settings.dsn, name, accept=settings.accepted, attempts=attempts, stop=stop, say=call.out.say
         )
+    name = qualified(settings)
     call.out.give(swap_json(name, report), swap_lines(name, report))
     return 0
 
@@ -70,6 +72,7 @@ def rollback(call: Call, table: str | None, unverified: bool, attempts: int) -> 
         report = engine.rollback(
             settings.dsn, name, unverified=unverified, attempts=attempts, stop=stop, say=call.out.say
         )
+    name = qualified(settings)
     call.out.give(swap_json(name, report), swap_lines(name, report))
     return 0
 

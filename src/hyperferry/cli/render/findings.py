@@ -42,10 +42,6 @@ def findings_lines(findings: Sequence[Finding]) -> list[Line]:
             lines.append(Line(finding.message, mark=f"{level} {finding.rule}:", mark_style=_STYLES[level]))
             if finding.remedy:
                 lines.append(Line(finding.remedy, indent=2))
-            if finding.accept:
-                lines.append(
-                    Line(f"The cutover wants to be told: --accept {finding.accept}", indent=2, style="italic")
-                )
     lines += [Line(""), Line(summary(findings), style="bold")]
     return lines
 

@@ -36,11 +36,13 @@ def status_lines(report: StatusReport) -> list[Line]:
             mark=table,
             style=_STYLES.get(report.phase, "bold"),
         ),
-        Line(_copied(report), indent=2, mark="copied"),
-        Line(_backlog(report), indent=2, mark="backlog"),
     ]
-    if report.rows_per_second is not None and not report.phase.ended:
-        eta = "" if report.eta_seconds is None else f", done in about {duration(report.eta_seconds)}"
+    if report.rows_copied or not report.phase.ended:
+        lines.append(Line(_copied(report), indent=2, mark="copied"))
+    if not report.phase.ended:
+        lines.append(Line(_backlog(report), indent=2, mark="backlog"))
+    if report.rows_per_second is not None and report.phase == Phase.COPYING:
+        eta = f", done in about {duration(report.eta_seconds)}" if report.eta_seconds else ""
         lines.append(Line(f"{count(round(report.rows_per_second))} rows/s{eta}", indent=2, mark="speed"))
     if report.throttled_by:
         lines.append(Line(report.throttled_by, indent=2, mark="throttled by", mark_style="bold yellow"))
@@ -61,7 +63,8 @@ def status_lines(report: StatusReport) -> list[Line]:
         lines += [Line(f"{_pair(each.pair)}: {each.reason}", indent=4) for each in report.quarantined[:10]]
     for dropped in report.dropped_ranges:
         lines.append(Line(dropped, indent=2, mark="dropped from the hypertable"))
-    lines.append(Line(report.worker or "nobody", indent=2, mark="works on it"))
+    if not report.phase.ended:
+        lines.append(Line(report.worker or "nobody", indent=2, mark="works on it"))
     if report.last_event:
         lines.append(Line(report.last_event, indent=2, mark="last"))
     if report.phase in NEXT:
@@ -72,9 +75,9 @@ def status_lines(report: StatusReport) -> list[Line]:
 def progress_line(report: StatusReport) -> str:
     """A rollout at work in one line."""
     parts = [f"{report.table} {report.phase}", _copied(report)]
-    if report.rows_per_second is not None:
+    if report.rows_per_second is not None and report.phase == Phase.COPYING:
         parts.append(f"{count(round(report.rows_per_second))} rows/s")
-    if report.eta_seconds is not None and report.phase == Phase.COPYING:
+    if report.eta_seconds and report.phase == Phase.COPYING:
         parts.append(f"ETA {duration(report.eta_seconds)}")
     parts.append(f"backlog {count(report.backlog)}")
     if report.throttled_by:

@@ -1,0 +1,7 @@
+"""`python -m hyperferry` is `hyperferry`."""
+
+from __future__ import annotations
+
+from hyperferry.cli import main
+
+main()
