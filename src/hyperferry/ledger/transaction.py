@@ -84,9 +84,9 @@ def look(conn: Connection, flow: Flow) -> None:
                     "expected": ", ".join(f"{k} {v}" for k, v in sorted(triggers.items())) or "none",
                     "found": ", ".join(f"{k} {v}" for k, v in sorted(seen.triggers.items())) or "none",
                 },
-                remedy="writes may have been missed, so this rollout cannot be trusted. Before the cutover: "
-                "`hyperferry abort`, then start anew. After it: `hyperferry verify --repair` shows and mends what was missed "
-                "only once capture is back; see docs/runbook.md.",
+                remedy="writes may have been missed, so this rollout can no longer be trusted. Before the cutover: "
+                "`hyperferry abort`, then start anew. After it the hypertable is sound, but the way back is lost: "
+                "`hyperferry finish` ends the rollout; see docs/runbook.md.",
             )
 
 
