@@ -115,7 +115,7 @@ def describe(conn: Connection, table: Table) -> dict[str, list[tuple[Any, ...]]]
     with conn.transaction():
         _fixed(conn)
         return {
-            name: conn.execute(sql.SQL(text), {"table": table.quoted}).fetchall()  # type: ignore[arg-type]
+            name: conn.execute(sql.SQL(text), {"table": table.quoted}).fetchall()
             for name, text in _queries().items()
         }
 

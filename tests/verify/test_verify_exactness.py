@@ -12,14 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
+import servers
 from hyperferry.catalog import inspect
 from hyperferry.db import connect, fetch_all
 from hyperferry.db.connection import Connection
 from hyperferry.ledger.image import exact_hash
 from hyperferry.model.inspection import Column
 from servers import Database
-
-import servers
 
 # The same examples in every run, and nothing written beside the tests.
 QUIET = settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -139,7 +138,8 @@ class Samples:
             return fetch_all(
                 self.conn,
                 sql.SQL(
-                    "SELECT a.v::text, b.v::text, record_image_eq(ROW(a.v), ROW(b.v)), {} = {} FROM {} a, {} b"
+                    "SELECT a.v::text, b.v::text, record_image_eq(ROW(a.v), ROW(b.v)), {} = {} "
+                    "FROM {} a, {} b"
                 ).format(exact_hash("a", [column]), exact_hash("b", [column]), table, table),
             )
 

@@ -95,7 +95,8 @@ def test_a_truncate_is_waited_for(lab: Make) -> None:
     one = lab(tables.player_stats, rows=1_000)
     one.run("TRUNCATE {source}")
     one.run(
-        "INSERT INTO {source} (player_id, game_id, stat_type, value, game_date) VALUES (1, 1, 'x', 1, '2021-01-01')"
+        "INSERT INTO {source} (player_id, game_id, stat_type, value, game_date) "
+        "VALUES (1, 1, 'x', 1, '2021-01-01')"
     )
     report = one.verify(apply_backlog=one.apply)
     assert report.match
