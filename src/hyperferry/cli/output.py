@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
@@ -20,8 +22,16 @@ WIDE = 100_000
 """The width where nobody looks: lines are cut by whoever reads them, never by us."""
 
 
+class _Console(Console):
+    """rich ends the program when nobody reads any more; whether that matters is for the caller to say."""
+
+    def on_broken_pipe(self) -> None:
+        """Leaves it to the caller."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def _console(file: TextIO) -> Console:
-    console = Console(file=file, markup=False, highlight=False, emoji=False)
+    console = _Console(file=file, markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = WIDE
     return console

@@ -57,9 +57,15 @@ def cutover(call: Call, table: str | None, accept: tuple[str, ...], dry_run: boo
     is_flag=True,
     help="Swap back even without a clean verification: the old table may lack rows.",
 )
+@click.option(
+    "--accept",
+    multiple=True,
+    type=click.Choice(["dropped-ranges"]),
+    help="Have rows come back that drop_chunks or retention removed from the hypertable since the cutover.",
+)
 @attempts_option
 @common
-def rollback(call: Call, table: str | None, unverified: bool, attempts: int) -> int:
+def rollback(call: Call, table: str | None, unverified: bool, accept: tuple[str, ...], attempts: int) -> int:
     """Put the old table back in its place, with every write made since the cutover.
 
     As short as the cutover. A cutover is possible again afterwards; so is `abort`.
@@ -70,7 +76,13 @@ def rollback(call: Call, table: str | None, unverified: bool, attempts: int) -> 
     name = table_of(settings)
     with call.stoppable() as stop:
         report = engine.rollback(
-            settings.dsn, name, unverified=unverified, attempts=attempts, stop=stop, say=call.out.say
+            settings.dsn,
+            name,
+            unverified=unverified,
+            accept=frozenset(accept),
+            attempts=attempts,
+            stop=stop,
+            say=call.out.say,
         )
     name = qualified(settings)
     call.out.give(swap_json(name, report), swap_lines(name, report))

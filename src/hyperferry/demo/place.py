@@ -28,6 +28,7 @@ class Place:
 
     dsn: str
     application_dsn: str
+    database: str
     role: str
     password: str
     postgres_version: str
@@ -67,6 +68,7 @@ def _database(dsn: str, options: DemoOptions, description: str, data_dir: Path |
         yield Place(
             dsn=own,
             application_dsn=make_conninfo(own, user=role, password=password, application_name="stats_app"),
+            database=database,
             role=role,
             password=password,
             postgres_version=versions[0],

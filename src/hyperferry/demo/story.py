@@ -89,6 +89,7 @@ class Story:
             "postgres_version": self.where.postgres_version,
             "timescaledb_version": self.where.timescaledb_version,
             "edition": self.where.edition,
+            "database": self.where.database,
             "rows": rows,
             "bytes": total,
             "set_up_seconds": seconds,
