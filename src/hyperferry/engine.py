@@ -14,12 +14,20 @@ from dataclasses import replace
 from . import catalog, db, planner
 from . import preflight as rules
 from .apply import requeue_quarantined
-from .cutover import CutoverPreview, Gate, lock_statements, run_swap, swap_statements, validate_foreign_keys
+from .cutover import (
+    CutoverPreview,
+    Gate,
+    dropped,
+    lock_statements,
+    run_swap,
+    swap_statements,
+    validate_foreign_keys,
+)
 from .cutover.runner import locked_tables
 from .db.connection import Connection
 from .errors import CaptureBroken, Conflict, Interrupted, Refused, SchemaChanged, Usage
 from .ledger import store
-from .ledger.flow import flow_of
+from .ledger.flow import Flow, flow_of
 from .model.finding import Finding, Level
 from .model.inspection import Inspection
 from .model.names import TableName
@@ -37,6 +45,8 @@ from .strategies.workers import Connect
 
 Say = Callable[[str], None]
 Progress = Callable[[StatusReport], None]
+LOOK_SECONDS = 5.0
+"""How often `sync` looks for chunks that were dropped."""
 WORK_LOCK = 71509172
 """The class of the advisory locks that tell which rollout is being worked on."""
 
@@ -315,9 +325,13 @@ def sync(
                 remedy="run `hyperferry start TABLE` until it is synced.",
             )
         requeue_quarantined(conn, flow_of(rollout))
+        looked = 0.0
         while not rollout.phase.ended:
             tick = _Ticker(conn, rollout, monitor, progress)
             tick()
+            if rollout.phase is Phase.CUT_OVER and time.monotonic() - looked > LOOK_SECONDS:
+                dropped.look(conn, flow_of(rollout))
+                looked = time.monotonic()
             empty = False
             try:
                 monitor.wait_while_paused()
@@ -497,6 +511,7 @@ def _swap(
     snapshots_accepted: bool,
     *,
     unverified: bool = False,
+    dropped_accepted: bool = False,
 ) -> SwapReport:
     _refuse_changed(conn, rollout)
     flow = flow_of(rollout)
@@ -505,11 +520,16 @@ def _swap(
         blue_green.catch_up(conn, rollout, monitor)
         _prove(conn, connect, rollout, monitor)
         verification = _valid_verification(conn, rollout)
+    if flow.direction is Direction.FORWARD:
+        dropped.begin(conn, flow)
+    elif not dropped_accepted:
+        _refuse_dropped(conn, flow)
     gate = Gate(
         verification=verification.id if verification else None,
         fingerprint=catalog.fingerprint(conn, flow.active.oid),
         excused=verification is not None,
         snapshots_accepted=snapshots_accepted,
+        dropped_accepted=dropped_accepted,
     )
     report = run_swap(
         lambda: connect("swap"),
@@ -524,6 +544,22 @@ def _swap(
     validate_foreign_keys(conn, now, say=monitor.say, should_stop=monitor.should_stop)
     store.event(conn, rollout.id, "fingerprint", {"fingerprint": catalog.fingerprint(conn, now.active.oid)})
     return report
+
+
+def _refuse_dropped(conn: Connection, flow: Flow) -> None:
+    """Rows that drop_chunks or retention took from the hypertable are in old still: a rollback would bring them back."""
+    ranges = dropped.look(conn, flow)
+    rows = dropped.rows_left(conn, flow, ranges)
+    if rows:
+        raise Refused(
+            f"A rollback of {flow.rollout.table} would bring back {rows} rows whose chunks were dropped since the cutover.",
+            facts={
+                "rows": rows,
+                **{f"dropped range {n}": text for n, text in enumerate(dropped.texts(ranges)[:10], 1)},
+            },
+            remedy=f"if they are to come back: `hyperferry rollback {flow.rollout.table} --accept {dropped.RULE}`. "
+            f"If not, delete them from the old table first: {dropped.delete_text(flow, ranges)};",
+        )
 
 
 def _refuse_changed(conn: Connection, rollout: Rollout) -> None:
@@ -553,11 +589,21 @@ def rollback(
     table: str,
     *,
     unverified: bool = False,
+    accept: frozenset[str] = frozenset(),
     attempts: int = 60,
     stop: threading.Event | None = None,
     say: Say = lambda text: None,
 ) -> SwapReport:
-    """Swaps the plain table back in, with every write made since the cutover."""
+    """Swaps the plain table back in, with every write made since the cutover.
+
+    Refused without a clean verification, unless `unverified`; and where rows of dropped chunks would come back,
+    unless `accept` names `dropped-ranges`.
+    """
+    if unknown := accept - {dropped.RULE}:
+        raise Usage(
+            f"There is nothing called {', '.join(sorted(unknown))} to accept at a rollback.",
+            remedy=f"--accept {dropped.RULE} is all there is.",
+        )
     connect = _connector(dsn)
     monitor = Monitor(stop or threading.Event(), say)
     with connect("rollback") as conn:
@@ -570,7 +616,17 @@ def rollback(
                 remedy="before the cutover, `hyperferry abort` leaves the table as it was found.",
             )
         with _working(conn, rollout):
-            return _swap(conn, connect, rollout, monitor, attempts, True, unverified=unverified)
+            store.event(conn, rollout.id, "rollback", {"unverified": unverified, "accept": sorted(accept)})
+            return _swap(
+                conn,
+                connect,
+                rollout,
+                monitor,
+                attempts,
+                True,
+                unverified=unverified,
+                dropped_accepted=dropped.RULE in accept,
+            )
 
 
 def finish(dsn: str, table: str, *, say: Say = lambda text: None) -> StatusReport:

@@ -8,6 +8,7 @@ from psycopg import sql
 
 from .apply import quarantine_size
 from .copy.copier import progress
+from .cutover import dropped
 from .db import fetch_all, fetch_value
 from .db.connection import Connection
 from .ledger import store
@@ -47,7 +48,7 @@ def status_of(conn: Connection, rollout: Rollout) -> StatusReport:
     estimated = max(rollout.plan.inspection.table.estimated_rows, 0)
     if rollout.plan.inspection.scan is not None:
         estimated = rollout.plan.inspection.scan.rows
-    last = store.last_events(conn, rollout.id, ["phase", "quarantined", "truncated", "swap"])
+    last = store.last_events(conn, rollout.id, ["phase", "quarantined", "truncated", "swap", "dropped"])
     report = StatusReport(
         rollout=rollout.id,
         phase=phase,
@@ -90,4 +91,5 @@ def _with_figures(conn: Connection, rollout: Rollout, report: StatusReport) -> S
         quarantined_count=quarantine_size(conn, flow),
         verified_at=verification.ended_at if verification else None,
         verified_match=verification.match if verification else None,
+        dropped_ranges=dropped.texts(dropped.of_rollout(conn, rollout)),
     )

@@ -1,11 +1,13 @@
 """The swap and the swap back. See README.md."""
 
+from . import dropped
 from .runner import CutoverPreview, Gate, run_swap, validate_foreign_keys
 from .swap import lock_statements, swap_statements
 
 __all__ = [
     "CutoverPreview",
     "Gate",
+    "dropped",
     "lock_statements",
     "run_swap",
     "swap_statements",

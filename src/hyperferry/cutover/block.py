@@ -14,6 +14,7 @@ from ..catalog import fingerprint_expression
 from ..ledger.flow import Flow
 from ..model.rollout import Direction
 from ..verify import excused_check
+from . import dropped
 from .swap import swap_statements, target_phase
 
 BACKLOG_TOO_LARGE = "HF001"
@@ -73,7 +74,9 @@ def _drain(flow: Flow) -> sql.Composed:
     )
 
 
-def _checks(flow: Flow, verification: int | None, fingerprint: str, excused: bool) -> sql.Composed:
+def _checks(
+    flow: Flow, verification: int | None, fingerprint: str, excused: bool, dropped_accepted: bool
+) -> sql.Composed:
     rollout = sql.Literal(flow.rollout.id)
     parts: list[sql.Composable] = [
         _raise(
@@ -134,6 +137,14 @@ def _checks(flow: Flow, verification: int | None, fingerprint: str, excused: boo
                 "batches are still to be copied",
             )
         )
+    elif not dropped_accepted:
+        parts.append(
+            _raise(
+                NOT_PROVED,
+                dropped.unnoticed(flow),
+                "a chunk was dropped since: its rows would come back",
+            )
+        )
     parts.append(
         _raise(
             QUARANTINED,
@@ -173,7 +184,13 @@ def snapshot_holders(accepted: bool) -> sql.Composable:
 
 
 def swap_block(
-    flow: Flow, *, verification: int | None, fingerprint: str, excused: bool, snapshots_accepted: bool
+    flow: Flow,
+    *,
+    verification: int | None,
+    fingerprint: str,
+    excused: bool,
+    snapshots_accepted: bool,
+    dropped_accepted: bool,
 ) -> sql.Composed:
     """The whole DO block: check, drain, swap, record. `verification` None: overridden by name (rollback only)."""
     after = target_phase(flow)
@@ -189,7 +206,7 @@ def swap_block(
         "'phase', {phase}::text, 'changes_under_lock', changes, 'xid', pg_catalog.pg_current_xact_id()::text));\n"
         "{snapshots}END"
     ).format(
-        checks=_checks(flow, verification, fingerprint, excused),
+        checks=_checks(flow, verification, fingerprint, excused, dropped_accepted),
         swap=swap,
         phase=sql.Literal(after.value),
         id=sql.Literal(flow.rollout.id),

@@ -43,12 +43,13 @@ DRAIN_SECONDS = 60.0
 @dataclass(frozen=True)
 class Gate:
     """What allows the swap: the verification that counts (None: overridden by name), the fingerprint it was made of, whether it
-    excused pairs, and whether sessions with older snapshots were accepted."""
+    excused pairs, and whether sessions with older snapshots, and rows of dropped chunks coming back, were accepted."""
 
     verification: int | None
     fingerprint: str
     excused: bool
     snapshots_accepted: bool
+    dropped_accepted: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def _message(flow: Flow, gate: Gate) -> sql.Composed:
         fingerprint=gate.fingerprint,
         excused=gate.excused,
         snapshots_accepted=gate.snapshots_accepted,
+        dropped_accepted=gate.dropped_accepted,
     )
     return sql.SQL(";\n").join([locks[0].sql, *rest, do])
 

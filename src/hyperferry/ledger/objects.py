@@ -95,7 +95,25 @@ def create_statements(flow: Flow) -> tuple[Statement, ...]:
             ).format(flow.of_ledger("excused"), pairs.definition()),
         )
     )
+    out.append(
+        Statement(
+            STEP,
+            "the hypertable's chunks since the cutover, and which of them were dropped",
+            sql.SQL(
+                "CREATE TABLE IF NOT EXISTS {} (low {span} NOT NULL, high {span} NOT NULL, dropped_at timestamptz)"
+            ).format(
+                flow.of_ledger("chunk"),
+                span=sql.SQL("bigint" if counts(flow) else "timestamptz"),
+            ),
+        )
+    )
     return tuple(out)
+
+
+def counts(flow: Flow) -> bool:
+    """The time is an integer: it counts, and is no point in time."""
+    time = flow.rollout.plan.inspection.time
+    return time is not None and time.base_type.startswith("pg_catalog.int")
 
 
 def drop_statements(flow: Flow) -> tuple[Statement, ...]:
@@ -107,5 +125,5 @@ def drop_statements(flow: Flow) -> tuple[Statement, ...]:
             "the rollout's own tables",
             sql.SQL("DROP TABLE IF EXISTS {}").format(flow.of_ledger(kind)),
         )
-        for kind in (*kinds, "batch", "quarantine", "excused")
+        for kind in (*kinds, "batch", "quarantine", "excused", "chunk")
     )

@@ -16,7 +16,7 @@ from psycopg import sql
 from ..db import fetch_one, load_queries, yield_and_retry
 from ..db.connection import Connection
 from ..ledger.flow import Flow
-from ..ledger.objects import range_columns
+from ..ledger.objects import counts, range_columns
 from ..ledger.pairs import PairField
 from ..ledger.transaction import flow_transaction
 from ..model.plan import BatchBy
@@ -107,7 +107,9 @@ def dropped_condition(flow: Flow, dropped: Sequence[tuple[str, str]], alias: str
     """That the table's row `alias` lies in a range of the time that was dropped on purpose; never NULL."""
     if not dropped:
         return sql.SQL("false")
-    time, kind = flow.pairs.time.of_row(alias), flow.pairs.time.type
+    time = flow.pairs.time.of_row(alias)
+    # The ends of a chunk need not lie within the type: smallint's last chunk ends beyond it.
+    kind = sql.SQL("pg_catalog.int8") if counts(flow) else flow.pairs.time.type
     terms = [
         sql.SQL("({t} OPERATOR(pg_catalog.>=) {a}::{k} AND {t} OPERATOR(pg_catalog.<) {b}::{k})").format(
             t=time, a=sql.Literal(start), b=sql.Literal(end), k=kind

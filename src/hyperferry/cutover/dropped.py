@@ -1,0 +1,127 @@
+"""What `drop_chunks` and retention took from the hypertable while it serves: they fire no trigger, so old keeps those rows (I7).
+
+The ledger keeps the ranges of the hypertable's chunks since the cutover; one that no chunk of today overlaps was dropped (merged
+and split chunks still overlap), and stays recorded as dropped even if rows written later make the chunk anew. Verification
+counts such ranges apart. Their rows come back by a rollback: that is never silent, it has to be accepted by name.
+"""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from ..db import LockMode, execute, fetch_all, fetch_value, load_queries
+from ..db.connection import Connection
+from ..ledger import store
+from ..ledger.flow import Flow, flow_of
+from ..ledger.transaction import lock_statement
+from ..model.rollout import Phase, Rollout
+from ..verify.ranges import dropped_condition
+
+RULE = "dropped-ranges"
+"""What `rollback --accept` must be given for the rows to come back."""
+
+Ranges = tuple[tuple[str, str], ...]
+"""From (inclusive) and to (exclusive), as text of the time column's type."""
+
+
+_TEXTS = {
+    "pg_catalog.timestamptz": "text_timestamptz",
+    "pg_catalog.timestamp": "text_timestamp",
+    "pg_catalog.date": "text_date",
+    "pg_catalog.uuid": "text_uuid",
+}
+
+
+def _of(name: str, flow: Flow) -> sql.Composed:
+    """A statement of `dropped.sql`, whichever way the flow goes."""
+    time, oid = flow.rollout.plan.inspection.time, flow.rollout.hypertable_oid
+    assert time is not None
+    queries = load_queries(__package__, "dropped.sql")
+    kind = _TEXTS.get(time.base_type, "text_integer")
+    suffix = "_integer" if kind == "text_integer" else ""
+    known = flow.of_ledger("chunk")
+    present = queries["present"].format(
+        start=sql.Identifier(f"range_start{suffix}"),
+        end=sql.Identifier(f"range_end{suffix}"),
+        oid=sql.Literal(oid),
+    )
+    return queries[name].format(
+        known=known,
+        present=present,
+        gone=queries["gone"].format(present=present),
+        low_text=queries[kind].format(value=sql.Identifier("k", "low")),
+        high_text=queries[kind].format(value=sql.Identifier("k", "high")),
+    )
+
+
+def begin(conn: Connection, flow: Flow) -> None:
+    """Records the chunks as they are before a cutover; what was dropped in an earlier one no longer counts."""
+    with conn.transaction():
+        execute(conn, _of("forget", flow))
+        execute(conn, _of("record", flow))
+
+
+def look(conn: Connection, flow: Flow) -> Ranges:
+    """Records new chunks and dropped ones, an event for each of these; returns every dropped range."""
+    with conn.transaction():
+        execute(conn, _of("record", flow))
+        for low, high in fetch_all(conn, _of("mark", flow)):
+            store.event(conn, flow.rollout.id, "dropped", {"from": low, "to": high})
+    return known(conn, flow)
+
+
+def known(conn: Connection, flow: Flow) -> Ranges:
+    """Every range dropped since the cutover, in order, neighbours joined. Writes nothing."""
+    joined: list[tuple[str, str]] = []
+    for low, high in fetch_all(conn, _of("dropped", flow)):
+        if joined and joined[-1][1] == low:
+            joined[-1] = (joined[-1][0], high)
+        else:
+            joined.append((low, high))
+    return tuple(joined)
+
+
+def of_rollout(conn: Connection, rollout: Rollout) -> Ranges:
+    """`known` in the one phase in which there can be any."""
+    return known(conn, flow_of(rollout)) if rollout.phase is Phase.CUT_OVER else ()
+
+
+def unnoticed(flow: Flow) -> sql.Composed:
+    """A boolean expression: a chunk is gone that is not recorded as dropped. For use under the rollback's lock."""
+    return _of("unnoticed", flow)
+
+
+def rows_left(conn: Connection, flow: Flow, ranges: Ranges) -> int:
+    """How many rows of the dropped ranges old still has that the hypertable no longer has."""
+    if not ranges:
+        return 0
+    with conn.transaction():
+        execute(conn, lock_statement(flow.passive, LockMode.ACCESS_SHARE))
+        execute(conn, lock_statement(flow.active, LockMode.ACCESS_SHARE))
+        return int(
+            fetch_value(
+                conn,
+                load_queries(__package__, "dropped.sql")["rows_left"].format(
+                    old=flow.passive.ident,
+                    hypertable=flow.active.ident,
+                    pair=flow.pairs.of_row("o"),
+                    within=dropped_condition(flow, ranges, "o"),
+                    match=flow.pairs.matches("p", "s"),
+                ),
+            )
+        )
+
+
+def delete_text(flow: Flow, ranges: Ranges) -> str:
+    """The statement by which a user deletes those rows from old, for a message."""
+    time = sql.Identifier(flow.rollout.plan.time_column)
+    where = sql.SQL(" OR ").join(
+        sql.SQL("{t} >= {a} AND {t} < {b}").format(t=time, a=sql.Literal(low), b=sql.Literal(high))
+        for low, high in ranges
+    )
+    return sql.SQL("DELETE FROM {} WHERE {}").format(flow.passive.ident, where).as_string(None)
+
+
+def texts(ranges: Ranges) -> tuple[str, ...]:
+    """For people: a line each."""
+    return tuple(f"{low} to {high}" for low, high in ranges)

@@ -1,0 +1,59 @@
+-- name: forget
+-- All that was known of the chunks.
+DELETE FROM {known};
+
+-- name: record
+-- Chunks that are not known yet; a range that was dropped stays so even where rows made its chunk anew.
+INSERT INTO {known} (low, high)
+SELECT p.low, p.high FROM ({present}) AS p
+WHERE NOT EXISTS (SELECT FROM {known} AS k WHERE k.low = p.low AND k.high = p.high);
+
+-- name: present
+-- The ranges of the hypertable's chunks now.
+SELECT v.{start} AS low, v.{end} AS high
+FROM timescaledb_information.chunks v
+WHERE (v.hypertable_schema, v.hypertable_name) = (
+    SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = {oid})
+
+-- name: gone
+-- Known ranges that no chunk of today overlaps; chunks that were merged or split still overlap.
+k.dropped_at IS NULL AND NOT EXISTS (SELECT FROM ({present}) AS p WHERE p.low < k.high AND p.high > k.low)
+
+-- name: mark
+-- Notes newly dropped ranges and returns them.
+UPDATE {known} AS k SET dropped_at = clock_timestamp() WHERE {gone} RETURNING {low_text}, {high_text};
+
+-- name: dropped
+-- Every range dropped so far, noted or not.
+SELECT {low_text}, {high_text} FROM {known} AS k WHERE k.dropped_at IS NOT NULL OR ({gone}) ORDER BY k.low;
+
+-- name: unnoticed
+-- Whether a chunk is gone that is not noted as dropped.
+EXISTS (SELECT FROM {known} AS k WHERE {gone});
+
+-- name: text_integer
+-- An end of a range as text of the time column's type.
+{value}::text;
+
+-- name: text_timestamptz
+-- The same.
+{value}::text;
+
+-- name: text_timestamp
+-- The same.
+({value} AT TIME ZONE 'UTC')::text;
+
+-- name: text_date
+-- The same; a chunk's ends lie at midnight.
+({value} AT TIME ZONE 'UTC')::date::text;
+
+-- name: text_uuid
+-- The same: the least UUIDv7 of that millisecond.
+CASE WHEN NOT isfinite({value}) THEN CASE WHEN {value} < now() THEN '00000000-0000-0000-0000-000000000000' ELSE 'ffffffff-ffff-ffff-ffff-ffffffffffff' END
+     ELSE regexp_replace(lpad(to_hex((extract(epoch FROM {value}) * 1000)::bigint), 12, '0'), '(.{{8}})(.{{4}})', '\1-\2-0000-0000-000000000000') END;
+
+-- name: rows_left
+-- Rows of the dropped ranges that old still has and the hypertable has not.
+SELECT count(*)
+FROM (SELECT {pair} FROM {old} AS o WHERE {within}) AS p
+WHERE NOT EXISTS (SELECT FROM {hypertable} AS s WHERE {match});
