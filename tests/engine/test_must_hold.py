@@ -56,6 +56,7 @@ def _caught_up(db: Database, table: Table) -> None:
     assert report.backlog == 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_million_real_rows_move_and_come_back_under_four_writers(db: Database) -> None:
     """1.1 M real rows, four writers with 500 statements a second or more together, in READ COMMITTED and REPEATABLE READ."""
