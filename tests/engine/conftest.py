@@ -1,0 +1,69 @@
+"""Fixtures of the engine's tests: a table with a job on it, as far along as the test wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from hyperferry.model.plan_options import PlanOptions
+from job import Job
+from kit.tables import Table
+from servers import Database
+
+Builder = Callable[..., Table | None]
+Make = Callable[..., Job]
+
+
+@pytest.fixture
+def job(db: Database) -> Iterator[Make]:
+    """`job(tables.player_stats, rows=2000)`: that table, planned, nothing started. `job("CREATE TABLE t ...", "at")`:
+    a table `public.t` of the test's own, with its time column. `options`: the plan's."""
+    jobs: list[Job] = []
+
+    def make(
+        what: Builder | str, time: str = "at", *, options: PlanOptions | None = None, **more: Any
+    ) -> Job:
+        with db.connect() as conn:
+            if isinstance(what, str):
+                conn.execute(what)  # type: ignore[call-overload]
+                columns = conn.execute(
+                    "SELECT attname::text FROM pg_attribute WHERE attrelid = 'public.t'::regclass "
+                    "AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+                ).fetchall()
+                table: Table | None = Table("public", "t", time, (), tuple(c[0] for c in columns), 0)
+            else:
+                table = what(conn, **more)
+        if table is None:
+            pytest.skip("this server cannot make that table")
+        jobs.append(Job(db, table, options or PlanOptions()))
+        return jobs[-1]
+
+    yield make
+    for one in jobs:
+        one.close()
+
+
+@pytest.fixture
+def captured(job: Make) -> Make:
+    """Like `job`, with capture in place and the batches cut: nothing is copied, nothing applied."""
+    return lambda *args, **options: job(*args, **options).cut()
+
+
+@pytest.fixture
+def copied(captured: Make) -> Make:
+    """Like `captured`, with every batch copied; the backlog is for the test to apply."""
+    return lambda *args, **options: captured(*args, **options).copy_all()
+
+
+@pytest.fixture
+def synced(job: Make) -> Make:
+    """Like `job`, with `start` run to its end: phase `synced`."""
+
+    def make(*args: Any, **options: Any) -> Job:
+        made = job(*args, **options)
+        made.start()
+        return made
+
+    return make
