@@ -72,6 +72,7 @@ class Fleet:
         try:
             for number in range(len(self._processes)):
                 self._answer(number)
+            self.go()
         except BaseException:
             self.__exit__()
             raise

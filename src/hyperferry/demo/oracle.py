@@ -6,13 +6,14 @@ both directions; and does the application's table show what the server acknowled
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from psycopg import sql
 
-from hyperferry.db import connect, execute, fetch_value, load_queries
+from hyperferry.db import connect, execute, fetch_all, fetch_value, load_queries
 from hyperferry.db.connection import Connection
 from hyperferry.errors import Failed
 
@@ -23,14 +24,15 @@ TABLE = sql.Identifier("public", "player_stats")
 
 @dataclass(frozen=True)
 class Verdict:
-    """`missing` rows stand in the application's table alone, `extra` in the other alone; `wrong` of `minded`
-    rows are not what a writer was told they are."""
+    """`missing` rows stand in the application's table alone, `extra` in the other alone; `wrong` of `minded` rows
+    are not what a writer was told that they are, for `example` this one."""
 
     rows: int
     missing: int
     extra: int
     minded: int
     wrong: int
+    example: str
     seconds: float
 
     @property
@@ -63,9 +65,7 @@ class Oracle:
 
     def judge(self, expected: Sequence[Expectation]) -> Verdict:
         """Compares, in two sessions side by side."""
-        from time import monotonic
-
-        began = monotonic()
+        began = time.monotonic()
         other = self._other()
         with ThreadPoolExecutor(2) as pool:
             missing = pool.submit(_except, self._first, TABLE, other)
@@ -73,7 +73,14 @@ class Oracle:
             counted = (missing.result(), extra.result())
         rows = int(fetch_value(self._second, sql.SQL("SELECT count(*) FROM {}").format(TABLE)))
         wrong = _wrong(self._first, expected)
-        return Verdict(rows, *counted, minded=len(expected), wrong=wrong, seconds=monotonic() - began)
+        return Verdict(
+            rows,
+            *counted,
+            minded=len(expected),
+            wrong=len(wrong),
+            example=wrong[0] if wrong else "",
+            seconds=time.monotonic() - began,
+        )
 
     def _other(self) -> sql.Identifier:
         schema = fetch_value(self._first, load_queries(__package__, "oracle.sql")["other_table"])
@@ -90,7 +97,7 @@ def _except(conn: Connection, one: sql.Identifier, other: sql.Identifier) -> int
     )
 
 
-def _wrong(conn: Connection, expected: Sequence[Expectation]) -> int:
+def _wrong(conn: Connection, expected: Sequence[Expectation]) -> list[str]:
     queries = load_queries(__package__, "oracle.sql")
     execute(conn, queries["expected"])
     with (
@@ -99,4 +106,4 @@ def _wrong(conn: Connection, expected: Sequence[Expectation]) -> int:
     ):
         for row in expected:
             sink.write_row(row)
-    return int(fetch_value(conn, queries["wrong"]))
+    return [str(row[0]) for row in fetch_all(conn, queries["wrong"])]

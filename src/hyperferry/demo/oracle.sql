@@ -15,12 +15,10 @@ SELECT count(*) FROM (SELECT t::text FROM {one} AS t EXCEPT ALL SELECT t::text F
 CREATE TEMPORARY TABLE expected (id bigint NOT NULL, value numeric, game_date timestamptz) ON COMMIT DROP;
 
 -- name: wrong
--- How many of them are not so: absent, doubled, different, or there although they were deleted.
-SELECT count(*)
-FROM (
-    SELECT e.id
-    FROM pg_temp.expected e LEFT JOIN public.player_stats t ON t.id = e.id
-    GROUP BY e.id, e.value, e.game_date
-    HAVING count(t.id) <> CASE WHEN e.game_date IS NULL THEN 0 ELSE 1 END
-        OR bool_or(t.value::text <> e.value::text OR t.game_date <> e.game_date)
-) AS not_so;
+-- Those that are not so: absent, doubled, different, or there although they were deleted.
+SELECT format('row %s was to be (%s, %s) and is %s', e.id, e.value, e.game_date,
+              COALESCE(string_agg(format('(%s, %s)', t.value, t.game_date), ' and '), 'not there'))
+FROM pg_temp.expected e LEFT JOIN public.player_stats t ON t.id = e.id
+GROUP BY e.id, e.value, e.game_date
+HAVING count(t.id) <> CASE WHEN e.game_date IS NULL THEN 0 ELSE 1 END
+    OR bool_or(t.value::text <> e.value::text OR t.game_date <> e.game_date);

@@ -294,7 +294,8 @@ class Story:
         self.screen.check(
             f"every acknowledged write is there {when}",
             not verdict.wrong,
-            f"{count(verdict.minded)} rows that the writers mind, {verdict.wrong} not as they were told",
+            f"{count(verdict.minded)} rows that the writers mind, {verdict.wrong} not as they were told"
+            + (f": {verdict.example}" if verdict.wrong else ""),
         )
         return verdict
 

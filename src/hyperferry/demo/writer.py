@@ -214,9 +214,11 @@ class Writer:
 
 
 def serve(writer: Writer, words: queue.Queue[str]) -> None:
-    """Works at the given rate, and does what it is told between two operations."""
+    """Works at the given rate, and does what it is told between two operations. Begins when it is first told to go:
+    until then every writer chooses its rows, and none of them may be one that another has made since.
+    """
     due = time.monotonic()
-    paused = False
+    paused = True
     while True:
         try:
             word = words.get(block=paused, timeout=PAUSE_LIMIT)
