@@ -9,18 +9,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ..db import fetch_one, fetch_value
+from ..db import fetch_all, fetch_value
 from ..db.connection import Connection
 from ..ledger.transaction import flow_transaction
 from ..model.report import Difference
 from . import statements
 from .compare import BY_INDEX, LISTED, Task, differences_of
+from .pairwise import Group, excused_groups, look_again
 
 ROUNDS = 5
 """A pair that changes all the time may be in the backlog at each look; the check under the lock has the last
 word."""
 
 SLICE = 2_000
+GROUPS = 100
 _PAUSE_SECONDS = 0.5
 _BEFORE_ALL = "(0,0)"
 
@@ -67,30 +69,53 @@ def look_at_excused(
         else:
             time.sleep(_PAUSE_SECONDS)
         _round(conn, task, outcome, stop)
-        outcome.left = excused_count(conn, task)
+        before, outcome.left = outcome.left, excused_count(conn, task)
+        if apply_backlog is None and outcome.left == before:
+            break  # nobody applies
     return outcome
 
 
 def _round(conn: Connection, task: Task, outcome: Outcome, stop: Callable[[], None]) -> None:
-    place = _BEFORE_ALL
-    while True:
-        last, count, found = task.patiently(
-            conn, f"look at changed rows of {task.flow.active.name}", partial(_slice, conn, task, place), stop
-        )
-        if last is None:
-            return
-        place = last
+    """Looks at every excused pair once: small groups together in one transaction, a large one slice by slice."""
+    together: list[Group] = []
+    for group in excused_groups(conn, task.flow, task.started):
+        if group.pairs > SLICE:
+            place: str | None = _BEFORE_ALL
+            while place is not None:
+                place = _look(conn, task, [group], place, outcome, stop)
+            continue
+        together.append(group)
+        if len(together) == GROUPS or sum(g.pairs for g in together) > SLICE:
+            _look(conn, task, together, _BEFORE_ALL, outcome, stop)
+            together = []
+    if together:
+        _look(conn, task, together, _BEFORE_ALL, outcome, stop)
+
+
+def _look(
+    conn: Connection,
+    task: Task,
+    groups: list[Group],
+    after: str,
+    outcome: Outcome,
+    stop: Callable[[], None],
+) -> str | None:
+    """One transaction, again until its locks are to be had; returns the last place that was looked at."""
+    found = task.patiently(
+        conn,
+        f"look at changed rows of {task.flow.active.name}",
+        partial(_slices, conn, task, groups, after),
+        stop,
+    )
+    for _, count, differing in found:
         outcome.difference_count += count
         room = LISTED - len(outcome.differences)
-        outcome.differences += differences_of(task.flow, found)[:room]
+        outcome.differences += differences_of(task.flow, differing)[:room]
+    last: str | None = found[-1][0]
+    return last
 
 
-def _slice(conn: Connection, task: Task, after: str) -> tuple[str | None, int, Any]:
+def _slices(conn: Connection, task: Task, groups: list[Group], after: str) -> list[tuple[Any, ...]]:
+    params = {"started": task.started, "after": after, "slice": SLICE, "limit": LISTED}
     with flow_transaction(conn, task.flow, snapshot=True, settings=BY_INDEX):
-        row = fetch_one(
-            conn,
-            statements.look_again(task.flow),
-            {"started": task.started, "after": after, "slice": SLICE, "limit": LISTED},
-        )
-    assert row is not None
-    return row[0], row[1], row[2]
+        return [row for group in groups for row in fetch_all(conn, look_again(task.flow, group), params)]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from ..db import load_queries
-from ..ledger.flow import Flow, Side
+from ..ledger.flow import Flow
 from ..ledger.image import exact_hash
 from .ranges import Range, dropped_condition, pair_condition, row_condition
 
@@ -20,11 +20,13 @@ def query(name: str) -> sql.SQL:
     return load_queries(__package__, "verify.sql")[name]
 
 
-def _hash(flow: Flow, alias: str) -> sql.Composed:
+def image_hash(flow: Flow, alias: str) -> sql.Composed:
+    """The hash of the exact image of the table's row `alias`."""
     return exact_hash(alias, flow.rollout.plan.inspection.columns)
 
 
-def _order(flow: Flow, alias: str) -> sql.Composed:
+def pair_order(flow: Flow, alias: str) -> sql.Composed:
+    """ORDER BY the pair, the time first."""
     names = ["t", *(f.name for f in flow.pairs.fields if not f.is_time)]
     return sql.SQL(", ").join(sql.SQL("{} NULLS FIRST").format(sql.Identifier(alias, name)) for name in names)
 
@@ -34,8 +36,8 @@ def compare(flow: Flow, within: Range, dropped: Dropped) -> sql.Composed:
     return query("compare").format(
         source=flow.active.ident,
         target=flow.passive.ident,
-        s_hash=_hash(flow, "s"),
-        t_hash=_hash(flow, "t"),
+        s_hash=image_hash(flow, "s"),
+        t_hash=image_hash(flow, "t"),
         s_range=row_condition(flow, within, "s"),
         t_range=row_condition(flow, within, "t"),
         s_dropped=dropped_condition(flow, dropped, "s"),
@@ -52,8 +54,8 @@ def _differing(flow: Flow, within: Range, dropped: Dropped) -> sql.Composed:
         s_pair=flow.pairs.of_row("s"),
         t_pair=flow.pairs.of_row("t"),
         l_pair=flow.pairs.columns("l"),
-        s_hash=_hash(flow, "s"),
-        t_hash=_hash(flow, "t"),
+        s_hash=image_hash(flow, "s"),
+        t_hash=image_hash(flow, "t"),
         s_range=row_condition(flow, within, "s"),
         t_range=row_condition(flow, within, "t"),
         l_range=pair_condition(flow, within, "l"),
@@ -70,7 +72,7 @@ def drill(flow: Flow, within: Range, dropped: Dropped) -> sql.Composed:
         excused=flow.of_ledger("excused"),
         columns=flow.pairs.columns(),
         pair=flow.pairs.as_json("d"),
-        order=_order(flow, "differing"),
+        order=pair_order(flow, "differing"),
     )
 
 
@@ -88,39 +90,6 @@ def repair_proved(flow: Flow) -> sql.Composed:
     )
 
 
-def _of_pair(flow: Flow, side: Side, alias: str, pair: str, *, null_time: bool) -> sql.Composed:
-    return query("of_pair").format(
-        hash=_hash(flow, alias),
-        table=side.ident,
-        row=sql.Identifier(alias),
-        matches=flow.pairs.matches(pair, alias, null_time=null_time),
-    )
-
-
-def _both(flow: Flow, name: str, pairs: sql.Composable, *, null_time: bool) -> sql.Composed:
-    return query(name).format(
-        pairs=pairs,
-        columns_e=flow.pairs.columns("e"),
-        of_source=_of_pair(flow, flow.active, "r", "e", null_time=null_time),
-        of_target=_of_pair(flow, flow.passive, "r", "e", null_time=null_time),
-        which=sql.SQL("e.t IS NULL" if null_time else "e.t IS NOT NULL"),
-    )
-
-
-def _logged(flow: Flow, pair: str) -> sql.Composed:
-    """That the pair stands in the backlog; an equality for each kind of time, so that it can be hashed."""
-    keys: list[sql.Composable] = [sql.SQL("g.op <> 'T'")]
-    keys += [
-        sql.SQL("{} {} {}").format(sql.Identifier("g", f.name), f.equals, sql.Identifier(pair, f.name))
-        for f in flow.pairs.fields
-        if not f.is_time
-    ]
-    return sql.SQL(
-        "(EXISTS (SELECT FROM {log} AS g WHERE {keys} AND g.t = {t}) OR "
-        "({t} IS NULL AND EXISTS (SELECT FROM {log} AS g WHERE {keys} AND g.t IS NULL)))"
-    ).format(log=flow.log, keys=sql.SQL(" AND ").join(keys), t=sql.Identifier(pair, "t"))
-
-
 def not_in_backlog(flow: Flow, row: str) -> sql.Composed:
     """` AND` that the pair of the table's row `row` does not stand in the backlog."""
     terms: list[sql.Composable] = [
@@ -130,30 +99,3 @@ def not_in_backlog(flow: Flow, row: str) -> sql.Composed:
         for null_time in (False, True)
     ]
     return sql.SQL(" AND NOT {} AND NOT {}").format(*terms)
-
-
-def look_again(flow: Flow) -> sql.Composed:
-    """One slice of the excused pairs behind `%(after)s`; its last place, how many were proved to differ, the
-    first of them as JSON."""
-    slice_ = sql.Identifier("slice")
-    return query("look_again").format(
-        columns=flow.pairs.columns(),
-        excused=flow.of_ledger("excused"),
-        looks=sql.SQL("{} UNION ALL {}").format(
-            _both(flow, "look_at_pairs", slice_, null_time=False),
-            _both(flow, "look_at_pairs", slice_, null_time=True),
-        ),
-        logged=_logged(flow, "d"),
-        pair=flow.pairs.as_json("d"),
-        order=_order(flow, "judged"),
-    )
-
-
-def excused_check(flow: Flow) -> sql.Composed:
-    """A boolean expression: every excused pair is equal on both sides now. For use under the cutover's lock,
-    once the backlog is drained. It has no parameters and may stand in a DO block; where the table of
-    excused pairs is empty, an IF before it saves planning it."""
-    excused = flow.of_ledger("excused")
-    return sql.SQL("(NOT {} AND NOT {})").format(
-        _both(flow, "unequal", excused, null_time=False), _both(flow, "unequal", excused, null_time=True)
-    )

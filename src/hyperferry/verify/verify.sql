@@ -83,11 +83,16 @@ WHERE {which};
 -- Count and sum of the image hashes of one pair's rows.
 SELECT count(*) AS n, COALESCE(sum({hash}), 0) AS h FROM {table} AS {row} WHERE {matches};
 
+-- name: excused_groups
+-- The excused pairs by the chunk in which their time lies: least and greatest time, NULL for those without one, and their number.
+SELECT (array_agg(x.t ORDER BY x.t))[1]::text, (array_agg(x.t ORDER BY x.t DESC))[1]::text, count(*)
+FROM {excused} AS x{which} GROUP BY x.t IS NULL, floor({bucket}) ORDER BY 1;
+
 -- name: look_again
 -- The next excused pairs: those that are equal now go; those that differ without standing in the backlog are marked (-infinity) and returned.
 WITH slice AS MATERIALIZED (
     SELECT x.ctid AS place, {columns} FROM {excused} AS x
-    WHERE x.verification_started = %(started)s AND x.ctid > %(after)s::tid ORDER BY x.ctid LIMIT %(slice)s
+    WHERE x.verification_started = %(started)s AND x.ctid > %(after)s::tid AND {within} ORDER BY x.ctid LIMIT %(slice)s
 ), looked AS MATERIALIZED ({looks}),
 judged AS MATERIALIZED (SELECT d.*, CASE WHEN d.differs THEN {logged} ELSE false END AS logged FROM looked AS d),
 settled AS (DELETE FROM {excused} AS x USING judged AS d WHERE x.ctid = d.place AND NOT d.differs),
