@@ -84,7 +84,7 @@ FROM (
     UNION ALL
     SELECT jsonb_build_array('sequence', a.attname, d.deptype, s.oid::regclass::text, pg_get_userbyid(s.relowner),
                format_type(q.seqtypid, NULL), q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache, q.seqcycle,
-               ARRAY(SELECT x::text FROM unnest(s.relacl) AS x ORDER BY 1), obj_description(s.oid, 'pg_class'))::text
+               ARRAY(SELECT x::text FROM unnest(COALESCE(s.relacl, acldefault('s', s.relowner))) AS x ORDER BY 1), obj_description(s.oid, 'pg_class'))::text
     FROM t JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
         AND d.refobjid = t.oid AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
     JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
@@ -109,7 +109,7 @@ FROM (
                ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum),
                to_jsonb(p),
                c.reloptions, pg_get_userbyid(COALESCE(c.relowner, p.proowner)),
-               ARRAY(SELECT x::text FROM unnest(COALESCE(c.relacl, p.proacl)) AS x ORDER BY 1),
+               ARRAY(SELECT x::text FROM unnest(COALESCE(c.relacl, acldefault('r', c.relowner), p.proacl, acldefault('f', p.proowner))) AS x ORDER BY 1),
                obj_description(o.objid, o.classid::regclass::name),
                ARRAY(SELECT pg_get_triggerdef(g.oid) FROM pg_trigger g WHERE g.tgrelid = c.oid AND c.relkind IN ('v', 'm')
                      AND NOT g.tgisinternal ORDER BY g.tgname))::text
