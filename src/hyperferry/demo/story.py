@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hyperferry import engine
 from hyperferry.db import connect
-from hyperferry.errors import HyperferryError, Interrupted
+from hyperferry.errors import Interrupted
 from hyperferry.model.finding import Level
 from hyperferry.model.plan import Plan
 from hyperferry.model.plan_options import PlanOptions
@@ -18,12 +18,14 @@ from hyperferry.model.report import SwapReport
 from hyperferry.words import count, duration, milliseconds, plural, size
 
 from . import data
-from .fleet import Fleet, Work
+from .figures import figures, first_error, worked
+from .fleet import Fleet
 from .options import DemoOptions, DemoReport, OnProgress, Say
 from .oracle import Oracle, Verdict
 from .place import Place, place
 from .proof import application_checks
 from .screen import Screen
+from .syncing import Syncing
 
 TABLE = "public.player_stats"
 TIME = "game_date"
@@ -122,8 +124,8 @@ class Story:
         fleet.report()
         time.sleep(WARM_UP)
         work = fleet.report()
-        self.figures["alone"] = _figures(work)
-        self.screen.line(_worked(work))
+        self.figures["alone"] = figures(work)
+        self.screen.line(worked(work))
 
     def look(self) -> Plan:
         """Preflight and plan."""
@@ -178,13 +180,13 @@ class Story:
             "rows_copied": status.rows_copied,
             "seconds": seconds,
             "rows_per_second": rate,
-            "writers": _figures(work),
+            "writers": figures(work),
         }
         self.screen.line(
             f"{count(status.rows_copied)} rows in {duration(seconds)}, all told {count(round(rate))} rows/s; "
             f"backlog now {count(status.backlog)}"
         )
-        self.screen.line(_worked(work))
+        self.screen.line(worked(work))
         self.screen.check("synced", status.phase == "synced", f"phase {status.phase}")
 
     def verify(self, when: str) -> None:
@@ -222,7 +224,7 @@ class Story:
             "stall_ms": report.stall_ms,
             "attempts": report.attempts,
             "changes_under_lock": report.changes_under_lock,
-            "writers": _figures(work),
+            "writers": figures(work),
         }
         self.screen.line(
             f"stall {milliseconds(report.stall_ms)}, {plural(report.attempts, 'attempt')}, "
@@ -232,21 +234,23 @@ class Story:
             f"{name} without a writer's error",
             work.errors == 0,
             f"{count(work.writes)} writes around it, {plural(work.errors, 'error')}, the longest took "
-            f"{milliseconds(work.worst_ms)}{_first(work)}",
+            f"{milliseconds(work.worst_ms)}{first_error(work)}",
         )
 
     def application_goes_on(self, fleet: Fleet) -> None:
         """The same name, the same role, the same view; and every write carried back meanwhile."""
         self._continue()
         self.screen.step("The application goes on, through the same name and the same role")
-        with self._syncing():
+        with Syncing(self.where.dsn, TABLE):
             time.sleep(WARM_UP)
         for name, passed, detail in application_checks(self.where):
             self.screen.check(name, passed, detail)
         work = fleet.report()
-        self.figures["hypertable"] = _figures(work)
-        self.screen.line(_worked(work))
-        self.screen.check("no writer's error", work.errors == 0, plural(work.errors, "error") + _first(work))
+        self.figures["hypertable"] = figures(work)
+        self.screen.line(worked(work))
+        self.screen.check(
+            "no writer's error", work.errors == 0, plural(work.errors, "error") + first_error(work)
+        )
 
     def compare(self, fleet: Fleet, when: str) -> Verdict:
         """The independent comparison. The writers are held for as long as the snapshot takes."""
@@ -318,62 +322,9 @@ class Story:
             "no writer saw an error",
             errors == 0,
             f"{count(writes)} writes, {plural(errors, 'error')}, the longest took "
-            f"{milliseconds(worst)}{_first(work)}",
+            f"{milliseconds(worst)}{first_error(work)}",
         )
-
-    def _syncing(self) -> _Syncing:
-        return _Syncing(self.where.dsn)
 
     def _continue(self) -> None:
         if self.stop.is_set():
             raise Interrupted("The demo was interrupted.", remedy="run it again: it leaves nothing behind.")
-
-
-class _Syncing:
-    """`hyperferry sync` as it would run in another terminal, for the length of a block."""
-
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._failure: HyperferryError | None = None
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
-
-    def _run(self) -> None:
-        try:
-            engine.sync(
-                self._dsn, TABLE, stop=self._stop, progress=lambda report: None, say=lambda text: None
-            )
-        except Interrupted:
-            return
-        except HyperferryError as error:
-            self._failure = error
-
-
-def _worked(work: Work) -> str:
-    return (
-        f"writers: {count(round(work.per_second))} statements/s over {duration(work.seconds)}, "
-        f"{plural(work.errors, 'error')}, the longest operation took "
-        f"{milliseconds(work.worst_ms)}{_first(work)}"
-    )
-
-
-def _first(work: Work) -> str:
-    return f" (the first: {work.error_texts[0]})" if work.error_texts else ""
-
-
-def _figures(work: Work) -> dict[str, float]:
-    return {
-        "statements_per_second": work.per_second,
-        "writes": work.writes,
-        "errors": work.errors,
-        "worst_ms": work.worst_ms,
-    }
