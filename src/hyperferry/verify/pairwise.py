@@ -127,10 +127,10 @@ def excused_check(flow: Flow, groups: Sequence[Group] | None = None) -> sql.Comp
     if groups is None or len(groups) > MOST_GROUPS:
         unequal = [_both(flow, "unequal", excused, None), _both(flow, "unequal", excused, null_time)]
         return sql.SQL("(NOT {} AND NOT {})").format(*unequal)
-    covered = sql.SQL(" OR ").join(
-        [sql.SQL("({})").format(_within(flow, group, sql.Identifier("e", "t"))) for group in groups]
-        or [sql.SQL("false")]
+    covered: list[sql.Composable] = [sql.SQL("false")]
+    covered += [sql.SQL("({})").format(_within(flow, group, sql.Identifier("e", "t"))) for group in groups]
+    outside = sql.SQL("EXISTS (SELECT FROM {} AS e WHERE ({}) IS NOT TRUE)").format(
+        excused, sql.SQL(" OR ").join(covered)
     )
-    outside = sql.SQL("EXISTS (SELECT FROM {} AS e WHERE ({}) IS NOT TRUE)").format(excused, covered)
     parts = [outside, *(_both(flow, "unequal", excused, group) for group in groups)]
     return sql.SQL("(NOT ({}))").format(sql.SQL(" OR ").join(parts))

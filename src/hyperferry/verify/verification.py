@@ -35,7 +35,7 @@ class _Found:
     """What the ranges have given so far."""
 
     ranges: list[RangeResult] = field(default_factory=list)
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[tuple[Range, Difference]] = field(default_factory=list)
     groups: GroupSums = field(default_factory=dict)
     truncated: list[Range] = field(default_factory=list)
 
@@ -44,7 +44,8 @@ class _Found:
         if result.truncated:
             self.truncated.append(result.within)
             return
-        self.differences += result.differences[: LISTED - len(self.differences)]
+        room = LISTED - len(self.differences)
+        self.differences += [(result.within, one) for one in result.differences[:room]]
         for group, sums in result.groups.items():
             self.groups[group] = self.groups[group] + sums if group in self.groups else sums
         self.ranges.append(replace(result, differences=(), groups={}))
@@ -122,7 +123,7 @@ class _Run:
             )
             count = sum(r.difference_count for r in found.ranges) + outcome.difference_count
             put = self._repair(conn, task, found) if repair and count else 0
-            listed = (*found.differences, *outcome.differences)
+            listed = (*(one for _, one in found.differences), *outcome.differences)
             report = self._report(conn, begun, found, count, listed, outcome.left)
             report = replace(report, repaired=repaired)
             self._record(conn, begun, report)
@@ -156,6 +157,7 @@ class _Run:
             if not found.truncated:
                 place = {within: number for number, within in enumerate(ranges)}
                 found.ranges.sort(key=lambda result: place[result.within])
+                found.differences.sort(key=lambda pair: place[pair[0]])
                 return found
             todo, found.truncated = found.truncated, []
             if self.apply_backlog is not None:
