@@ -453,10 +453,6 @@ def cutover_dry_run(dsn: str, table: str, *, accept: frozenset[str] = frozenset(
         ]
         if rollout.phase not in (Phase.SYNCED, Phase.ROLLED_BACK):
             refusals.append(f"the rollout is in phase {rollout.phase}, not synced")
-        elif _valid_verification(conn, rollout) is None:
-            refusals.append(
-                "no clean verification is newer than the last change; the cutover will verify first"
-            )
         return CutoverPreview(
             (*lock_statements(flow), *swap_statements(flow)),
             tuple(db.blockers_of(conn, locked_tables(flow))),

@@ -21,6 +21,7 @@ from ..db import (
     is_lost_connection,
     is_transient,
     pause_seconds,
+    snapshot_holders_of,
     yield_and_retry,
 )
 from ..db.connection import Connection
@@ -70,22 +71,32 @@ class _Attempt:
     number: int = 0
     longest_ms: float = 0.0
     reason: str = ""
+    code: str = ""
     blockers: tuple[Blocker, ...] = ()
 
 
 def locked_tables(flow: Flow) -> list[TableName]:
-    """The application's tables and views that the swap locks."""
+    """The application's tables, views and sequences that the swap locks."""
     inspection = flow.rollout.plan.inspection
     return [
         flow.active.name,
         *(view.name for view in hanging.views(inspection)),
         *hanging.parents(inspection),
+        *(sequence.name for sequence in hanging.serials(inspection)),
     ]
 
 
-def _message(flow: Flow, gate: Gate) -> sql.Composed:
+def _in_the_way(conn: Connection, flow: Flow, state: _Attempt) -> tuple[Blocker, ...]:
+    """Who made the last attempt give way, as far as it can be seen now."""
+    found = blockers_of(conn, locked_tables(flow))
+    if state.code == block.SNAPSHOTS:
+        found = [*snapshot_holders_of(conn), *found]
+    return tuple(dict.fromkeys(found)) or state.blockers
+
+
+def _message(flow: Flow, gate: Gate, attempt: int) -> sql.Composed:
     """All of the swap as one message: an error in any part skips the rest, and the client's distance does not count."""
-    locks = lock_statements(flow)
+    locks = lock_statements(flow, attempt)
     # Only the first lock waits; for what has no NOWAIT the shortest wait there is stands in for it.
     rest = [sql.SQL("SET LOCAL lock_timeout = '1ms'"), *(s.sql for s in locks[1:])]
     do = block.swap_block(
@@ -133,7 +144,7 @@ def run_swap(
                     changes_under_lock=changes,
                 )
             if not conn.closed:
-                state.blockers = tuple(blockers_of(conn, locked_tables(flow))) or state.blockers
+                state.blockers = _in_the_way(conn, flow, state)
             say(f"attempt {state.number} gave way: {state.reason}" + _names(state.blockers))
             time.sleep(pause_seconds(state.number))
     finally:
@@ -153,7 +164,10 @@ def _names(blockers: tuple[Blocker, ...]) -> str:
 
 
 def _drain(
-    conn: Connection, flow: Flow, should_stop: Callable[[], None], say: Callable[[str], None] = lambda text: None
+    conn: Connection,
+    flow: Flow,
+    should_stop: Callable[[], None],
+    say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Applies the backlog without any lock that matters until it is small; or, while writers go on, as small as it gets.
 
@@ -186,7 +200,7 @@ def _try_once(
     connect: Callable[[], Connection], conn: Connection, flow: Flow, gate: Gate, state: _Attempt
 ) -> int | None:
     """One attempt. The number of changes applied under the lock, or None when it gave way."""
-    message = _message(flow, gate)
+    message = _message(flow, gate, state.number)
     execute(conn, sql.SQL("SET statement_timeout = {}").format(sql.Literal(STATEMENT_TIMEOUT_MS)))
     execute(
         conn, sql.SQL("SET idle_in_transaction_session_timeout = {}").format(sql.Literal(IDLE_TIMEOUT_MS))
@@ -207,7 +221,7 @@ def _try_once(
     except psycopg.Error as error:
         state.longest_ms = max(state.longest_ms, (time.monotonic() - started) * 1000)
         if is_lost_connection(error):
-            state.reason = "the connection was lost"
+            state.reason, state.code = "the connection was lost", ""
             conn.close()
             return _after_loss(connect, flow, xid)
         _judge(error, flow, state)
@@ -222,7 +236,7 @@ def _judge(error: psycopg.Error, flow: Flow, state: _Attempt) -> None:
     """Notes why an attempt that may be repeated gave way; raises for one that may not."""
     code = error.sqlstate or ""
     text = (error.diag.message_primary or str(error)).strip()
-    state.reason = text
+    state.reason, state.code = text, code
     if code in (block.BACKLOG_TOO_LARGE, block.SNAPSHOTS) or is_transient(error) or code == "57014":
         return
     facts: dict[str, object] = {"rollout": flow.rollout.id, "server said": text}

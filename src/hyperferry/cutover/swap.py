@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from psycopg import sql
 
 from ..capture import sleep_statements, wake_statements
 from ..db import LockMode
 from ..ledger.flow import Flow, flow_of
 from ..ledger.transaction import lock_statement
+from ..model.names import TableName
 from ..model.rollout import Direction, Phase
 from ..model.statement import Statement
 from . import hanging
@@ -25,42 +28,56 @@ def target_phase(flow: Flow) -> Phase:
     return Phase.CUT_OVER if flow.direction is Direction.FORWARD else Phase.ROLLED_BACK
 
 
-def lock_statements(flow: Flow) -> tuple[Statement, ...]:
-    """Everything that the swap changes, at full strength at once, in the order in which readers lock: views,
-    outermost first, then
-    the tables. The first may wait; the further ones are asked for with NOWAIT, and the views, for which there is no NOWAIT
-    that spares their other tables, with the shortest wait there is."""
+def lock_statements(flow: Flow, attempt: int = 1) -> tuple[Statement, ...]:
+    """Everything that the swap changes, at full strength at once. Only the first lock may wait (I0); the further ones are asked
+    for with NOWAIT, and the views, for which there is no NOWAIT that spares their other tables, with the shortest wait
+    there is.
+
+    Which lock may wait changes from attempt to attempt. Where writers are busy there is never a moment at which the table is
+    free, so it has to be queued for: it comes first in every odd attempt. Where readers through a view, or of a
+    parent, are busy, the same holds for those: each in its turn comes first in the even ones.
+    """
     inspection = flow.rollout.plan.inspection
-    out: list[Statement] = []
-    for view in hanging.views(inspection):
-        out.append(
-            Statement(
-                STEP,
-                f"{view.name} alone: its own owner once more changes nothing, and locks no other table",
-                sql.SQL("ALTER VIEW {} OWNER TO {}").format(
-                    hanging.ident(view.name), sql.Identifier(view.owner)
-                ),
-            )
-        )
-    out.append(
+    views = [
         Statement(
             STEP,
+            f"{view.name} alone: its own owner once more changes nothing, and locks no other table",
+            sql.SQL("ALTER VIEW {} OWNER TO {}").format(hanging.ident(view.name), sql.Identifier(view.owner)),
+        )
+        for view in hanging.views(inspection)
+    ]
+    makers: list[Callable[[bool], Statement]] = [
+        lambda waits: Statement(
+            STEP,
             "the table of record",
-            lock_statement(flow.active, LockMode.ACCESS_EXCLUSIVE, nowait=bool(out)),
-        )
+            lock_statement(flow.active, LockMode.ACCESS_EXCLUSIVE, nowait=not waits),
+        ),
+        *(_always(view) for view in views),
+        *(_parent(parent) for parent in hanging.parents(inspection)),
+    ]
+    if attempt % 2 == 0 and len(makers) > 1:
+        makers.insert(0, makers.pop(1 + (attempt // 2 - 1) % (len(makers) - 1)))
+    other = Statement(
+        STEP, "the other one", lock_statement(flow.passive, LockMode.ACCESS_EXCLUSIVE, nowait=True)
     )
-    out.append(
-        Statement(STEP, "the other one", lock_statement(flow.passive, LockMode.ACCESS_EXCLUSIVE, nowait=True))
-    )
-    for parent in hanging.parents(inspection):
-        out.append(
-            Statement(
-                STEP,
-                f"{parent}: its side of the foreign keys changes",
-                sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(hanging.ident(parent)),
-            )
+    return (*(make(place == 0) for place, make in enumerate(makers)), other)
+
+
+def _always(statement: Statement) -> Callable[[bool], Statement]:
+    return lambda waits: statement
+
+
+def _parent(parent: TableName) -> Callable[[bool], Statement]:
+    def make(waits: bool) -> Statement:
+        return Statement(
+            STEP,
+            f"{parent}: its side of the foreign keys changes",
+            sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE{}").format(
+                hanging.ident(parent), sql.SQL("") if waits else sql.SQL(" NOWAIT")
+            ),
         )
-    return tuple(out)
+
+    return make
 
 
 def swap_statements(flow: Flow) -> tuple[Statement, ...]:
