@@ -1,6 +1,6 @@
 """The change log's writers. See README.md."""
 
-from .functions import function_statements, sleep_statements, wake_statements
+from .functions import function_statements, grant_statements, sleep_statements, wake_statements
 from .triggers import (
     drop_trigger_statements,
     install_forward,
@@ -12,6 +12,7 @@ from .triggers import (
 __all__ = [
     "drop_trigger_statements",
     "function_statements",
+    "grant_statements",
     "install_forward",
     "install_reverse",
     "sleep_statements",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from ..ledger.flow import Flow
+from ..model.names import LEDGER_SCHEMA
 from ..model.rollout import Direction
 from ..model.statement import Statement
 
@@ -104,6 +105,28 @@ def function_statements(flow: Flow, *, awake: bool) -> tuple[Statement, ...]:
         for event in EVENTS
     )
     return made + revoked
+
+
+def grant_statements(flow: Flow) -> tuple[Statement, ...]:
+    """The table's owner may look up and execute this direction's functions.
+
+    TimescaleDB puts a hypertable's triggers on each new chunk in the owner's name, in the middle of the
+    application's INSERT.
+    """
+    owner = sql.Identifier(flow.rollout.plan.inspection.table.owner)
+    schema = sql.Identifier(LEDGER_SCHEMA)
+    usage = sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, owner)
+    return (
+        Statement(STEP, "the owner, in whose name chunks get their triggers, may name the functions", usage),
+        *(
+            Statement(
+                STEP,
+                "and make triggers of them",
+                sql.SQL("GRANT EXECUTE ON FUNCTION {}() TO {}").format(function_name(flow, event), owner),
+            )
+            for event in EVENTS
+        ),
+    )
 
 
 def drop_function_statements(flow: Flow) -> tuple[Statement, ...]:

@@ -19,7 +19,7 @@ from ..ledger.flow import Flow, Side
 from ..ledger.transaction import expect, lock_statement
 from ..model.rollout import Direction
 from ..model.statement import Statement
-from .functions import EVENTS, STEP, function_name, function_statements
+from .functions import EVENTS, STEP, function_name, function_statements, grant_statements
 
 _TRANSITIONS = {
     "insert": "REFERENCING NEW TABLE AS new_rows",
@@ -133,6 +133,7 @@ def install_reverse(conn: Connection, reverse: Flow, shadow: Side) -> None:
     """
     statements = (
         *function_statements(reverse, awake=False),
+        *grant_statements(reverse),
         *drop_trigger_statements(reverse, shadow),
         *trigger_statements(reverse, shadow),
     )

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from ..errors import ConnectionFailed
+from ..model.statement import Fragment
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Params = Sequence[Any] | Mapping[str, Any] | None
@@ -109,10 +110,11 @@ def execute(conn: Connection, statement: Statement, params: Params = None) -> ps
 
 
 def _percent_safe(part: Any, conn: Connection) -> Any:
-    """The statement with percent signs doubled where they are no placeholder's: psycopg looks in names too."""
+    """The statement with percent signs doubled where they are no placeholder's: psycopg looks in names and in
+    fragments (an index's predicate, say) too."""
     if isinstance(part, sql.Composed):
         return sql.Composed([_percent_safe(each, conn) for each in part])
-    if isinstance(part, sql.Identifier | sql.Literal):
+    if isinstance(part, sql.Identifier | sql.Literal | Fragment):
         return sql.SQL(part.as_string(conn).replace("%", "%%"))
     return part
 

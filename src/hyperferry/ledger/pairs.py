@@ -14,6 +14,7 @@ from psycopg import sql
 from ..errors import Failed
 from ..model.inspection import Column
 from ..model.plan import Plan
+from ..model.statement import fragment
 from .image import coarse_hash
 
 
@@ -136,7 +137,7 @@ def pairs_of(plan: Plan) -> Pairs:
                     f"k{number}",
                     type_name(column),
                     _reader(part.name),
-                    sql.SQL(part.equals),
+                    fragment(part.equals),
                     part.name,
                 )
             )

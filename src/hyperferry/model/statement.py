@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from psycopg import sql
 
 
+class Fragment(sql.SQL):
+    """SQL text in which a percent sign is itself and never begins a placeholder (`db.execute` sees to that)."""
+
+
 def fragment(text: str) -> sql.SQL:
     """SQL text that PostgreSQL printed itself (a type, a default, a definition), to be composed as it is.
 
     Never for names or values that a user gave: those are `sql.Identifier` and `sql.Literal`.
     """
-    return sql.SQL(text)
+    return Fragment(text)
 
 
 @dataclass(frozen=True)

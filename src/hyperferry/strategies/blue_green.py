@@ -343,3 +343,18 @@ def _remove_own(conn: Connection, rollout: Rollout) -> None:
     for schema in (names.new_schema, names.old_schema):
         execute(conn, sql.SQL("DROP SCHEMA IF EXISTS {}").format(sql.Identifier(schema)))
     execute(conn, "DELETE FROM hyperferry.expectation WHERE rollout_id = %s", [rollout.id])
+    _revoke_usage(conn, rollout)
+
+
+def _revoke_usage(conn: Connection, rollout: Rollout) -> None:
+    """The owner's right on the ledger's schema goes with its last function there."""
+    owner = rollout.plan.inspection.table.owner
+    needed = fetch_value(
+        conn,
+        "SELECT pg_has_role(%(owner)s, n.nspowner, 'USAGE') OR EXISTS (SELECT FROM pg_proc p, aclexplode(p.proacl) a "
+        "WHERE p.pronamespace = n.oid AND p.proowner <> a.grantee AND a.grantee = to_regrole(quote_ident(%(owner)s))) "
+        "FROM pg_namespace n WHERE n.nspname = 'hyperferry'",
+        {"owner": owner},
+    )
+    if not needed:
+        execute(conn, sql.SQL("REVOKE USAGE ON SCHEMA hyperferry FROM {}").format(sql.Identifier(owner)))

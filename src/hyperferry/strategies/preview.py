@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from psycopg import sql
 
-from ..capture import function_statements, trigger_statements
+from ..capture import function_statements, grant_statements, trigger_statements
 from ..capture.triggers import drop_trigger_statements
 from ..copy import shadow
 from ..cutover import lock_statements, swap_statements
@@ -63,6 +63,7 @@ def preview(plan: Plan, number: int = 1) -> tuple[Statement, ...]:
         *shadow.index_statements(plan, names),
         Statement("analyze", "statistics, once", sql.SQL("ANALYZE {}").format(forward.passive.ident)),
         *function_statements(reverse, awake=False),
+        *grant_statements(reverse),
         *trigger_statements(reverse, forward.passive),
         *_titled(lock_statements(forward), "cutover"),
         *_titled(swap_statements(forward), "cutover"),
