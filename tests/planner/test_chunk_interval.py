@@ -98,8 +98,21 @@ def test_smaller_where_they_do_not() -> None:
 
 def test_wider_where_there_would_be_too_many() -> None:
     made = chosen(table(("1970-01-01 00:00:00+00", "2020-01-01 00:00:00+00"), MB))
-    assert made.literal == "INTERVAL '30 days'"
-    assert "widened to 30 days" in made.reason[-1]
+    # 2,610 chunks of 7 days; 610 of 30 days would be few enough, but would hold next to nothing.
+    assert made.literal == "INTERVAL '365 days'"
+    assert "7 days would make 2,609 chunks" in made.reason[-1]
+
+
+def test_wider_where_chunks_would_hold_next_to_nothing() -> None:
+    # 300 MB over 2,000 days are 286 chunks of 1 MB; 60 days make 34 of 9 MB.
+    made = chosen(table(("2016-01-01 00:00:00+00", "2021-06-23 00:00:00+00"), 100 * MB))
+    assert made.literal in ("INTERVAL '30 days'", "INTERVAL '60 days'")
+    assert "widened" in made.reason[-1]
+
+
+def test_a_hundred_small_chunks_are_left_alone() -> None:
+    made = chosen(table(("2020-01-01 00:00:00+00", "2021-11-01 00:00:00+00"), MB))
+    assert made.literal == "INTERVAL '7 days'"
 
 
 def test_a_stray_row_does_not_stretch_the_span() -> None:

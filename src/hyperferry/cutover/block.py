@@ -6,6 +6,8 @@ Reasons to give up are raised under SQLSTATEs of our own, so that the runner kno
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from psycopg import sql
 
 from ..apply import slices
@@ -14,6 +16,7 @@ from ..catalog import fingerprint_expression
 from ..ledger.flow import Flow
 from ..model.rollout import Direction
 from ..verify import excused_check
+from ..verify.pairwise import Group
 from . import dropped
 from .swap import swap_statements, target_phase
 
@@ -75,7 +78,11 @@ def _drain(flow: Flow) -> sql.Composed:
 
 
 def _checks(
-    flow: Flow, verification: int | None, fingerprint: str, excused: bool, dropped_accepted: bool
+    flow: Flow,
+    verification: int | None,
+    fingerprint: str,
+    excused: Sequence[Group] | None,
+    dropped_accepted: bool,
 ) -> sql.Composed:
     rollout = sql.Literal(flow.rollout.id)
     parts: list[sql.Composable] = [
@@ -124,9 +131,11 @@ def _checks(
                 NOT_PROVED,
                 sql.SQL(
                     "NOT EXISTS (SELECT FROM hyperferry.verification v JOIN hyperferry.rollout r ON r.id = v.rollout_id "
-                    "WHERE v.id = {} AND v.match AND v.epoch = r.epoch AND v.direction = {})"
-                ).format(sql.Literal(verification), sql.Literal(flow.direction.value)),
-                "the verification is no longer valid: something was copied, swapped or repaired since",
+                    "WHERE v.id = {id} AND v.match AND v.epoch = r.epoch AND v.direction = {direction} AND NOT EXISTS "
+                    "(SELECT FROM hyperferry.verification n WHERE n.rollout_id = v.rollout_id "
+                    "AND n.direction = v.direction AND n.id > v.id))"
+                ).format(id=sql.Literal(verification), direction=sql.Literal(flow.direction.value)),
+                "the verification no longer counts: something was copied, swapped, repaired or verified since",
             )
         )
     if flow.direction is Direction.FORWARD:
@@ -155,14 +164,14 @@ def _checks(
         )
     )
     parts.append(_drain(flow))
-    if excused:
+    if excused is not None:
         # Apart, so that the comparison is not even planned (over every chunk) when there is nothing to compare.
         parts.append(
             sql.SQL("IF EXISTS (SELECT FROM {}) THEN\n{}END IF;\n").format(
                 flow.of_ledger("excused"),
                 _raise(
                     NOT_PROVED,
-                    sql.SQL("NOT ({})").format(excused_check(flow)),
+                    sql.SQL("NOT ({})").format(excused_check(flow, excused)),
                     "a pair that the verification excused differs although its change was applied",
                 ),
             )
@@ -188,7 +197,7 @@ def swap_block(
     *,
     verification: int | None,
     fingerprint: str,
-    excused: bool,
+    excused: Sequence[Group] | None,
     snapshots_accepted: bool,
     dropped_accepted: bool,
 ) -> sql.Composed:

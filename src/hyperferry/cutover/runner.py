@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -31,6 +31,8 @@ from ..ledger.flow import Flow
 from ..model.names import TableName
 from ..model.report import SwapReport
 from ..model.statement import Statement
+from ..verify import excused_groups
+from ..verify.pairwise import Group
 from . import block, hanging
 from .swap import lock_statements, target_phase
 
@@ -94,7 +96,7 @@ def _in_the_way(conn: Connection, flow: Flow, state: _Attempt) -> tuple[Blocker,
     return tuple(dict.fromkeys(found)) or state.blockers
 
 
-def _message(flow: Flow, gate: Gate, attempt: int) -> sql.Composed:
+def _message(flow: Flow, gate: Gate, attempt: int, excused: Sequence[Group] | None) -> sql.Composed:
     """All of the swap as one message: an error in any part skips the rest, and the client's distance does not count."""
     locks = lock_statements(flow, attempt)
     # Only the first lock waits; for what has no NOWAIT the shortest wait there is stands in for it.
@@ -103,7 +105,7 @@ def _message(flow: Flow, gate: Gate, attempt: int) -> sql.Composed:
         flow,
         verification=gate.verification,
         fingerprint=gate.fingerprint,
-        excused=gate.excused,
+        excused=excused,
         snapshots_accepted=gate.snapshots_accepted,
         dropped_accepted=gate.dropped_accepted,
     )
@@ -200,7 +202,9 @@ def _try_once(
     connect: Callable[[], Connection], conn: Connection, flow: Flow, gate: Gate, state: _Attempt
 ) -> int | None:
     """One attempt. The number of changes applied under the lock, or None when it gave way."""
-    message = _message(flow, gate, state.number)
+    # Read before the locks: they tell the check under the locks in which chunks to look.
+    excused = excused_groups(conn, flow) if gate.excused else None
+    message = _message(flow, gate, state.number, excused)
     execute(conn, sql.SQL("SET statement_timeout = {}").format(sql.Literal(STATEMENT_TIMEOUT_MS)))
     execute(
         conn, sql.SQL("SET idle_in_transaction_session_timeout = {}").format(sql.Literal(IDLE_TIMEOUT_MS))

@@ -4,7 +4,9 @@ shown.
 The rule (TimescaleDB's documentation, "Hypertables: partition intervals"): the indexes of the chunks that are
 being written should fit in 25 % of the memory; the default is 7 days; more than about 10,000 chunks hurts
 planning. The memory that is known of a server from within is shared_buffers. Our own bound on the number of
-chunks is lower: ANALYZE, planning and locks all pay for each one, and 1,000 of them leave room to grow.
+chunks is lower: ANALYZE, planning and locks all pay for each one, and 1,000 of them leave room to grow. Nor is a
+table cut into more than 100 chunks that hold next to nothing: measured on 286 chunks of 1 MB, a query that cannot exclude chunks
+spends its time in planning.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ STEPS = (
 )
 MANY_CHUNKS = 1_000
 TOO_MANY_CHUNKS = 10_000
+ENOUGH_CHUNKS = 100
+SMALL_CHUNK = 8 * 1024 * 1024
+"""Bytes, indexes included: beyond ENOUGH_CHUNKS, smaller chunks are joined."""
 
 # Seconds since 1970 of 1990-01-01 and 2100-01-01: between them a number is taken for a time (peers:
 # milliseconds taken for microseconds).
@@ -166,20 +171,25 @@ def _computed(
         )
     else:
         lines.append(f"{duration_text(width)}: the smallest step, although its indexes do not fit in that")
-    if _chunks(span, width) > MANY_CHUNKS:
-        wider = next(
-            (step for step in steps if step > width and _chunks(span, step) <= MANY_CHUNKS), steps[-1]
-        )
+    total = inspection.table.total_bytes
+    if _wanting(span, width, total):
+        wider = next((step for step in steps if step > width and not _wanting(span, step, total)), steps[-1])
         lines.append(
             f"widened to {duration_text(wider)}: {duration_text(width)} would make {_chunks(span, width):,} "
-            "chunks, "
-            f"{duration_text(wider)} makes {_chunks(span, wider):,}, with "
+            f"chunks of {_bytes(total * min(1.0, width / span))}, {duration_text(wider)} makes "
+            f"{_chunks(span, wider):,} of {_bytes(total * min(1.0, wider / span))}, with "
             f"{_bytes(size * min(1.0, wider / span))} of indexes each"
         )
         width = wider
     else:
         lines.append(f"that makes about {_chunks(span, width):,} chunks")
     return width, tuple(lines)
+
+
+def _wanting(span: int, width: int, total_bytes: int) -> bool:
+    """Too many chunks, or many chunks with next to nothing in each."""
+    chunks = _chunks(span, width)
+    return chunks > MANY_CHUNKS or (chunks > ENOUGH_CHUNKS and total_bytes * width < SMALL_CHUNK * span)
 
 
 def _consequence(inspection: Inspection, width: int, unit: _Unit | None = None) -> tuple[str, ...]:
