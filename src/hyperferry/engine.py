@@ -476,6 +476,8 @@ def cutover(
     with connect("cutover") as conn:
         rollout = _open(conn, table)
         if rollout.phase is Phase.CUT_OVER:
+            with _working(conn, rollout):
+                _settle(conn, rollout, monitor)
             return SwapReport(Phase.CUT_OVER, 0, 0.0, 0, ("the hypertable has the name already",))
         if rollout.phase not in (Phase.SYNCED, Phase.ROLLED_BACK):
             raise Refused(
@@ -535,11 +537,18 @@ def _swap(
         should_stop=monitor.should_stop,
         say=monitor.say,
     )
-    rollout = store.get(conn, rollout.id)
+    _settle(conn, store.get(conn, rollout.id), monitor)
+    return report
+
+
+def _settle(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
+    """What comes after a swap's commit: foreign keys validated, the fingerprint noted. Does nothing where it was done."""
+    events = store.last_events(conn, rollout.id, ["swap", "fingerprint"])
+    if not events or events[0][1] == "fingerprint":
+        return
     now = flow_of(rollout)
     validate_foreign_keys(conn, now, say=monitor.say, should_stop=monitor.should_stop)
     store.event(conn, rollout.id, "fingerprint", {"fingerprint": catalog.fingerprint(conn, now.active.oid)})
-    return report
 
 
 def _refuse_dropped(conn: Connection, flow: Flow) -> None:
@@ -605,6 +614,8 @@ def rollback(
     with connect("rollback") as conn:
         rollout = _open(conn, table)
         if rollout.phase is Phase.ROLLED_BACK:
+            with _working(conn, rollout):
+                _settle(conn, rollout, monitor)
             return SwapReport(Phase.ROLLED_BACK, 0, 0.0, 0, ("the plain table has the name already",))
         if rollout.phase is not Phase.CUT_OVER:
             raise Refused(

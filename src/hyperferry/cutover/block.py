@@ -180,15 +180,19 @@ def _checks(
 
 
 def snapshot_holders(accepted: bool) -> sql.Composable:
-    """Sessions that are idle in a transaction and hold a snapshot: REPEATABLE READ or SERIALIZABLE, older than the swap. They
-    would read the hypertable without the last changes (I9)."""
+    """Sessions whose snapshot is older than the swap: REPEATABLE READ or SERIALIZABLE. They would read the hypertable without
+    the last changes (I9). They are idle in a transaction and hold a snapshot; or they wait for a lock, in a transaction
+    that is older than ours, under a snapshot from before the oldest transaction that runs now: a statement in READ
+    COMMITTED that began to wait after us seldom has such a one."""
     if accepted:
         return sql.SQL("false")
     return sql.SQL(
         "EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datname = pg_catalog.current_database() "
         "AND a.pid <> pg_catalog.pg_backend_pid() AND a.backend_xmin IS NOT NULL "
         "AND NOT pg_catalog.starts_with(COALESCE(a.application_name, ''), 'hyperferry') "
-        "AND a.state IN ('idle in transaction', 'idle in transaction (aborted)'))"
+        "AND (a.state IN ('idle in transaction', 'idle in transaction (aborted)') OR a.wait_event_type = 'Lock' "
+        "AND a.xact_start < pg_catalog.now() AND pg_catalog.age(a.backend_xmin) > "
+        "pg_catalog.age(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid)))"
     )
 
 

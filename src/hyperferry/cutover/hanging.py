@@ -11,6 +11,9 @@ from ..model.inspection import Constraint, Dependent, Inspection, OwnedSequence
 from ..model.names import TableName
 from ..model.statement import Statement, fragment
 
+IDENTITY_MARGIN = 1_000
+"""So many numbers of an identity are left out at a swap."""
+
 
 def ident(name: TableName) -> sql.Identifier:
     """The qualified name for SQL."""
@@ -188,20 +191,33 @@ def attach_serials(inspection: Inspection) -> list[Statement]:
 
 
 def hand_over_identities(inspection: Inspection, parked: str) -> list[Statement]:
-    """The incoming table's identity sequences go on where the outgoing ones (in schema `parked` by now) stand."""
+    """The incoming table's identity sequences go on where the outgoing ones (in schema `parked` by now) stand, and a bit
+    further: a session whose nextval of its own waited for the swap still draws from the outgoing one, by its OID, and what it
+    draws must not be drawn again. No further where the sequence is too near its end for that."""
     return [
         Statement(
             "sequences",
             f"the identity of {s.column} goes on where it stands",
             sql.SQL(
-                "SELECT pg_catalog.setval({}::pg_catalog.regclass, o.last_value, o.is_called) FROM {} AS o"
+                "SELECT pg_catalog.setval({}::pg_catalog.regclass, CASE WHEN {} THEN o.last_value + {} ELSE o.last_value END, "
+                "o.is_called) FROM {} AS o"
             ).format(
                 sql.Literal(TableName(inspection.table.name.schema, s.name.name).quoted),
+                _room(s),
+                sql.Literal(IDENTITY_MARGIN * s.increment),
                 sql.Identifier(parked, s.name.name),
             ),
         )
         for s in identities(inspection)
     ]
+
+
+def _room(sequence: OwnedSequence) -> sql.Composed:
+    """That the margin is a small part of what is left of the sequence."""
+    needed = 100 * IDENTITY_MARGIN * sequence.increment
+    if sequence.increment > 0:
+        return sql.SQL("o.last_value <= {}").format(sql.Literal(sequence.maximum - needed))
+    return sql.SQL("o.last_value >= {}").format(sql.Literal(sequence.minimum - needed))
 
 
 def swap_statistics(inspection: Inspection, outgoing_to: str, incoming_from: str) -> list[Statement]:

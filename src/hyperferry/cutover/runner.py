@@ -11,6 +11,7 @@ from psycopg import sql
 
 from ..apply import Applier, backlog_size
 from ..db import (
+    DATA_ERRORS,
     Blocker,
     blockers_of,
     cancel_autovacuum,
@@ -73,6 +74,7 @@ class _Attempt:
     number: int = 0
     longest_ms: float = 0.0
     reason: str = ""
+    refused: int = 0
     code: str = ""
     blockers: tuple[Blocker, ...] = ()
 
@@ -242,6 +244,10 @@ def _judge(error: psycopg.Error, flow: Flow, state: _Attempt) -> None:
     text = (error.diag.message_primary or str(error)).strip()
     state.reason, state.code = text, code
     if code in (block.BACKLOG_TOO_LARGE, block.SNAPSHOTS) or is_transient(error) or code == "57014":
+        return
+    state.refused += code[:2] in DATA_ERRORS
+    if code[:2] in DATA_ERRORS and state.refused <= PATIENCE:
+        # A change of the last moment that the other side cannot take: the applier quarantines it, or finds it undone.
         return
     facts: dict[str, object] = {"rollout": flow.rollout.id, "server said": text}
     if code == block.NOT_PROVED:

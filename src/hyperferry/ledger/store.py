@@ -77,7 +77,8 @@ def create(conn: Connection, plan: Plan) -> Rollout:
             "plan": dump_plan_json(plan),
         },
     )
-    assert row is not None
+    if row is None:  # another starter was faster
+        raise Refused(f"A rollout of {plan.table} is under way already.", remedy="see `hyperferry status`.")
     return _rollout(row)
 
 

@@ -1,7 +1,8 @@
 -- name: create
--- Records a rollout.
+-- Records a rollout; no row where one of that table is under way.
 INSERT INTO hyperferry.rollout (source_schema, source_name, source_oid, strategy, phase, plan)
 VALUES (%(schema)s, %(name)s, %(oid)s, %(strategy)s, %(phase)s, %(plan)s)
+ON CONFLICT (source_schema, source_name) WHERE phase NOT IN ('finished', 'aborted') DO NOTHING
 RETURNING id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at;
 
 -- name: get

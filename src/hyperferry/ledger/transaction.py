@@ -6,7 +6,7 @@ rewrite did before is seen whole, and none can happen until we are done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -100,6 +100,17 @@ def lock_statement(side: Side, mode: LockMode, *, nowait: bool = False) -> sql.C
     )
 
 
+def _lock(conn: Connection, flow: Flow, locks: Sequence[sql.Composable]) -> None:
+    try:
+        execute(conn, sql.SQL("; ").join(locks))
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        raise SchemaChanged(
+            f"{flow.active.name} or {flow.passive.name} is not where this rollout left it.",
+            facts={"rollout": flow.rollout.id},
+            remedy="a swap moved it in this moment, or somebody dropped or renamed it; see `hyperferry status`.",
+        ) from None
+
+
 @contextmanager
 def flow_transaction(
     conn: Connection,
@@ -130,7 +141,7 @@ def flow_transaction(
     locks.append(lock_statement(flow.active, LockMode.ACCESS_SHARE))
     try:
         with conn.transaction():
-            execute(conn, sql.SQL("; ").join(locks))
+            _lock(conn, flow, locks)
             look(conn, flow)
             yield
     finally:
