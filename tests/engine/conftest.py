@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from job import Job
 
 from hyperferry.model.plan_options import PlanOptions
-from job import Job
 from kit.tables import Table
 from servers import Database
 
@@ -19,13 +19,23 @@ Make = Callable[..., Job]
 @pytest.fixture
 def job(db: Database) -> Iterator[Make]:
     """`job(tables.player_stats, rows=2000)`: that table, planned, nothing started. `job("CREATE TABLE t ...", "at")`:
-    a table `public.t` of the test's own, with its time column. `options`: the plan's."""
+    a table `public.t` of the test's own, with its time column. `options`: the plan's. `role`: who owns the table and runs
+    the job."""
     jobs: list[Job] = []
 
     def make(
-        what: Builder | str, time: str = "at", *, options: PlanOptions | None = None, **more: Any
+        what: Builder | str,
+        time: str = "at",
+        *,
+        options: PlanOptions | None = None,
+        role: str | None = None,
+        **more: Any,
     ) -> Job:
-        with db.connect() as conn:
+        if role is not None:
+            db.execute(
+                f'GRANT CREATE ON DATABASE "{db.name}" TO "{role}"; GRANT ALL ON SCHEMA public TO "{role}"'
+            )
+        with db.connect(role) as conn:
             if isinstance(what, str):
                 conn.execute(what)  # type: ignore[call-overload]
                 columns = conn.execute(
@@ -37,7 +47,7 @@ def job(db: Database) -> Iterator[Make]:
                 table = what(conn, **more)
         if table is None:
             pytest.skip("this server cannot make that table")
-        jobs.append(Job(db, table, options or PlanOptions()))
+        jobs.append(Job(db, table, options or PlanOptions(), role))
         return jobs[-1]
 
     yield make

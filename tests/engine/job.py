@@ -34,6 +34,16 @@ Rows = list[tuple[Any, ...]]
 
 WAIT_SECONDS = 20.0
 
+HOURS = """
+CREATE TABLE t (id bigint PRIMARY KEY, at timestamptz NOT NULL, v text);
+INSERT INTO t SELECT i, timestamptz '2024-01-01 00:00+00' + i * interval '1 hour', 'row ' || i FROM generate_series(1, 300) AS i;
+CREATE INDEX t_at ON t (at);
+"""
+"""Rows 1 to 300, an hour apart."""
+
+THIRDS = PlanOptions(chunk_interval="365 days", batch_rows=100, workers=1)
+"""Cuts HOURS into batches that begin with rows 1, 101 and 201."""
+
 
 def eventually(what: str, true: Callable[[], Any], *, seconds: float = WAIT_SECONDS) -> Any:
     """Asks until the answer is true, and returns it."""
@@ -60,62 +70,68 @@ def aside(work: Callable[[], Any]) -> Future[Any]:
 
 @dataclass
 class Job:
-    """A table with its rollout. `run` speaks as the application, `conn` is a session of ours."""
+    """A table with its rollout. `run` speaks as the application, `conn` is a session of ours, as `role` (None: the superuser)."""
 
     db: Database
     table: Table
     options: PlanOptions
+    role: str | None = None
     said: list[str] = field(default_factory=list)
     _open: list[Connection] = field(default_factory=list)
 
     # The whole commands.
 
+    @property
+    def dsn(self) -> str:
+        """Where we connect to."""
+        return self.db.dsn_as(self.role)
+
     @cached_property
     def plan(self) -> Plan:
         """The plan, made once."""
-        return engine.make_plan(self.db.dsn, self.table.quoted, self.table.time, self.options)
+        return engine.make_plan(self.dsn, self.table.quoted, self.table.time, self.options)
 
     def start(self, **options: Any) -> StatusReport:
         """`hyperferry start`."""
         options.setdefault("say", self.said.append)
-        return engine.start(self.db.dsn, None, self.plan, **options)
+        return engine.start(self.dsn, None, self.plan, **options)
 
     def cutover(self, **options: Any) -> Any:
         """`hyperferry cutover --accept all`."""
         options.setdefault("accept", frozenset({"all"}))
         options.setdefault("say", self.said.append)
-        return engine.cutover(self.db.dsn, self.table.quoted, **options)
+        return engine.cutover(self.dsn, self.table.quoted, **options)
 
     def rollback(self, **options: Any) -> Any:
         """`hyperferry rollback`."""
         options.setdefault("say", self.said.append)
-        return engine.rollback(self.db.dsn, self.table.quoted, **options)
+        return engine.rollback(self.dsn, self.table.quoted, **options)
 
     def sync(self) -> StatusReport:
         """`hyperferry sync --until-empty`."""
-        return engine.sync(self.db.dsn, self.table.quoted, until_empty=True, say=self.said.append)
+        return engine.sync(self.dsn, self.table.quoted, until_empty=True, say=self.said.append)
 
     def verify(self, **options: Any) -> Any:
         """`hyperferry verify`."""
-        return engine.verify(self.db.dsn, self.table.quoted, **options)
+        return engine.verify(self.dsn, self.table.quoted, **options)
 
     def abort(self) -> StatusReport:
         """`hyperferry abort`."""
-        return engine.abort(self.db.dsn, self.table.quoted, say=self.said.append)
+        return engine.abort(self.dsn, self.table.quoted, say=self.said.append)
 
     def finish(self) -> StatusReport:
         """`hyperferry finish`."""
-        return engine.finish(self.db.dsn, self.table.quoted, say=self.said.append)
+        return engine.finish(self.dsn, self.table.quoted, say=self.said.append)
 
     def status(self) -> StatusReport:
         """`hyperferry status`."""
-        return engine.status(self.db.dsn, self.table.quoted)[0]
+        return engine.status(self.dsn, self.table.quoted)[0]
 
     # Step by step.
 
     def session(self, purpose: str = "test") -> Connection:
         """One more session of ours; closed after the test."""
-        self._open.append(connect(self.db.dsn, purpose=purpose))
+        self._open.append(connect(self.dsn, purpose=purpose))
         return self._open[-1]
 
     @cached_property
@@ -123,10 +139,15 @@ class Job:
         """Our session for single steps."""
         return self.session()
 
+    @cached_property
+    def _look(self) -> Connection:
+        """For looking at the ledger while `conn` is at work."""
+        return self.session("look")
+
     @property
     def rollout(self) -> Rollout:
         """The newest rollout of the table, as the ledger has it now."""
-        found = store.latest(self.conn, self.plan.table)
+        found = store.latest(self._look, self.plan.table)
         assert found, "there is no rollout yet"
         return found[0]
 
@@ -245,6 +266,27 @@ class Job:
             lambda: self.value(
                 "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted "
                 "AND a.application_name LIKE 'hyperferry%' AND l.relation = '" + relation + "'::regclass)"
+            ),
+        )
+
+    def until_a_rollout_waits(self) -> None:
+        """The same for the application's table where the ledger may not be there yet."""
+        name = self.table.quoted.replace("'", "''")
+        eventually(
+            f"a session of ours waits for {self.table.quoted}",
+            lambda: self.db.execute(
+                "SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted "
+                f"AND a.application_name LIKE 'hyperferry%' AND l.relation = to_regclass('{name}')"
+            ),
+        )
+
+    def until_we_wait_for_a_row(self) -> None:
+        """Returns when one of our sessions waits for another's transaction to end."""
+        eventually(
+            "a session of ours waits for a row",
+            lambda: self.value(
+                "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted "
+                "AND a.application_name LIKE 'hyperferry%' AND l.locktype = 'transactionid')"
             ),
         )
 

@@ -46,8 +46,11 @@ def _in_the_way(flow: Flow, index: Index, *, add_time: bool) -> sql.Composed | N
     if any(column.equals is None for column in index.columns):
         return None
     predicate = sql.SQL(" AND ({})").format(fragment(index.predicate)) if index.predicate else sql.SQL("")
+    same = "held.{e} {eq} wanted.{e}"
+    if index.nulls_not_distinct:
+        same = "(held.{e} {eq} wanted.{e} OR (held.{e} IS NULL AND wanted.{e} IS NULL))"
     equal = sql.SQL(" AND ").join(
-        sql.SQL("held.{e} {eq} wanted.{e}").format(e=_alias(n), eq=fragment(column.equals or ""))
+        sql.SQL(same).format(e=_alias(n), eq=fragment(column.equals or ""))
         for n, column in enumerate(index.columns, 1)
     )
     if add_time:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -43,6 +44,10 @@ class _Range:
     id: int
     low: tuple[str | None, ...]
     high: tuple[str | None, ...]
+
+
+class _Taken(Exception):
+    """The batch is not pending any more: another has done it, or it was cut anew."""
 
 
 def _claim(conn: Connection, flow: Flow, only: int | None) -> _Range | None:
@@ -110,8 +115,9 @@ def _insert(flow: Flow, part: _Range, *, limit: int | None = None) -> sql.Compos
 
 
 def _done(conn: Connection, flow: Flow, batch: int, rows: int) -> None:
-    """Records the batch on condition that it is still pending (it is: we hold its row)."""
-    execute(
+    """Records the batch on condition that it is still pending. It is, as we hold its row; should it not be, two copies of its
+    rows would land: raises _Taken, which rolls this one back."""
+    done = execute(
         conn,
         sql.SQL(
             "UPDATE {} SET state = 'done', rows = %(rows)s, started_at = pg_catalog.now(), "
@@ -121,6 +127,8 @@ def _done(conn: Connection, flow: Flow, batch: int, rows: int) -> None:
         ).format(flow.of_ledger("batch")),
         {"rows": rows, "id": batch},
     )
+    if done.rowcount != 1:
+        raise _Taken
 
 
 def make_chunk_ahead(conn: Connection, flow: Flow) -> None:
@@ -170,6 +178,8 @@ def copy_next(conn: Connection, flow: Flow, *, only: int | None = None) -> Copie
             rows = execute(conn, _insert(flow, part)).rowcount
             _done(conn, flow, part.id, rows)
             return Copied(Outcome.COPIED, part.id, rows)
+    except _Taken:
+        return Copied(Outcome.BUSY, part.id if part else None, reason="the batch is not pending any more")
     except psycopg.Error as error:
         reason = (error.diag.message_primary or str(error)).strip()
         batch = part.id if part else None
@@ -185,7 +195,7 @@ def copy_next(conn: Connection, flow: Flow, *, only: int | None = None) -> Copie
 def leave_to_applier(conn: Connection, flow: Flow, batch: int) -> None:
     """Puts the pair of every row of the batch into the change log and marks the batch done: the applier finds the rows that the
     shadow refuses, quarantines those and brings the others."""
-    with flow_transaction(conn, flow, snapshot=False, passive_mode=LockMode.ROW_EXCLUSIVE):
+    with suppress(_Taken), flow_transaction(conn, flow, snapshot=False, passive_mode=LockMode.ROW_EXCLUSIVE):
         part = _claim(conn, flow, batch)
         if part is None:
             return
