@@ -14,7 +14,7 @@ from ..catalog import fingerprint
 from ..copy import indexes, shadow
 from ..copy.batches import boundaries, record_batches
 from ..cutover import dropped
-from ..db import Blocker, LockMode, execute, fetch_value, yield_and_retry
+from ..db import Blocker, LockMode, cancel_autovacuum, execute, fetch_value, yield_and_retry
 from ..db.connection import Connection
 from ..errors import Failed, Refused, SchemaChanged
 from ..ledger import objects, store
@@ -250,6 +250,7 @@ def _drop(
     """Runs a transaction that begins with ACCESS EXCLUSIVE on one of the application's tables."""
 
     def work() -> None:
+        cancel_autovacuum(conn, side.name)
         with conn.transaction():
             execute(conn, lock_statement(side, LockMode.ACCESS_EXCLUSIVE))
             execute(
