@@ -14,8 +14,8 @@ from ..db.connection import Connection
 from ..ledger.transaction import flow_transaction
 from ..model.report import Difference
 from . import statements
-from .compare import BY_INDEX, LISTED, Task, differences_of
-from .pairwise import Group, excused_groups, look_again
+from .compare import LISTED, Task, differences_of
+from .pairwise import BY_INDEX, Group, excused_groups, look_again
 
 ROUNDS = 5
 """A pair that changes all the time may be in the backlog at each look; the check under the lock has the last

@@ -17,6 +17,8 @@ from ..db.connection import Connection
 from ..ledger.flow import Flow, Side
 from .statements import image_hash, pair_order, query
 
+# Every pair is found by index on both sides; a slice's pairs are few against the tables.
+BY_INDEX = {"jit": "off", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 MOST_GROUPS = 64
 """More groups than that are not worth a plan of their own under the cutover's lock."""
 
@@ -31,7 +33,8 @@ class Group:
     pairs: int
 
 
-def _bucket(flow: Flow) -> sql.Composable:
+def bucket_of(flow: Flow) -> sql.Composable:
+    """The number of chunk widths since the origin at which the pair `x` lies."""
     column = flow.rollout.plan.inspection.time
     assert column is not None
     width = sql.Literal(flow.rollout.plan.interval.width)
@@ -49,13 +52,13 @@ def excused_groups(conn: Connection, flow: Flow, started: object = None) -> list
     which = sql.SQL(" WHERE x.verification_started = {}").format(sql.Literal(started))
     statement = query("excused_groups").format(
         excused=flow.of_ledger("excused"),
-        bucket=_bucket(flow),
+        bucket=bucket_of(flow),
         which=sql.SQL("") if started is None else which,
     )
     return [Group(*row) for row in fetch_all(conn, statement)]
 
 
-def _within(flow: Flow, group: Group | None, time: sql.Composable) -> sql.Composable:
+def within_group(flow: Flow, group: Group | None, time: sql.Composable) -> sql.Composable:
     """That the time lies in the group (None: any, but not NULL)."""
     if group is None:
         return sql.SQL("{} IS NOT NULL").format(time)
@@ -70,10 +73,15 @@ def _of_pair(flow: Flow, side: Side, group: Group | None) -> sql.Composed:
     null_time = group is not None and group.low is None
     matches = flow.pairs.matches("e", "r", null_time=null_time)
     if group is not None and not null_time and side.hypertable:
-        matches = sql.SQL("{} AND {}").format(matches, _within(flow, group, flow.pairs.time.of_row("r")))
+        matches = sql.SQL("{} AND {}").format(matches, within_group(flow, group, flow.pairs.time.of_row("r")))
     return query("of_pair").format(
         hash=image_hash(flow, "r"), table=side.ident, row=sql.Identifier("r"), matches=matches
     )
+
+
+def both_of_pair(flow: Flow, group: Group | None) -> tuple[sql.Composed, sql.Composed]:
+    """Subselects with the number and the hash sum of the rows of the pair `e`, on the active and on the passive side."""
+    return _of_pair(flow, flow.active, group), _of_pair(flow, flow.passive, group)
 
 
 def _both(flow: Flow, name: str, pairs: sql.Composable, group: Group | None) -> sql.Composed:
@@ -82,7 +90,7 @@ def _both(flow: Flow, name: str, pairs: sql.Composable, group: Group | None) -> 
         columns_e=flow.pairs.columns("e"),
         of_source=_of_pair(flow, flow.active, group),
         of_target=_of_pair(flow, flow.passive, group),
-        which=_within(flow, group, sql.Identifier("e", "t")),
+        which=within_group(flow, group, sql.Identifier("e", "t")),
     )
 
 
@@ -106,7 +114,7 @@ def look_again(flow: Flow, group: Group) -> sql.Composed:
     return query("look_again").format(
         columns=flow.pairs.columns(),
         excused=flow.of_ledger("excused"),
-        within=_within(flow, group, sql.Identifier("x", "t")),
+        within=within_group(flow, group, sql.Identifier("x", "t")),
         looks=_both(flow, "look_at_pairs", sql.Identifier("slice"), group),
         logged=_logged(flow, "d"),
         pair=flow.pairs.as_json("d"),
@@ -128,7 +136,9 @@ def excused_check(flow: Flow, groups: Sequence[Group] | None = None) -> sql.Comp
         unequal = [_both(flow, "unequal", excused, None), _both(flow, "unequal", excused, null_time)]
         return sql.SQL("(NOT {} AND NOT {})").format(*unequal)
     covered: list[sql.Composable] = [sql.SQL("false")]
-    covered += [sql.SQL("({})").format(_within(flow, group, sql.Identifier("e", "t"))) for group in groups]
+    covered += [
+        sql.SQL("({})").format(within_group(flow, group, sql.Identifier("e", "t"))) for group in groups
+    ]
     outside = sql.SQL("EXISTS (SELECT FROM {} AS e WHERE ({}) IS NOT TRUE)").format(
         excused, sql.SQL(" OR ").join(covered)
     )

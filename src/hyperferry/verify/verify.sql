@@ -30,13 +30,28 @@ SELECT EXISTS (SELECT FROM {log} WHERE op = 'T');
 
 -- name: compare
 -- Count and sum of the image hashes of one range on both sides, and the count of rows in ranges recorded as dropped.
-SELECT s.n, t.n, s.n = t.n AND s.h = t.h, s.dropped, t.dropped
+SELECT s.n, t.n, s.h, t.h, s.dropped, t.dropped
 FROM (SELECT count(*) FILTER (WHERE NOT {s_dropped}) AS n, COALESCE(sum({s_hash}) FILTER (WHERE NOT {s_dropped}), 0) AS h,
              count(*) FILTER (WHERE {s_dropped}) AS dropped
       FROM {source} AS s WHERE {s_range}) AS s,
      (SELECT count(*) FILTER (WHERE NOT {t_dropped}) AS n, COALESCE(sum({t_hash}) FILTER (WHERE NOT {t_dropped}), 0) AS h,
              count(*) FILTER (WHERE {t_dropped}) AS dropped
       FROM {target} AS t WHERE {t_range}) AS t;
+
+-- name: backlog_groups
+-- The pairs of one range that stand in the backlog, by the chunk in which their time lies: least and greatest time, and their number.
+SELECT (array_agg(x.t ORDER BY x.t))[1]::text, (array_agg(x.t ORDER BY x.t DESC))[1]::text, count(*)
+FROM {log} AS x WHERE x.op <> 'T' AND {within} GROUP BY x.t IS NULL, floor({bucket}) ORDER BY 1;
+
+-- name: settle_backlog
+-- One group of them: by how much their rows differ between the sides, in number and in hash; those that differ are kept as excused.
+WITH pairs AS MATERIALIZED (SELECT DISTINCT {columns_l} FROM {log} AS l WHERE l.op <> 'T' AND {within} AND {group}),
+looked AS MATERIALIZED (
+    SELECT {columns_e}, s.n AS sn, t.n AS tn, s.h AS sh, t.h AS th
+    FROM pairs AS e CROSS JOIN LATERAL ({of_source}) AS s CROSS JOIN LATERAL ({of_target}) AS t
+), kept AS (INSERT INTO {excused} (verification_started, {columns})
+            SELECT %(started)s, {columns} FROM looked WHERE sn <> tn OR sh <> th RETURNING 1)
+SELECT COALESCE(sum(sn - tn), 0), COALESCE(sum(sh - th), 0), (SELECT count(*) FROM kept) FROM looked;
 
 -- name: differing
 -- The pairs of one range whose rows' images differ; `logged` where the pair stands in the backlog of this snapshot.
