@@ -214,6 +214,8 @@ def _try_once(
     xid: str | None = None
     started = time.monotonic()
     try:
+        # A transaction id to spare: a snapshot from before the swap is older than the swap's own id, and known by that.
+        execute(conn, "SELECT pg_current_xact_id()")
         conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         with conn.transaction():
             # Our own lock first: no applier is in the middle of a slice, and none begins. Nothing of the

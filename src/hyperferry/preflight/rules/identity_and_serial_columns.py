@@ -16,7 +16,7 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
         kind = "an identity" if sequence.identity else "a serial"
         yield note(
             f"{sequence.column} is {kind} column; its sequence {sequence.name} serves the hypertable "
-            "after the cutover, without a gap in its use.",
+            "after the cutover" + (", a thousand numbers further on." if sequence.identity else "."),
             "nothing.",
             only=BLUE_GREEN,
         )
