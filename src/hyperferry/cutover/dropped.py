@@ -1,8 +1,8 @@
 """What `drop_chunks` and retention took from the hypertable while it serves: they fire no trigger, so old keeps those rows (I7).
 
-The ledger keeps the ranges of the hypertable's chunks since the cutover; one that no chunk of today overlaps was dropped (merged
-and split chunks still overlap), and stays recorded as dropped even if rows written later make the chunk anew. Verification
-counts such ranges apart. Their rows come back by a rollback: that is never silent, it has to be accepted by name.
+The ledger keeps the hypertable's chunks since the cutover, by name and range; one that is no more (and was not merged
+into another) was dropped, and its range stays recorded as dropped even if rows written later make a chunk there anew.
+Verification counts such ranges apart. A rollback would bring their rows back: never silently, it has to be accepted by name.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _of(name: str, flow: Flow) -> sql.Composed:
     return queries[name].format(
         known=known,
         present=present,
-        gone=queries["gone"].format(present=present),
+        gone=queries["gone"].format(present=present, known=known),
         low_text=queries[kind].format(value=sql.Identifier("k", "low")),
         high_text=queries[kind].format(value=sql.Identifier("k", "high")),
     )
@@ -64,9 +64,9 @@ def begin(conn: Connection, flow: Flow) -> None:
 def look(conn: Connection, flow: Flow) -> Ranges:
     """Records new chunks and dropped ones, an event for each of these; returns every dropped range."""
     with conn.transaction():
-        execute(conn, _of("record", flow))
         for low, high in fetch_all(conn, _of("mark", flow)):
             store.event(conn, flow.rollout.id, "dropped", {"from": low, "to": high})
+        execute(conn, _of("record", flow))  # afterwards: a chunk that was made anew is not known before
     return known(conn, flow)
 
 

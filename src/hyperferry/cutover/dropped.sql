@@ -3,21 +3,23 @@
 DELETE FROM {known};
 
 -- name: record
--- Chunks that are not known yet; a range that was dropped stays so even where rows made its chunk anew.
-INSERT INTO {known} (low, high)
-SELECT p.low, p.high FROM ({present}) AS p
-WHERE NOT EXISTS (SELECT FROM {known} AS k WHERE k.low = p.low AND k.high = p.high);
+-- Chunks that are not known yet.
+INSERT INTO {known} (chunk, low, high)
+SELECT p.chunk, p.low, p.high FROM ({present}) AS p
+WHERE NOT EXISTS (SELECT FROM {known} AS k WHERE k.chunk = p.chunk);
 
 -- name: present
 -- The ranges of the hypertable's chunks now.
-SELECT v.{start} AS low, v.{end} AS high
+SELECT concat(v.chunk_schema, '.', v.chunk_name) AS chunk, v.{start} AS low, v.{end} AS high
 FROM timescaledb_information.chunks v
 WHERE (v.hypertable_schema, v.hypertable_name) = (
     SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = {oid})
 
 -- name: gone
--- Known ranges that no chunk of today overlaps; chunks that were merged or split still overlap.
-k.dropped_at IS NULL AND NOT EXISTS (SELECT FROM ({present}) AS p WHERE p.low < k.high AND p.high > k.low)
+-- Known chunks that are no more. One that was merged into another lies within a chunk that was known before; one that was dropped may
+-- lie within a new one, made by rows that came later. Names of chunks are not used twice.
+k.dropped_at IS NULL AND NOT EXISTS (SELECT FROM ({present}) AS p WHERE p.chunk = k.chunk
+    OR p.low < k.high AND p.high > k.low AND p.chunk IN (SELECT o.chunk FROM {known} AS o))
 
 -- name: mark
 -- Notes newly dropped ranges and returns them.

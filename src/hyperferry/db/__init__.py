@@ -1,7 +1,15 @@
 """Connections, session settings, attempts at locks, SQLSTATE classes, the loader of .sql files. See README.md."""
 
 from .connection import SESSION_SETTINGS, connect, execute, fetch_all, fetch_one, fetch_value
-from .locks import Blocker, LockMode, blockers_of, cancel_autovacuum, pause_seconds, yield_and_retry
+from .locks import (
+    Blocker,
+    LockMode,
+    blockers_of,
+    cancel_autovacuum,
+    pause_seconds,
+    snapshot_holders_of,
+    yield_and_retry,
+)
 from .queries import Queries, load_queries
 from .sqlstate import (
     DATA_ERRORS,
@@ -32,5 +40,6 @@ __all__ = [
     "is_unique_violation",
     "load_queries",
     "pause_seconds",
+    "snapshot_holders_of",
     "yield_and_retry",
 ]

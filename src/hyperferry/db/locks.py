@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -66,9 +66,19 @@ def blockers_of(conn: Connection, tables: Sequence[TableName]) -> list[Blocker]:
         load_queries(__package__, "locks.sql")["blockers"],
         {"tables": [table.quoted for table in tables]},
     )
+    return [_blocker(row) for row in rows]
+
+
+def snapshot_holders_of(conn: Connection) -> list[Blocker]:
+    """The sessions that are idle in a transaction and hold a snapshot (REPEATABLE READ, SERIALIZABLE, an open cursor), ours
+    excepted."""
     return [
-        Blocker(int(r[0]), r[1] or "", r[2] or "", r[3] or "", float(r[4] or 0), r[5] or "") for r in rows
+        _blocker(row) for row in fetch_all(conn, load_queries(__package__, "locks.sql")["snapshot_holders"])
     ]
+
+
+def _blocker(row: tuple[Any, ...]) -> Blocker:
+    return Blocker(int(row[0]), row[1] or "", row[2] or "", row[3] or "", float(row[4] or 0), row[5] or "")
 
 
 def pause_seconds(attempt: int, *, base: float = 0.1, ceiling: float = 5.0) -> float:

@@ -18,6 +18,15 @@ WHERE l.locktype = 'relation'
 ORDER BY began NULLS FIRST, l.pid, l.virtualtransaction
 LIMIT 20;
 
+-- name: snapshot_holders
+-- Sessions, ours excepted, that are idle in a transaction and hold a snapshot, oldest transaction first.
+SELECT a.pid, a.usename, a.application_name, a.state, EXTRACT(epoch FROM clock_timestamp() - a.xact_start), a.query
+FROM pg_stat_activity a
+WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_xmin IS NOT NULL
+  AND COALESCE(a.application_name, '') NOT LIKE 'hyperferry%'
+  AND a.state IN ('idle in transaction', 'idle in transaction (aborted)')
+ORDER BY a.xact_start LIMIT 20;
+
 -- name: autovacuum_on
 -- Whether an autovacuum worker (not one against wraparound) holds a lock on the table.
 SELECT EXISTS (

@@ -100,7 +100,8 @@ def create_statements(flow: Flow) -> tuple[Statement, ...]:
             STEP,
             "the hypertable's chunks since the cutover, and which of them were dropped",
             sql.SQL(
-                "CREATE TABLE IF NOT EXISTS {} (low {span} NOT NULL, high {span} NOT NULL, dropped_at timestamptz)"
+                "CREATE TABLE IF NOT EXISTS {} (chunk text PRIMARY KEY, low {span} NOT NULL, high {span} NOT NULL, "
+                "dropped_at timestamptz)"
             ).format(
                 flow.of_ledger("chunk"),
                 span=sql.SQL("bigint" if counts(flow) else "timestamptz"),
