@@ -56,11 +56,11 @@ def create_statements(flow: Flow) -> tuple[Statement, ...]:
                 sql.SQL("CREATE TABLE IF NOT EXISTS {} ()").format(lock),
             )
         )
-    bounds = range_columns(flow)
+    by_name = {field.name: field for field in pairs.fields}
     columns = [
-        sql.SQL("{} {}").format(sql.Identifier(f"{end}_{name}"), type_)
+        sql.SQL("{} {}").format(sql.Identifier(f"{end}_{name}"), by_name[name].definition)
         for end in ("lo", "hi")
-        for name, type_ in bounds
+        for name, _ in range_columns(flow)
     ]
     out.append(
         Statement(

@@ -28,6 +28,14 @@ class PairField:
     equals: sql.SQL
     label: str  # what people call it: the column's name
     is_time: bool = False
+    collation: str | None = None  # qualified and quoted, where it is not the type's default
+
+    @property
+    def definition(self) -> sql.Composed:
+        """Type and collation for a column of the ledger: a text key must be compared there in the order in which
+        its batches were cut (I4)."""
+        collate = sql.SQL(" COLLATE {}").format(fragment(self.collation)) if self.collation else sql.SQL("")
+        return sql.SQL("{}{}").format(self.type, collate)
 
 
 def type_name(column: Column) -> sql.Composed:
@@ -55,7 +63,7 @@ class Pairs:
     def definition(self) -> sql.Composed:
         """Column definitions for a table of the ledger: `k1 type, t type`."""
         return sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(f.name), f.type) for f in self.fields
+            sql.SQL("{} {}").format(sql.Identifier(f.name), f.definition) for f in self.fields
         )
 
     def columns(self, alias: str | None = None) -> sql.Composed:
@@ -139,6 +147,7 @@ def pairs_of(plan: Plan) -> Pairs:
                     _reader(part.name),
                     fragment(part.equals),
                     part.name,
+                    collation=column.collation,
                 )
             )
     fields.append(PairField("t", type_name(time), _reader(time.name), PG_EQUALS, time.name, is_time=True))
