@@ -35,8 +35,8 @@ WITH RECURSIVE found(classid, objid, depth, via) AS (
       AND NOT (d.classid = 'pg_policy'::regclass AND EXISTS (
           SELECT FROM pg_policy k WHERE k.oid = d.objid AND k.polrelid IN (f.objid, %(oid)s)))
       AND d.classid::regclass::text NOT IN ('pg_statistic_ext', 'pg_publication_rel', 'pg_default_acl')
-), object(classid, objid, depth, via) AS (
-    SELECT classid, objid, max(depth)::int, array_agg(DISTINCT via ORDER BY via)
+), object(classid, objid, depth, direct, via) AS (
+    SELECT classid, objid, max(depth)::int, bool_or(depth = 1), array_agg(DISTINCT via ORDER BY via)
     FROM found WHERE depth > 0 GROUP BY classid, objid
 )
 SELECT i.type AS kind, COALESCE(i.schema, cn.nspname::text, pn.nspname::text, '') AS schema,
@@ -47,7 +47,7 @@ SELECT i.type AS kind, COALESCE(i.schema, cn.nspname::text, pn.nspname::text, ''
        COALESCE(c.reloptions, '{}') AS options,
        COALESCE(pg_get_userbyid(COALESCE(c.relowner, p.proowner, t.typowner))::text, '') AS owner,
        COALESCE(pg_has_role(COALESCE(c.relowner, p.proowner, t.typowner), 'USAGE'), false) AS owned,
-       o.via AS via, o.depth AS depth, obj_description(o.objid, o.classid::regclass::name) AS comment,
+       o.via AS via, o.depth AS depth, o.direct AS direct, obj_description(o.objid, o.classid::regclass::name) AS comment,
        COALESCE(c.relkind IN ('v', 'm') AND (
            EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid AND w.rulename <> '_RETURN')
            OR EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)), false) AS rules

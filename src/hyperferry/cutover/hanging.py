@@ -21,16 +21,10 @@ def ident(name: TableName) -> sql.Identifier:
 
 
 def views(inspection: Inspection) -> list[Dependent]:
-    """The views that read the table themselves, outermost first. Views on those keep their meaning by themselves."""
-    direct = [d for d in inspection.dependents if d.kind == "view" and d.depth == 1]
-    return sorted(direct, key=lambda d: _height(d, inspection), reverse=True)
-
-
-def _height(view: Dependent, inspection: Inspection) -> int:
-    """How many of the other direct views this one's definition names: the outer ones name more."""
-    others = (d for d in inspection.dependents if d.kind == "view" and d.oid != view.oid)
-    text = view.definition or ""
-    return sum(1 for other in others if other.name.name in text)
+    """The views that read the table themselves, outermost first: one that reads the table and another view of it is among them.
+    Views on those alone keep their meaning by themselves."""
+    direct = [d for d in inspection.dependents if d.kind == "view" and d.direct]
+    return sorted(direct, key=lambda d: d.depth, reverse=True)
 
 
 def foreign_keys(inspection: Inspection) -> list[Constraint]:

@@ -250,6 +250,7 @@ class Dependent:
     depth: int
     comment: str | None
     rules: bool = False  # a view with rules or INSTEAD OF triggers besides its own
+    direct: bool = True  # it names the table itself, whatever else it reads; `depth` is the longest way to the table
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..words import BLUE_GREEN, listed, note
 def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding]:
     """Views are pointed at the hypertable in the cutover."""
     views = [
-        dependent for dependent in inspection.dependents if dependent.kind == "view" and dependent.depth == 1
+        dependent for dependent in inspection.dependents if dependent.kind == "view" and dependent.direct
     ]
     if views:
         yield note(
