@@ -265,7 +265,9 @@ class Job:
             f"a session of ours waits for {relation}",
             lambda: self.value(
                 "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted "
-                "AND a.application_name LIKE 'hyperferry%' AND l.relation = '" + relation + "'::regclass)"
+                "AND a.application_name LIKE 'hyperferry%' AND a.datname = current_database() AND l.relation = '"
+                + relation
+                + "'::regclass)"
             ),
         )
 
@@ -276,7 +278,7 @@ class Job:
             f"a session of ours waits for {self.table.quoted}",
             lambda: self.db.execute(
                 "SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted "
-                f"AND a.application_name LIKE 'hyperferry%' AND l.relation = to_regclass('{name}')"
+                f"AND a.application_name LIKE 'hyperferry%' AND a.datname = current_database() AND l.relation = to_regclass('{name}')"
             ),
         )
 
@@ -286,7 +288,7 @@ class Job:
             "a session of ours waits for a row",
             lambda: self.value(
                 "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted "
-                "AND a.application_name LIKE 'hyperferry%' AND l.locktype = 'transactionid')"
+                "AND a.application_name LIKE 'hyperferry%' AND a.datname = current_database() AND l.locktype = 'transactionid')"
             ),
         )
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import Make
 from job import HOURS, THIRDS, Job, aside, eventually
 
 import servers
+from conftest import Make
 from hyperferry import sandbox
 from hyperferry.copy.copier import Outcome, copy_next
 from hyperferry.db import connect
@@ -66,7 +66,9 @@ def held_by_our_waiting_session(job: Job) -> list[str]:
 # The snapshot comes after the locks.
 
 
-@pytest.mark.parametrize("rewrite", ["ALTER TABLE t SET UNLOGGED", "TRUNCATE t; INSERT INTO t VALUES (1, '2024-01-03', 'new')"])
+@pytest.mark.parametrize(
+    "rewrite", ["ALTER TABLE t SET UNLOGGED", "TRUNCATE t; INSERT INTO t VALUES (1, '2024-01-03', 'new')"]
+)
 def test_apply_that_waits_for_a_new_file_sees_it_whole(copied: Make, rewrite: str) -> None:
     """A snapshot from before the wait would see an empty table; apply would delete its rows from the shadow for good."""
     job = copied(HOURS, options=THIRDS)
@@ -88,7 +90,12 @@ def test_apply_that_waits_behind_vacuum_full(copied: Make) -> None:
     with job.db.connect(autocommit=False) as reader:
         reader.execute("SELECT count(*) FROM t")
         vacuum = aside(lambda: job.db.execute("VACUUM FULL t"))
-        eventually("VACUUM FULL waits", lambda: job.db.execute("SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"))
+        eventually(
+            "VACUUM FULL waits",
+            lambda: job.db.execute(
+                "SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock' AND relation = 't'::regclass"
+            ),
+        )
         applying = aside(lambda: job.applier().drain(pending_batches=True))
         job.until_we_wait()
         reader.rollback()
@@ -102,7 +109,9 @@ def test_a_new_file_is_noted_not_refused(captured: Make) -> None:
     job.copy_next()
     job.db.execute("VACUUM FULL t")
     job.copy_next()
-    job.run("ALTER TABLE {table} SET UNLOGGED; ALTER TABLE {table} SET LOGGED; UPDATE {table} SET v = 'x' WHERE id < 250")
+    job.run(
+        "ALTER TABLE {table} SET UNLOGGED; ALTER TABLE {table} SET LOGGED; UPDATE {table} SET v = 'x' WHERE id < 250"
+    )
     job.copy_all().apply()
     job.assert_equal()
     job.start()

@@ -312,8 +312,15 @@ def _refuse_dependents(conn: Connection, rollout: Rollout) -> None:
         "SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') FROM pg_depend d "
         "LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid "
         "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass(%s) AND d.deptype = 'n' "
+        # What is old's own goes with it: checks, generated columns, policies, triggers.
         "AND NOT (d.classid = 'pg_constraint'::regclass AND EXISTS "
-        "(SELECT FROM pg_constraint c WHERE c.oid = d.objid AND c.conrelid = d.refobjid))",
+        "(SELECT FROM pg_constraint c WHERE c.oid = d.objid AND c.conrelid = d.refobjid)) "
+        "AND NOT (d.classid = 'pg_attrdef'::regclass AND EXISTS "
+        "(SELECT FROM pg_attrdef f WHERE f.oid = d.objid AND f.adrelid = d.refobjid)) "
+        "AND NOT (d.classid = 'pg_policy'::regclass AND EXISTS "
+        "(SELECT FROM pg_policy p WHERE p.oid = d.objid AND p.polrelid = d.refobjid)) "
+        "AND NOT (d.classid = 'pg_trigger'::regclass AND EXISTS "
+        "(SELECT FROM pg_trigger t WHERE t.oid = d.objid AND t.tgrelid = d.refobjid))",
         [names.old.quoted],
     )
     if found:
