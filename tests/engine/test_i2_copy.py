@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import psycopg
@@ -36,7 +37,7 @@ def test_batches_are_open_at_both_ends_and_leave_no_gap(cut: Job) -> None:
     assert len(found) == 3
     assert found[0][0] is None
     assert found[-1][1] is None
-    assert all(one[1] == other[0] is not None for one, other in zip(found, found[1:], strict=False))
+    assert all(one[1] == other[0] is not None for one, other in itertools.pairwise(found))
 
 
 @pytest.mark.parametrize("builder", sorted(tables.BUILDERS))
