@@ -248,11 +248,11 @@ def test_a_role_without_any_right_on_the_ledger_can_write(keyed: Job) -> None:
 def test_nobody_else_may_hang_our_functions_on_a_table_of_his(keyed: Job) -> None:
     role = keyed.db.make_role()
     keyed.run(f'GRANT CREATE ON SCHEMA public TO "{role}"; GRANT USAGE ON SCHEMA hyperferry TO "{role}"')
-    with pytest.raises(psycopg.errors.InsufficientPrivilege), keyed.db.connect(role) as conn:
+    trigger = "CREATE TRIGGER x AFTER TRUNCATE ON mine EXECUTE FUNCTION hyperferry.forward_truncate_1()"
+    with keyed.db.connect(role) as conn:
         conn.execute("CREATE TABLE mine (id integer)")
-        conn.execute(
-            "CREATE TRIGGER x AFTER TRUNCATE ON mine EXECUTE FUNCTION hyperferry.forward_truncate_1()"
-        )
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute(trigger)
     assert keyed.backlog() == 0
 
 
