@@ -157,6 +157,15 @@ def _open(conn: Connection, table: str) -> Rollout:
     return rollout
 
 
+def _orphan(conn: Connection, table: str) -> Rollout | None:
+    """The unfinished rollout of a table that somebody dropped."""
+    for rollout in store.latest(conn, None):
+        name = rollout.table
+        if not rollout.phase.ended and table in (str(name), name.quoted, name.name):
+            return rollout
+    return None
+
+
 def start(
     dsn: str,
     table: str | None,
@@ -654,7 +663,13 @@ def abort(dsn: str, table: str, *, say: Say = lambda text: None) -> StatusReport
     """Before the cutover, or after a rollback: leaves nothing behind but the record."""
     monitor = Monitor(threading.Event(), say)
     with db.connect(dsn, purpose="abort") as conn:
-        rollout = _open(conn, table)
+        try:
+            rollout = _open(conn, table)
+        except Usage:
+            orphan = _orphan(conn, table)
+            if orphan is None:
+                raise
+            rollout = orphan
         if rollout.phase is Phase.CUT_OVER:
             raise Refused(
                 f"{rollout.table} is cut over: its hypertable serves the application.",

@@ -309,18 +309,22 @@ def _refuse_dependents(conn: Connection, rollout: Rollout) -> None:
     names = rollout.names
     found = fetch_value(
         conn,
-        "SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') FROM pg_depend d "
+        "SELECT string_agg(DISTINCT CASE WHEN w.oid IS NULL THEN pg_describe_object(d.classid, d.objid, d.objsubid) "
+        "ELSE pg_describe_object('pg_class'::regclass, w.ev_class, 0) END, ', ') "
+        "FROM pg_class c JOIN pg_type y ON y.oid = c.reltype CROSS JOIN LATERAL (VALUES ('pg_class'::regclass, c.oid), "
+        "('pg_type'::regclass, y.oid), ('pg_type'::regclass, y.typarray)) AS r (classid, objid) "
+        "JOIN pg_depend d ON d.refclassid = r.classid AND d.refobjid = r.objid AND d.deptype = 'n' "
         "LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid "
-        "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass(%s) AND d.deptype = 'n' "
-        # What is old's own goes with it: checks, generated columns, policies, triggers.
-        "AND NOT (d.classid = 'pg_constraint'::regclass AND EXISTS "
-        "(SELECT FROM pg_constraint c WHERE c.oid = d.objid AND c.conrelid = d.refobjid)) "
-        "AND NOT (d.classid = 'pg_attrdef'::regclass AND EXISTS "
-        "(SELECT FROM pg_attrdef f WHERE f.oid = d.objid AND f.adrelid = d.refobjid)) "
-        "AND NOT (d.classid = 'pg_policy'::regclass AND EXISTS "
-        "(SELECT FROM pg_policy p WHERE p.oid = d.objid AND p.polrelid = d.refobjid)) "
-        "AND NOT (d.classid = 'pg_trigger'::regclass AND EXISTS "
-        "(SELECT FROM pg_trigger t WHERE t.oid = d.objid AND t.tgrelid = d.refobjid))",
+        "WHERE c.oid = to_regclass(%s) AND w.ev_class IS DISTINCT FROM c.oid "
+        # Its own constraints, generated columns, policies and triggers.
+        "AND NOT EXISTS (SELECT FROM pg_constraint k WHERE d.classid = 'pg_constraint'::regclass AND k.oid = d.objid "
+        "AND k.conrelid = c.oid) "
+        "AND NOT EXISTS (SELECT FROM pg_attrdef k WHERE d.classid = 'pg_attrdef'::regclass AND k.oid = d.objid "
+        "AND k.adrelid = c.oid) "
+        "AND NOT EXISTS (SELECT FROM pg_policy k WHERE d.classid = 'pg_policy'::regclass AND k.oid = d.objid "
+        "AND k.polrelid = c.oid) "
+        "AND NOT EXISTS (SELECT FROM pg_trigger k WHERE d.classid = 'pg_trigger'::regclass AND k.oid = d.objid "
+        "AND k.tgrelid = c.oid)",
         [names.old.quoted],
     )
     if found:
