@@ -120,7 +120,7 @@ def test_a_change_that_commits_late_under_a_lower_id_is_not_removed_with_the_oth
 
 
 def test_a_second_applier_waits_until_the_first_has_ended(copied: Make) -> None:
-    """A reads a row's pair; the application deletes the row; B must not take its log row from under A, which would put it back."""
+    """A reads a row's pair; the application deletes the row; B must wait for A, which would else put it back."""
     job = copied(HOURS, options=THIRDS)
     orphan = job.session("orphan")
     orphan.execute("SET lock_timeout = 0")  # the backend of a client that is gone, which waits for ever

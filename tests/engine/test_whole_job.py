@@ -129,7 +129,7 @@ STORIES = {
               "INSERT INTO t (at, v) SELECT date '2024-01-01' + i / 8, i FROM generate_series(1, 400) AS i;"),
         (
             "INSERT INTO {table} (at, v) VALUES (date '2024-01-01' + %(n)s %% 40, %(n)s)",
-            "UPDATE {table} SET v = (v || '.0')::numeric WHERE id %% 40 = %(n)s %% 40",
+            "UPDATE {table} SET v = round(v, %(n)s %% 5) WHERE id %% 40 = %(n)s %% 40",
             "DELETE FROM {table} WHERE id = %(n)s * 3",
         ),
         ("UPDATE {table} SET at = at + 60 WHERE id = %(n)s * 4",),
