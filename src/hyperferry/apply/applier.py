@@ -138,9 +138,11 @@ class Applier:
         timeless = [r[2] for r in rows if r[0] is None]
         if len(timed) > MAX_GROUPS:
             timed = [(None, ids)]
-        for bounds, part in timed:
+        # Chunks have to be excluded on the hypertable's side alone; the other side is one statement.
+        whole: list[tuple[slices.Bounds | None, list[int]]] = [(None, ids)]
+        for bounds, part in timed if self.flow.passive.hypertable else whole:
             execute(self.conn, slices.delete(self.flow, bounds), {"ids": part})
-        for bounds, part in timed:
+        for bounds, part in timed if self.flow.active.hypertable else whole:
             execute(self.conn, slices.insert(self.flow, bounds), {"ids": part})
         for part in timeless:
             execute(self.conn, slices.insert(self.flow, None, null_time=True), {"ids": part})

@@ -57,6 +57,7 @@ def _drain(flow: Flow) -> sql.Composed:
         "SELECT pg_catalog.count(*) INTO changes FROM {log};\n"
         "{too_large}"
         "{truncated}"
+        "{timeless}"
         "SELECT COALESCE(pg_catalog.array_agg(id), '{{}}') INTO drained FROM {log};\n"
         "IF changes > 0 THEN\n{delete}{insert}{remove}END IF;\n"
     ).format(
@@ -71,8 +72,18 @@ def _drain(flow: Flow) -> sql.Composed:
             sql.SQL("({}) IS NOT NULL").format(pending_truncation(flow)),
             "a truncation waits in the backlog",
         ),
-        delete=loop.format(groups, _dynamic(slices.delete(flow, bounds, ids), bounded=True)),
-        insert=loop.format(groups, _dynamic(slices.insert(flow, bounds, ids), bounded=True)),
+        timeless=_raise(
+            BACKLOG_TOO_LARGE,
+            sql.SQL("EXISTS (SELECT FROM {} WHERE t IS NULL)").format(flow.log),
+            "a row without a time waits in the backlog",
+        ),
+        # Chunks have to be excluded on the hypertable's side alone; the other side is one statement.
+        delete=loop.format(groups, _dynamic(slices.delete(flow, bounds, ids), bounded=True))
+        if flow.passive.hypertable
+        else _dynamic(slices.delete(flow, None, ids), bounded=False),
+        insert=loop.format(groups, _dynamic(slices.insert(flow, bounds, ids), bounded=True))
+        if flow.active.hypertable
+        else _dynamic(slices.insert(flow, None, ids), bounded=False),
         remove=_dynamic(slices.remove(flow, ids), bounded=False),
     )
 
