@@ -257,28 +257,36 @@ def test_nobody_else_may_hang_our_functions_on_a_table_of_his(keyed: Job) -> Non
 
 
 def test_a_hostile_search_path_changes_nothing(captured: Make) -> None:
-    job = captured(tables.keyless, rows=60, options=THIRDS)
+    """Names that our trigger functions use are made anew, before pg_catalog in the writer's path: tables, functions, operators,
+    and the type `text`, through which the image of an array goes."""
+    job = captured(
+        "CREATE TABLE t (at timestamp NOT NULL, n integer, nums numeric[]); CREATE INDEX ON t (at);"
+        "INSERT INTO t SELECT timestamp '2024-03-01' + i * interval '1 hour', i % 4, ARRAY[i] FROM generate_series(1, 40) AS i",
+        options=THIRDS,
+    )
     role = job.db.make_role("mallory")
     log = job.flow.log.as_string(None).split('"')[-2]
-    job.run(
-        f'GRANT ALL ON {{table}} TO "{role}"; CREATE SCHEMA evil AUTHORIZATION "{role}"; GRANT ALL ON SCHEMA public TO "{role}"'
-    )
+    job.run(f'GRANT ALL ON {{table}} TO "{role}"; CREATE SCHEMA evil AUTHORIZATION "{role}"')
+    job.run(f'GRANT ALL ON SCHEMA public TO "{role}"')
     with job.db.connect(role) as conn:
-        for schema in ("evil", "public"):
+        for schema in ("evil", "public", "pg_temp"):
             conn.execute(
-                f"CREATE FUNCTION {schema}.hash_record_extended(record, integer) RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';"
+                f"CREATE FUNCTION {schema}.hash_record_extended(record, integer) RETURNS bigint LANGUAGE plpgsql "
+                "AS 'BEGIN RETURN 1; END';"
                 f"CREATE TABLE {schema}.{log} (op text, h bigint, t timestamp);"
                 f"CREATE FUNCTION {schema}.never(timestamp, timestamp) RETURNS boolean LANGUAGE sql AS 'SELECT false';"
-                f"CREATE OPERATOR {schema}.= (LEFTARG = timestamp, RIGHTARG = timestamp, FUNCTION = {schema}.never)"
+                f"CREATE OPERATOR {schema}.= (LEFTARG = timestamp, RIGHTARG = timestamp, FUNCTION = {schema}.never);"
+                f"CREATE DOMAIN {schema}.text AS pg_catalog.text CHECK (VALUE = 'nothing else')"
             )
         conn.execute("SET search_path = evil, public, pg_catalog")
-        conn.execute(f"CREATE TEMPORARY TABLE {log} (op text, h bigint, t timestamp)")
         conn.execute(
-            "INSERT INTO public.readings SELECT at + interval '1 s', sensor, value, note FROM public.readings WHERE sensor = 1"
+            "INSERT INTO public.t SELECT at + interval '1 s', n, nums || 7.00 FROM public.t WHERE n = 1"
         )
-        conn.execute("UPDATE public.readings SET value = 7 WHERE sensor = 2")
-        conn.execute("DELETE FROM public.readings WHERE sensor = 3")
-        assert conn.execute(f"SELECT count(*) FROM evil.{log}").fetchone() == (0,)
+        conn.execute("UPDATE public.t SET nums = NULL WHERE n = 2")
+        conn.execute("DELETE FROM public.t WHERE n = 3")
+        for schema in ("evil", "public", "pg_temp"):
+            assert conn.execute(f"SELECT count(*) FROM {schema}.{log}").fetchone() == (0,)
+    assert job.backlog() == 10 + 20 + 10
     settle(job)
 
 
