@@ -202,6 +202,77 @@ def test_a_session_that_waited_before_we_came_is_no_victim(ready: Ready) -> None
     same_after_sync(job)
 
 
+@pytest.mark.parametrize(
+    ("text", "first", "lock_first", "holds", "then"),
+    [
+        (
+            VIEWED,
+            "latest",
+            "ALTER VIEW latest OWNER TO CURRENT_USER",
+            "SELECT FROM sums",
+            "SELECT FROM latest",
+        ),
+        (
+            CHILD,
+            "t",
+            "LOCK TABLE t",
+            "SELECT nextval('t_id_seq')",
+            "INSERT INTO t (at) VALUES ('2024-02-02')",
+        ),
+        (
+            CHILD,
+            "t",
+            "LOCK TABLE t",
+            "UPDATE parent SET name = ''",
+            "INSERT INTO t (at) VALUES ('2024-02-02')",
+        ),
+    ],
+    ids=["views", "sequence", "parent"],
+)
+def test_a_session_that_waits_behind_us_is_no_victim_of_our_next_lock(
+    ready: Ready,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    first: str,
+    lock_first: str,
+    holds: str,
+    then: str,
+) -> None:
+    """It holds what we come for next, and began to wait before we do: were we to wait for it, its deadlock_timeout would be
+    over first. We ask with no more than a moment's patience, and give way."""
+    job = ready(text)
+    with job.application() as third, job.application() as app:
+        app.execute(holds)
+        done: list[Any] = []
+
+        def waiting(pid: int) -> bool:
+            return bool(
+                job.db.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE pid = %s AND NOT granted)", pid)[0][
+                    0
+                ]
+            )
+
+        def arrange(conn: Connection) -> None:
+            third.execute(lock_first)
+
+            def meanwhile() -> None:
+                eventually("we wait for the first lock", lambda: waiting(conn.info.backend_pid))
+                done.append(aside(lambda: app.execute(then)))
+                eventually("so does the session", lambda: waiting(app.info.backend_pid))
+                third.rollback()
+
+            done.append(aside(meanwhile))
+
+        before_swap_message(monkeypatch, arrange)
+        cutover = aside(lambda: job.cutover(attempts=200))
+        eventually("all are at it", lambda: len(done) == 2)
+        outcome(done[0])
+        outcome(done[1], 10)  # a deadlock would come out here
+        app.commit()
+        assert outcome(cutover).phase is Phase.CUT_OVER
+    same_after_sync(job)
+
+
 # What committed while we waited is not lost (peers, 4).
 
 
@@ -492,6 +563,17 @@ def test_views_keep_their_oids_and_tables_theirs(ready: Ready) -> None:
         source,
         job.rollout.hypertable_oid,
     )
+
+
+def test_capture_of_the_passive_side_is_off(ready: Ready) -> None:
+    """What is carried over leaves nothing in the log of the other direction, nor does the swap itself."""
+    job = ready()
+    for way, asleep in ((job.cutover, "forward"), (job.rollback, "reverse"), (job.cutover, "forward")):
+        way()
+        insert(job)
+        job.run("UPDATE t SET v = 3 WHERE id < 9; DELETE FROM t WHERE id = (SELECT min(id) FROM t)")
+        same_after_sync(job)
+        assert job.value(f"SELECT count(*) FROM hyperferry.{asleep}_log_1") == 0
 
 
 def test_a_dry_run_changes_nothing_and_says_who_is_in_the_way(ready: Ready) -> None:

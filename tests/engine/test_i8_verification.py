@@ -142,7 +142,8 @@ def test_equal_rows_without_a_key_are_counted(ready: Ready) -> None:
         "INSERT INTO t SELECT i % 2, timestamptz '2024-01-01' + (i / 4) * interval '1 day', 1 FROM generate_series(0, 99) AS i"
     )
     job.run(
-        "UPDATE {shadow} SET id = 0 WHERE ctid = (SELECT min(ctid) FROM {shadow} WHERE id = 1 AND at = '2024-01-01')"
+        "UPDATE {shadow} SET id = 0 WHERE at = '2024-01-01' AND ctid = "
+        "(SELECT min(ctid) FROM {shadow} WHERE id = 1 AND at = '2024-01-01')"
     )
     report = job.verify()
     assert not report.match
