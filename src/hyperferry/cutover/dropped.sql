@@ -18,8 +18,8 @@ WHERE (v.hypertable_schema, v.hypertable_name) = (
 -- name: gone
 -- Known chunks that are no more. One that was merged into another lies within a chunk that was known before; one that was dropped may
 -- lie within a new one, made by rows that came later. Names of chunks are not used twice.
-k.dropped_at IS NULL AND NOT EXISTS (SELECT FROM ({present}) AS p WHERE p.chunk = k.chunk
-    OR p.low < k.high AND p.high > k.low AND p.chunk IN (SELECT o.chunk FROM {known} AS o))
+k.dropped_at IS NULL AND CASE WHEN k.chunk IN (SELECT p.chunk FROM ({present}) AS p) THEN false ELSE NOT EXISTS (
+    SELECT FROM ({present}) AS p JOIN {known} AS o ON o.chunk = p.chunk WHERE p.low < k.high AND p.high > k.low) END
 
 -- name: mark
 -- Notes newly dropped ranges and returns them.
