@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from job import HOURS, THIRDS, Job
+from job import HOURS, THIRDS, Job, aside
 
 from conftest import Make
 from hyperferry.copy import copier
@@ -174,6 +174,9 @@ def test_a_stale_row_in_a_batchs_way_goes_when_the_backlog_is_applied(captured: 
     job.start()
     assert job.phase() == "synced"
     assert job.value("SELECT count(*) FROM hyperferry.event WHERE kind = 'quarantined'") == 0
+    assert job.value("SELECT rows FROM {batch} WHERE id = 3") == 100, (
+        "it was copied, not left to the applier row by row"
+    )
     job.assert_equal()
 
 
@@ -203,6 +206,22 @@ def test_an_infinite_time_in_a_batch_is_named_and_the_rest_arrives(captured: Mak
     job.run("DELETE FROM {table} WHERE id = 7")
     job.start()
     job.assert_equal()
+
+
+def test_a_row_without_a_time_that_slips_in_before_capture_is_named(job: Make) -> None:
+    """Written before capture and committed after the last look for such rows, it is in no log: its batch must meet it."""
+    made = job(HOURS.replace("at timestamptz NOT NULL", "at timestamptz"), options=THIRDS)
+    _ = made.plan
+    with made.db.connect(autocommit=False) as writer:
+        writer.execute("INSERT INTO t VALUES (400, NULL, 'slipped in')")
+        capturing = aside(made.cut)
+        made.until_a_rollout_waits()
+        writer.commit()
+    capturing.result(60)
+    assert made.backlog() == 0
+    with pytest.raises(Refused, match="not the same"):
+        made.start()
+    assert [q.pair["id"] for q in made.status().quarantined] == ["400"]
 
 
 def test_rows_without_a_time_when_it_begins_are_refused_before_anything_is_promised(job: Make) -> None:

@@ -158,6 +158,26 @@ def test_the_appliers_lock_is_taken_before_the_snapshot(copied: Make) -> None:
     nothing_refused(job)
 
 
+def test_a_slice_is_applied_as_of_one_moment(copied: Make) -> None:
+    """What is committed while a slice is applied belongs to a later one: reading the log, deleting and inserting share a
+    snapshot."""
+    job = copied(HOURS, options=THIRDS)
+    patient = job.session("patient")
+    patient.execute("SET lock_timeout = 0")
+    job.run("UPDATE {table} SET v = 'first' WHERE id IN (1, 2)")
+    with job.db.connect(autocommit=False) as in_the_way:
+        job.on(in_the_way, "SELECT id FROM {shadow} WHERE id = 1 FOR UPDATE")
+        applying = aside(lambda: job.applier(patient).apply_slice(pending_batches=True))
+        job.until_we_wait_for_a_row()
+        job.run("UPDATE {table} SET v = 'second' WHERE id = 2")
+        in_the_way.rollback()
+    applying.result(30)
+    assert job.run("SELECT id, v FROM {shadow} WHERE id < 3 ORDER BY id") == [(1, "first"), (2, "first")]
+    assert job.backlog() == 1
+    job.apply()
+    nothing_refused(job)
+
+
 # Unique values.
 
 
