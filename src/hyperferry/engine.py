@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from . import catalog, db, planner
+from . import catalog, db, gates, planner
 from . import preflight as rules
 from .apply import requeue_quarantined
 from .cutover import (
@@ -27,10 +27,9 @@ from .cutover.runner import locked_tables
 from .db.connection import Connection
 from .errors import CaptureBroken, Conflict, Interrupted, Refused, SchemaChanged, Usage
 from .ledger import store
-from .ledger.flow import Flow, flow_of
-from .model.finding import Finding, Level
+from .ledger.flow import flow_of
+from .model.finding import Finding
 from .model.inspection import Inspection
-from .model.names import TableName
 from .model.options import PreflightOptions
 from .model.plan import Plan, Strategy
 from .model.plan_options import PlanOptions
@@ -87,30 +86,6 @@ def make_plan(dsn: str, table: str, time_column: str, options: PlanOptions) -> P
 def preview(plan: Plan) -> tuple[Statement, ...]:
     """Every statement of the plan, in order."""
     return _preview(plan)
-
-
-def _refuse_blockers(findings: tuple[Finding, ...], table: TableName) -> None:
-    blockers = [f for f in findings if f.level is Level.BLOCKER]
-    if blockers:
-        raise Refused(
-            f"{table} cannot be moved as it is: {len(blockers)} blocker(s).",
-            facts={f.rule: f.message for f in blockers},
-            remedy=" / ".join(f.remedy for f in blockers),
-        )
-
-
-def _check_plan(conn: Connection, plan: Plan) -> None:
-    """The plan is what the table is now, and nothing stands in its way. Touches nothing."""
-    now = catalog.inspect(conn, plan.table.quoted, plan.time_column, scan=False)
-    stale = planner.is_stale(plan, now)
-    if stale:
-        raise SchemaChanged(
-            f"The plan is stale: {plan.table} was changed since it was made.",
-            facts={"changed": ", ".join(stale)},
-            remedy="make a new plan with `hyperferry plan`.",
-        )
-    _refuse_blockers(plan.findings, plan.table)
-    _refuse_blockers(rules.run(now, PreflightOptions(strategy=plan.strategy)), plan.table)
 
 
 @contextmanager
@@ -191,7 +166,7 @@ def start(
             if plan is None:
                 _open(conn, table or "")
             assert plan is not None
-            _check_plan(conn, plan)
+            gates.check_plan(conn, plan)
             if plan.strategy is Strategy.IN_PLACE:
                 return _start_in_place(conn, plan, monitor, force=force, max_rows=max_rows)
             store.install(conn)
@@ -277,7 +252,7 @@ def _advance(
             rollout = blue_green.synced(conn, rollout)
         else:
             blue_green.catch_up(conn, rollout, monitor)
-            if rollout.phase is not Phase.CUT_OVER and _valid_verification(conn, rollout) is None:
+            if rollout.phase is not Phase.CUT_OVER and gates.valid_verification(conn, rollout) is None:
                 _prove(conn, connect, rollout, monitor)
             progress(status_of(conn, rollout))
             return rollout
@@ -302,17 +277,6 @@ def _prove(conn: Connection, connect: Connect, rollout: Rollout, monitor: Monito
         )
     monitor.say(f"verified: {report.source_rows} rows are the same on both sides ({report.seconds:.1f} s)")
     return report
-
-
-def _valid_verification(conn: Connection, rollout: Rollout) -> store.Verification | None:
-    """The newest verification of the present direction, if it still allows a swap (I5)."""
-    direction = rollout.direction
-    found = store.last_verification(conn, rollout.id, direction.value)
-    if found is None or not found.match or found.epoch != store.epoch(conn, rollout.id):
-        return None
-    if found.fingerprint != catalog.fingerprint(conn, flow_of(rollout).active.oid):
-        return None
-    return found
 
 
 def sync(
@@ -406,49 +370,9 @@ def verify(
         return blue_green.prove(conn, connect, rollout, monitor, by=by, repair=repair)
 
 
-def _accepts_needed(conn: Connection, rollout: Rollout) -> dict[str, str]:
-    """Rule -> why, for everything that changes for the application (I9): from the plan, the catalogs now, and the change log."""
-    needed = {f.accept: f.message for f in rollout.plan.findings if f.accept}
-    now = catalog.inspect(conn, rollout.table.quoted, rollout.plan.time_column, scan=False)
-    needed |= {f.accept: f.message for f in rules.run(now, PreflightOptions()) if f.accept}
-    for found in store.found(conn, rollout.id):
-        needed.setdefault(found, "the change log shows updates that moved rows from one chunk to another")
-    return {str(rule): why for rule, why in needed.items()}
-
-
-def _refusals(conn: Connection, rollout: Rollout, accept: frozenset[str]) -> dict[str, str]:
-    """What keeps the cutover from being tried."""
-    if "all" in accept:
-        return {}
-    accepted = accept | store.all_accepted(conn, rollout.id)
-    return {rule: why for rule, why in _accepts_needed(conn, rollout).items() if rule not in accepted}
-
-
-ACCEPTABLE = frozenset(
-    {
-        "cross-chunk-updates",
-        "on-conflict-key",
-        "view-groups-by-key",
-        "widened-key",
-        "snapshot-transactions",
-        "all",
-    }
-)
-
-
-def _check_accept(accept: frozenset[str]) -> None:
-    unknown = accept - ACCEPTABLE
-    if unknown:
-        raise Usage(
-            f"There is nothing called {', '.join(sorted(unknown))} to accept.",
-            facts={"can be accepted": ", ".join(sorted(ACCEPTABLE))},
-            remedy="name one of these with --accept.",
-        )
-
-
 def cutover_dry_run(dsn: str, table: str, *, accept: frozenset[str] = frozenset()) -> CutoverPreview:
     """What would be swapped, who would block it now, and why it would be refused."""
-    _check_accept(accept)
+    gates.check_accept(accept)
     with db.connect(dsn, purpose="cutover") as conn:
         rollout = _open(conn, table)
         if rollout.hypertable_oid is None or rollout.phase is Phase.CUT_OVER:
@@ -458,7 +382,7 @@ def cutover_dry_run(dsn: str, table: str, *, accept: frozenset[str] = frozenset(
             )
         flow = flow_of(rollout, Direction.FORWARD)
         refusals = [
-            f"{rule}: {why} (--accept {rule})" for rule, why in _refusals(conn, rollout, accept).items()
+            f"{rule}: {why} (--accept {rule})" for rule, why in gates.refusals(conn, rollout, accept).items()
         ]
         if rollout.phase not in (Phase.SYNCED, Phase.ROLLED_BACK):
             refusals.append(f"the rollout is in phase {rollout.phase}, not synced")
@@ -479,7 +403,7 @@ def cutover(
     say: Say = lambda text: None,
 ) -> SwapReport:
     """Swaps the hypertable in, in one short transaction, or leaves everything as it is."""
-    _check_accept(accept)
+    gates.check_accept(accept)
     connect = _connector(dsn)
     monitor = Monitor(stop or threading.Event(), say)
     with connect("cutover") as conn:
@@ -494,7 +418,7 @@ def cutover(
                 remedy="run `hyperferry start TABLE` until it is synced.",
             )
         with _working(conn, rollout):
-            refusals = _refusals(conn, rollout, accept)
+            refusals = gates.refusals(conn, rollout, accept)
             if refusals:
                 raise Refused(
                     f"The cutover of {rollout.table} changes something for the application that was not accepted.",
@@ -520,17 +444,17 @@ def _swap(
     unverified: bool = False,
     dropped_accepted: bool = False,
 ) -> SwapReport:
-    _refuse_changed(conn, rollout)
+    gates.refuse_changed(conn, rollout)
     flow = flow_of(rollout)
-    verification = _valid_verification(conn, rollout)
+    verification = gates.valid_verification(conn, rollout)
     if verification is None and not unverified:
         blue_green.catch_up(conn, rollout, monitor)
         _prove(conn, connect, rollout, monitor)
-        verification = _valid_verification(conn, rollout)
+        verification = gates.valid_verification(conn, rollout)
     if flow.direction is Direction.FORWARD:
         dropped.begin(conn, flow)
     elif not dropped_accepted:
-        _refuse_dropped(conn, flow)
+        gates.refuse_dropped(conn, flow)
     gate = Gate(
         verification=verification.id if verification else None,
         fingerprint=catalog.fingerprint(conn, flow.active.oid),
@@ -558,44 +482,6 @@ def _settle(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
     now = flow_of(rollout)
     validate_foreign_keys(conn, now, say=monitor.say, should_stop=monitor.should_stop)
     store.event(conn, rollout.id, "fingerprint", {"fingerprint": catalog.fingerprint(conn, now.active.oid)})
-
-
-def _refuse_dropped(conn: Connection, flow: Flow) -> None:
-    """Rows that drop_chunks or retention took from the hypertable are in old still: a rollback would bring them back."""
-    ranges = dropped.look(conn, flow)
-    rows = dropped.rows_left(conn, flow, ranges)
-    if rows:
-        raise Refused(
-            f"A rollback of {flow.rollout.table} would bring back {rows} rows whose chunks were dropped since the cutover.",
-            facts={
-                "rows": rows,
-                **{f"dropped range {n}": text for n, text in enumerate(dropped.texts(ranges)[:10], 1)},
-            },
-            remedy=f"if they are to come back: `hyperferry rollback {flow.rollout.table} --accept {dropped.RULE}`. "
-            f"If not, delete them from the old table first: {dropped.delete_text(flow, ranges)};",
-        )
-
-
-def _refuse_changed(conn: Connection, rollout: Rollout) -> None:
-    """What hangs on the table is moved as the plan knows it: what was added or changed since would be left behind."""
-    fingerprint = catalog.fingerprint(conn, flow_of(rollout).active.oid)
-    if rollout.phase is Phase.CUT_OVER:
-        events = store.last_events(conn, rollout.id, ["fingerprint"])
-        expected = events[0][2]["fingerprint"] if events else fingerprint
-    else:
-        expected = rollout.plan.fingerprint
-    if fingerprint != expected:
-        raise SchemaChanged(
-            f"{rollout.table}, or something that hangs on it (an index, a view, a grant, a trigger, ...), was changed since "
-            + ("the cutover." if rollout.phase is Phase.CUT_OVER else "the plan was made."),
-            facts={"rollout": rollout.id, "phase": rollout.phase},
-            remedy="undo that change, then run the same command again"
-            + (
-                "."
-                if rollout.phase is Phase.CUT_OVER
-                else "; or `hyperferry abort` and start anew with a new plan."
-            ),
-        )
 
 
 def rollback(

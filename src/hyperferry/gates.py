@@ -1,0 +1,133 @@
+"""What must be true before a step is taken: plans that are not stale, verifications that still count, changes that were accepted.
+
+Each function either returns or raises with the facts; none changes anything.
+"""
+
+from __future__ import annotations
+
+from . import catalog, planner
+from . import preflight as rules
+from .cutover import dropped
+from .db.connection import Connection
+from .errors import Refused, SchemaChanged, Usage
+from .ledger import store
+from .ledger.flow import Flow, flow_of
+from .model.finding import Finding, Level
+from .model.names import TableName
+from .model.options import PreflightOptions
+from .model.plan import Plan
+from .model.rollout import Phase, Rollout
+
+
+def refuse_blockers(findings: tuple[Finding, ...], table: TableName) -> None:
+    """Raises Refused with every blocker among the findings, and its remedy."""
+    blockers = [f for f in findings if f.level is Level.BLOCKER]
+    if blockers:
+        raise Refused(
+            f"{table} cannot be moved as it is: {len(blockers)} blocker(s).",
+            facts={f.rule: f.message for f in blockers},
+            remedy=" / ".join(f.remedy for f in blockers),
+        )
+
+
+def check_plan(conn: Connection, plan: Plan) -> None:
+    """The plan is what the table is now, and nothing stands in its way. Touches nothing."""
+    now = catalog.inspect(conn, plan.table.quoted, plan.time_column, scan=False)
+    stale = planner.is_stale(plan, now)
+    if stale:
+        raise SchemaChanged(
+            f"The plan is stale: {plan.table} was changed since it was made.",
+            facts={"changed": ", ".join(stale)},
+            remedy="make a new plan with `hyperferry plan`.",
+        )
+    refuse_blockers(plan.findings, plan.table)
+    refuse_blockers(rules.run(now, PreflightOptions(strategy=plan.strategy)), plan.table)
+
+
+def valid_verification(conn: Connection, rollout: Rollout) -> store.Verification | None:
+    """The newest verification of the present direction, if it still allows a swap (I5)."""
+    direction = rollout.direction
+    found = store.last_verification(conn, rollout.id, direction.value)
+    if found is None or not found.match or found.epoch != store.epoch(conn, rollout.id):
+        return None
+    if found.fingerprint != catalog.fingerprint(conn, flow_of(rollout).active.oid):
+        return None
+    return found
+
+
+def accepts_needed(conn: Connection, rollout: Rollout) -> dict[str, str]:
+    """Rule -> why, for everything that changes for the application (I9): from the plan, the catalogs now, and the change log."""
+    needed = {f.accept: f.message for f in rollout.plan.findings if f.accept}
+    now = catalog.inspect(conn, rollout.table.quoted, rollout.plan.time_column, scan=False)
+    needed |= {f.accept: f.message for f in rules.run(now, PreflightOptions()) if f.accept}
+    for found in store.found(conn, rollout.id):
+        needed.setdefault(found, "the change log shows updates that moved rows from one chunk to another")
+    return {str(rule): why for rule, why in needed.items()}
+
+
+def refusals(conn: Connection, rollout: Rollout, accept: frozenset[str]) -> dict[str, str]:
+    """What keeps the cutover from being tried."""
+    if "all" in accept:
+        return {}
+    accepted = accept | store.all_accepted(conn, rollout.id)
+    return {rule: why for rule, why in accepts_needed(conn, rollout).items() if rule not in accepted}
+
+
+ACCEPTABLE = frozenset(
+    {
+        "cross-chunk-updates",
+        "on-conflict-key",
+        "view-groups-by-key",
+        "widened-key",
+        "snapshot-transactions",
+        "all",
+    }
+)
+
+
+def check_accept(accept: frozenset[str]) -> None:
+    unknown = accept - ACCEPTABLE
+    if unknown:
+        raise Usage(
+            f"There is nothing called {', '.join(sorted(unknown))} to accept.",
+            facts={"can be accepted": ", ".join(sorted(ACCEPTABLE))},
+            remedy="name one of these with --accept.",
+        )
+
+
+def refuse_dropped(conn: Connection, flow: Flow) -> None:
+    """Rows that drop_chunks or retention took from the hypertable are in old still: a rollback would bring them back."""
+    ranges = dropped.look(conn, flow)
+    rows = dropped.rows_left(conn, flow, ranges)
+    if rows:
+        raise Refused(
+            f"A rollback of {flow.rollout.table} would bring back {rows} rows whose chunks were dropped since the cutover.",
+            facts={
+                "rows": rows,
+                **{f"dropped range {n}": text for n, text in enumerate(dropped.texts(ranges)[:10], 1)},
+            },
+            remedy=f"if they are to come back: `hyperferry rollback {flow.rollout.table} --accept {dropped.RULE}`. "
+            f"If not, delete them from the old table first: {dropped.delete_text(flow, ranges)};",
+        )
+
+
+def refuse_changed(conn: Connection, rollout: Rollout) -> None:
+    """What hangs on the table is moved as the plan knows it: what was added or changed since would be left behind."""
+    fingerprint = catalog.fingerprint(conn, flow_of(rollout).active.oid)
+    if rollout.phase is Phase.CUT_OVER:
+        events = store.last_events(conn, rollout.id, ["fingerprint"])
+        expected = events[0][2]["fingerprint"] if events else fingerprint
+    else:
+        expected = rollout.plan.fingerprint
+    if fingerprint != expected:
+        raise SchemaChanged(
+            f"{rollout.table}, or something that hangs on it (an index, a view, a grant, a trigger, ...), was changed since "
+            + ("the cutover." if rollout.phase is Phase.CUT_OVER else "the plan was made."),
+            facts={"rollout": rollout.id, "phase": rollout.phase},
+            remedy="undo that change, then run the same command again"
+            + (
+                "."
+                if rollout.phase is Phase.CUT_OVER
+                else "; or `hyperferry abort` and start anew with a new plan."
+            ),
+        )
