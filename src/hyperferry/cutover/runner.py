@@ -125,9 +125,8 @@ def run_swap(
 ) -> SwapReport:
     """Swaps the flow's two tables in one transaction, or leaves everything as it is.
 
-    Raises LockUnavailable after the bounded number of attempts, naming the blockers; Refused where a check
-    under the lock said no;
-    SchemaChanged or CaptureBroken where the table is not what was verified.
+    Raises LockUnavailable after the bounded number of attempts, naming the blockers; Refused where a check under the
+    lock said no; SchemaChanged or CaptureBroken where the table is not what was verified.
     """
     state = _Attempt()
     conn = connect()
@@ -137,9 +136,17 @@ def run_swap(
             state.number += 1
             if conn.closed:
                 conn = connect()
-            _drain(conn, flow, should_stop, say)
-            cancel_autovacuum(conn, flow.active.name)
-            changes = _try_once(connect, conn, flow, gate, state)
+            changes: int | None = None
+            try:
+                _drain(conn, flow, should_stop, say)
+                cancel_autovacuum(conn, flow.active.name)
+                changes = _try_once(connect, conn, flow, gate, state)
+            except psycopg.Error as error:
+                # Outside the swap's own transaction, which looks after itself: nothing is under way, so a new connection will do.
+                if not is_lost_connection(error):
+                    raise
+                state.reason = "the connection was lost"
+                conn.close()
             if changes is not None:
                 return SwapReport(
                     phase=target_phase(flow),
