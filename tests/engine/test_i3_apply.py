@@ -97,6 +97,23 @@ def test_equal_rows_without_a_key_are_counted(copied: Make) -> None:
     nothing_refused(job)
 
 
+def test_one_slice_over_many_chunks_deletes_everywhere_and_inserts_each_row_once(copied: Make) -> None:
+    """Without a key nothing but the order and the count of what is done keeps rows from being doubled."""
+    job = copied(tables.keyless, rows=300, options=PlanOptions(chunk_interval="4 hours"))
+    with job.application() as conn:
+        for _ in range(3):
+            job.on(
+                conn, "INSERT INTO {table} VALUES ('2024-03-02', 1, 1, 'same'), ('2024-03-02', 1, 1, 'same')"
+            )
+        job.on(conn, "UPDATE {table} SET note = 'all' WHERE sensor = 2")
+        job.on(conn, "UPDATE {table} SET at = at + interval '9 hours' WHERE sensor = 3")
+        job.on(conn, "UPDATE {table} SET at = at - interval '9 hours' WHERE sensor = 3 AND value IS NULL")
+        conn.commit()
+    job.apply()
+    assert job.value("SELECT count(*) FROM {shadow} WHERE note = 'same'") == 6
+    nothing_refused(job)
+
+
 # Log rows go by their ids.
 
 

@@ -82,6 +82,29 @@ def test_stop_ends_a_start_in_the_middle_of_an_insert_and_keeps_the_work(halfway
     finishes(halfway)
 
 
+def test_stop_ends_a_statement_that_takes_long(captured: Make) -> None:
+    """A check makes the copiers' INSERT take a minute: the server is told to end it."""
+    job = captured(
+        "CREATE FUNCTION slow() RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN "
+        "IF pg_catalog.current_setting('application_name') LIKE 'hyperferry copy%' THEN PERFORM pg_catalog.pg_sleep(60); END IF; "
+        "RETURN true; END $$;" + HOURS + "ALTER TABLE t ADD CHECK (slow() AND id > 0)",
+        options=TENS,
+    )
+    stop = threading.Event()
+    running = aside(lambda: job.start(stop=stop))
+    asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    eventually("a copier is in its INSERT", lambda: job.db.execute(asleep))
+    stop.set()
+    with pytest.raises(Interrupted):
+        running.result(30)
+    eventually("the statement has ended", lambda: not job.db.execute(asleep))
+    assert done(job) == 0
+    job.db.execute(
+        "CREATE OR REPLACE FUNCTION slow() RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT true'"
+    )
+    finishes(job)
+
+
 @pytest.mark.parametrize("after", range(6))
 def test_stop_at_each_message_of_a_start(job: Make, after: int) -> None:
     """Wherever the stop comes, the next call ends with the table synced."""
