@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from job import Job
+from job import Job, Make
 
 from hyperferry.model.plan_options import PlanOptions
 from kit.tables import Table
 from servers import Database
 
 Builder = Callable[..., Table | None]
-Make = Callable[..., Job]
 
 
 @pytest.fixture

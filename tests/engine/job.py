@@ -296,3 +296,7 @@ class Job:
         """Closes our sessions."""
         for conn in self._open:
             conn.close()
+
+
+Make = Callable[..., Job]
+"""What the fixtures of conftest.py give: they make a job, as far along as their name says."""

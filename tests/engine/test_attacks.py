@@ -7,9 +7,8 @@ from contextlib import closing, suppress
 
 import psycopg
 import pytest
-from job import Job, aside, eventually
+from job import Job, Make, aside, eventually
 
-from conftest import Make
 from hyperferry import engine
 from hyperferry.cutover import runner
 from hyperferry.errors import HyperferryError, Refused, SchemaChanged

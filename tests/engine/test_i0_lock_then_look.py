@@ -12,10 +12,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from job import HOURS, THIRDS, Job, aside, eventually
+from job import HOURS, THIRDS, Job, Make, aside, eventually
 
 import servers
-from conftest import Make
 from hyperferry import sandbox
 from hyperferry.copy.copier import Outcome, copy_next
 from hyperferry.db import connect

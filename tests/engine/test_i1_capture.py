@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from job import HOURS, THIRDS, Job, Rows, aside
+from job import HOURS, THIRDS, Job, Make, Rows, aside
 
-from conftest import Make
 from kit import tables
 
 KEYED = """

@@ -7,9 +7,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from job import HOURS, THIRDS, Job, aside
+from job import HOURS, THIRDS, Job, Make, aside
 
-from conftest import Make
 from hyperferry.copy import copier
 from hyperferry.copy.copier import Outcome
 from hyperferry.db import is_lost_connection

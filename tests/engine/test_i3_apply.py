@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
-from job import HOURS, THIRDS, Job, aside
+from job import HOURS, THIRDS, Job, Make, aside
 
-from conftest import Make
 from hyperferry.apply import requeue_quarantined
 from hyperferry.errors import Refused
 from hyperferry.model.plan_options import PlanOptions

@@ -6,9 +6,8 @@ import threading
 from typing import Any
 
 import pytest
-from job import HOURS, THIRDS, Job, aside, eventually
+from job import HOURS, THIRDS, Job, Make, aside, eventually
 
-from conftest import Make
 from hyperferry.copy import copier
 from hyperferry.model.plan_options import PlanOptions
 from kit import tables

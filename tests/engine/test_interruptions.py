@@ -12,9 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from job import HOURS, Job, aside, eventually
+from job import HOURS, Job, Make, aside, eventually
 
-from conftest import Make
 from hyperferry import engine
 from hyperferry.errors import Conflict, HyperferryError, Interrupted
 from hyperferry.model.plan_options import PlanOptions

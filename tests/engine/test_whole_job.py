@@ -11,9 +11,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from job import HOURS, THIRDS, Job, eventually
+from job import HOURS, THIRDS, Job, Make, eventually
 
-from conftest import Make
 from hyperferry.model.plan_options import PlanOptions
 from kit import tables
 from kit.oracle import describe, schema_dump
