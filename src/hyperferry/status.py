@@ -67,7 +67,10 @@ def status_of(conn: Connection, rollout: Rollout) -> StatusReport:
         source=str(names.old if phase is Phase.CUT_OVER else rollout.table),
         shadow=str(rollout.table if phase.hypertable_serves else names.shadow),
     )
-    if rollout.hypertable_oid is None or phase.ended or phase is Phase.PLANNED:
+    if phase.ended:
+        copied = store.last_events(conn, rollout.id, ["copied", "in place"])
+        return replace(report, rows_copied=int(copied[0][2]["rows"])) if copied else report
+    if rollout.hypertable_oid is None or phase is Phase.PLANNED:
         return report
     return _with_figures(conn, rollout, report)
 

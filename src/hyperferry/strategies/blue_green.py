@@ -360,9 +360,18 @@ def _run(conn: Connection, statements: Sequence[Statement]) -> None:
         execute(conn, statement.sql)
 
 
+def _note_copied(conn: Connection, rollout: Rollout) -> None:
+    """What the record keeps of the batches: how many rows they copied."""
+    batch = flow_of(rollout, Direction.FORWARD).of_ledger("batch")
+    if fetch_value(conn, "SELECT to_regclass(%s)", [batch.as_string(None)]) is not None:
+        rows = fetch_value(conn, sql.SQL("SELECT COALESCE(pg_catalog.sum(rows), 0) FROM {}").format(batch))
+        store.event(conn, rollout.id, "copied", {"rows": int(rows)})
+
+
 def _remove_own(conn: Connection, rollout: Rollout) -> None:
     """Drops the parked table, the rollout's tables, functions and schemas; nothing with CASCADE."""
     names = rollout.names
+    _note_copied(conn, rollout)
     parked = names.old if rollout.phase.hypertable_serves else names.shadow
     forward, reverse = flow_of(rollout, Direction.FORWARD), flow_of(rollout, Direction.REVERSE)
     for statistics in rollout.plan.inspection.extended_statistics:
