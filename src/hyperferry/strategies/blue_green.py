@@ -188,7 +188,7 @@ def complete(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
     names, flow = rollout.names, flow_of(rollout, Direction.FORWARD)
     built = 0
     for name, group in shadow.index_groups(rollout.plan, names.shadow):
-        built += indexes.run_missing(conn, name, group, names.new_schema, monitor.should_stop)
+        built += indexes.run_missing(conn, name, group, flow.passive, monitor.should_stop)
     if built:
         monitor.say(f"{built} indexes built")
     if built or not store.last_events(conn, rollout.id, ["analyzed"]):
@@ -198,6 +198,7 @@ def complete(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
     if not store.last_events(conn, rollout.id, ["reverse capture"]):
         reverse = flow_of(rollout, Direction.REVERSE)
         with conn.transaction():
+            execute(conn, "SET LOCAL lock_timeout = '60s'")  # nobody but our own workers uses the shadow
             execute(conn, lock_statement(flow.passive, LockMode.SHARE_ROW_EXCLUSIVE))
             install_reverse(conn, reverse, flow.passive)
             store.event(conn, rollout.id, "reverse capture")
