@@ -101,8 +101,8 @@ class Settings(BaseSettings):
 
     @property
     def accepted(self) -> frozenset[str]:
-        """The accepted rules; `all` stands for every one."""
-        return frozenset(ACCEPT_RULES) | {"all"} if "all" in self.accept else frozenset(self.accept)
+        """The accepted rules; `all` stands for whatever has to be accepted then."""
+        return frozenset(self.accept)
 
 
 def load_settings(flags: Mapping[str, Any], *, config: Path | None = None) -> Settings:

@@ -426,11 +426,11 @@ def cutover(
                     remedy="read what each means in docs/preflight, then give "
                     + " ".join(f"--accept {rule}" for rule in sorted(refusals)),
                 )
-            store.event(conn, rollout.id, "accepted", {"accept": sorted(accept)})
-            accepted = accept | store.all_accepted(conn, rollout.id)
-            return _swap(
-                conn, connect, rollout, monitor, attempts, bool({"all", "snapshot-transactions"} & accepted)
+            store.event(
+                conn, rollout.id, "accepted", {"accept": sorted(gates.named(conn, rollout, accept))}
             )
+            accepted = store.all_accepted(conn, rollout.id)
+            return _swap(conn, connect, rollout, monitor, attempts, "snapshot-transactions" in accepted)
 
 
 def _swap(

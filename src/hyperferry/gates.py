@@ -73,6 +73,16 @@ def refusals(conn: Connection, rollout: Rollout, accept: frozenset[str]) -> dict
     return {rule: why for rule, why in accepts_needed(conn, rollout).items() if rule not in accepted}
 
 
+def named(conn: Connection, rollout: Rollout, accept: frozenset[str]) -> frozenset[str]:
+    """What is accepted, by name: `all` stands for what changes by what is known now, and for older snapshots at the swap.
+
+    So the ledger remembers `all` as it was meant: what is found later has to be accepted anew.
+    """
+    if "all" not in accept:
+        return accept
+    return (accept - {"all"}) | accepts_needed(conn, rollout).keys() | {"snapshot-transactions"}
+
+
 ACCEPTABLE = frozenset(
     {
         "cross-chunk-updates",

@@ -73,6 +73,24 @@ def test_what_was_accepted_once_is_kept_for_the_rollout(ready: Ready) -> None:
     ) == [(["widened-key"],)]
 
 
+def test_all_is_kept_by_the_names_that_it_stood_for(ready: Ready) -> None:
+    """Like what was named: accepted for the next cutover of the rollout too, but not what is found only later."""
+    job = ready()
+    job.cutover(accept=frozenset({"all"}))
+    job.rollback()
+    assert job.run("SELECT detail->'accept' FROM hyperferry.event WHERE kind = 'accepted'") == [
+        (["snapshot-transactions", "widened-key"],)
+    ]
+    assert job.cutover(accept=frozenset()).phase is Phase.CUT_OVER
+    job.rollback()
+    job.run("UPDATE t SET at = at + interval '20 days' WHERE id = 3")
+    job.sync()
+    with refused(job, Refused, "was not accepted"):
+        job.cutover(accept=frozenset())
+    assert needed(job) == {"cross-chunk-updates"}
+    assert job.cutover(accept=frozenset({"all"})).phase is Phase.CUT_OVER
+
+
 def test_a_refused_cutover_accepts_nothing(ready: Ready) -> None:
     """What was named in a call that was refused for another rule has to be named again."""
     job = ready()
