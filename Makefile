@@ -10,11 +10,12 @@ BIN    := $(VENV)/bin
 PIN    := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config \
           --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: help demo test lint types imports venv pins clean
+.PHONY: help demo test lint types imports venv pins clean bench
 
 help:
 	@echo "make demo    the main job from end to end in a sandbox    ARGS=\"--rows N --csv FILE\""
 	@echo "make test    all tests, on PostgreSQL 17 and 18           ARGS=\"-k WORD --release stable\""
+	@echo "make bench   how long things take, side by side          ARGS=\"convert --rows 1e6\" (long)"
 	@echo "make lint    style, types, who may import whom"
 	@echo "make clean   remove what these made"
 
@@ -24,8 +25,11 @@ demo: $(VENV)/.run
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
+bench: $(VENV)/.dev
+	@PYTHONPATH=. $(BIN)/python -m bench $(or $(ARGS),convert)
+
 lint: $(VENV)/.dev
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff check src tests bench
 	$(MAKE) --no-print-directory types imports
 
 types: $(VENV)/.dev

@@ -193,8 +193,9 @@ def complete(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
         monitor.say(f"{built} indexes built")
     if built or not store.last_events(conn, rollout.id, ["analyzed"]):
         monitor.should_stop()
+        started = time.monotonic()
         indexes.analyze(conn, flow)
-        store.event(conn, rollout.id, "analyzed")
+        store.event(conn, rollout.id, "analyzed", {"seconds": round(time.monotonic() - started, 3)})
     if not store.last_events(conn, rollout.id, ["reverse capture"]):
         reverse = flow_of(rollout, Direction.REVERSE)
         with conn.transaction():

@@ -1,0 +1,82 @@
+"""`python -m bench`: measures, prints, keeps."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from . import conversion, page
+from .contenders import CONTENDERS
+from .place import machine, place, revision, server_settings
+from .result import FOLDER, Figure, Ratio, Result, keep, last_kept, worse
+from .tables import COUNTS, SHAPES
+
+
+def say(text: str) -> None:
+    """Progress, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def numbers(context: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
+    """1e6,5000000 -> (1000000, 5000000)"""
+    try:
+        return tuple(int(float(word.replace("_", ""))) for word in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no list of numbers") from None
+
+
+def words(context: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
+    """a;b -> (a, b)"""
+    return tuple(word.strip() for word in value.split(";"))
+
+
+@click.group()
+def bench() -> None:
+    """What hyperferry costs, side by side with what a user would do otherwise."""
+
+
+@bench.command()
+@click.option("--rows", default="1e6,5e6,20e6", callback=numbers, help="Sizes, with commas.")
+@click.option("--shapes", default=";".join(SHAPES), callback=words, help="narrow;wide")
+@click.option("--indexes", default=",".join(map(str, COUNTS)), callback=numbers, help="Numbers of indexes, with commas.")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
+@click.option("--release", default="stable;testing", callback=words, help="stable;testing")
+@click.option("--who", default=";".join(CONTENDERS), callback=words, help="Who takes part, with semicolons.")
+@click.option("--keep/--no-keep", "kept", default=True, help="Whether the result is kept and the page made anew.")
+def convert(
+    rows: tuple[int, ...], shapes: tuple[str, ...], indexes: tuple[int, ...], rounds: int, release: tuple[str, ...],
+    who: tuple[str, ...], kept: bool,
+) -> None:  # fmt: skip
+    """How long the conversion takes, by every way there is."""
+    unknown = [name for name in who if name not in CONTENDERS]
+    if unknown:
+        raise click.BadParameter(f"nobody is called {unknown[0]!r}; there are: {'; '.join(CONTENDERS)}")
+    about, figures, ratios, servers = machine(), list[Figure](), list[Ratio](), dict[str, dict[str, str]]()
+    for name in release:
+        with place(name) as where:
+            with where.connect() as conn:
+                servers[f"PG {where.postgres} / TS {where.timescaledb} {where.edition}"] = server_settings(conn)
+            more, rates = conversion.measure(where, conversion.Sizes(rows, shapes, indexes, rounds, who), say)
+            figures += more
+            ratios += rates
+    at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    finish(Result("conversion", revision(), at, about, servers, tuple(figures), tuple(ratios)), kept=kept)
+
+
+def finish(result: Result, *, kept: bool) -> None:
+    """Prints the result, compares it with the last kept one, keeps it."""
+    before = last_kept(result.name)
+    for ratio in result.ratios:
+        verdict = "" if ratio.met is None else (f"  (aim {ratio.aim}: {'met' if ratio.met else 'MISSED'})")
+        print(f"{ratio.median:6.2f} ± {ratio.spread / 2:.2f}  {ratio.who} over {ratio.over}: {ratio.case}{verdict}")
+    for line in worse(result, before) if before else ():
+        print(line)
+    if kept:
+        print(f"kept: {keep(result)}")
+        (FOLDER / "index.html").write_text(page.render(FOLDER), "utf-8")
+
+
+if __name__ == "__main__":
+    bench()

@@ -1,0 +1,214 @@
+"""Ways from a plain table to a filled, indexed hypertable; each leaves the source as it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .place import Connection, Place
+from .tables import CHUNK, SOURCE, add_indexes
+
+ID_BATCH = 10_000
+"""The runbook's batch: a range of so many ids."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be converted, and where."""
+
+    place: Place
+    conn: Connection
+    rows: int
+    indexes: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one conversion. `total` is all but ANALYZE; `verify` is the part of it that proved the result, where
+    there is one."""
+
+    total: float
+    analyze: float
+    verify: float | None = None
+    detail: dict[str, float] | None = None
+
+
+def _hypertable(job: Job, name: str) -> None:
+    """An empty hypertable with the indexes that the source has, its key widened by the time."""
+    job.conn.execute(f"CREATE TABLE public.{name} (LIKE public.{SOURCE} INCLUDING DEFAULTS INCLUDING STORAGE)")
+    job.conn.execute(
+        "SELECT create_hypertable(%s::regclass, 'game_date', chunk_time_interval => %s::interval, "
+        "create_default_indexes => false)",
+        [f"public.{name}", CHUNK],
+    )
+    job.conn.execute(f"ALTER TABLE public.{name} ADD PRIMARY KEY (id, game_date)")
+    add_indexes(job.conn, name, job.indexes)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+@contextmanager
+def _dropped(job: Job, name: str) -> Iterator[str]:
+    try:
+        yield name
+    finally:
+        job.conn.execute(f"DROP TABLE IF EXISTS public.{name}")
+
+
+def _analyzed(job: Job, name: str) -> float:
+    return _timed(lambda: job.conn.execute(f"ANALYZE public.{name}"))
+
+
+def insert_select(job: Job) -> Timing:
+    """What the documentation says: a hypertable with its indexes, then one INSERT ... SELECT. Writers would have to stop."""
+    with _dropped(job, "converted") as name:
+
+        def work() -> None:
+            _hypertable(job, name)
+            job.conn.execute(f"INSERT INTO public.{name} SELECT * FROM public.{SOURCE}")
+
+        return Timing(_timed(work), _analyzed(job, name))
+
+
+def id_batches(job: Job) -> Timing:
+    """As the runbook has it: the same, in batches of 10,000 ids, each committed."""
+    with _dropped(job, "converted") as name:
+
+        def work() -> None:
+            _hypertable(job, name)
+            found = job.conn.execute(f"SELECT max(id) FROM public.{SOURCE}").fetchone()
+            last = int(str(found[0])) if found else 0
+            for low in range(0, last, ID_BATCH):
+                job.conn.execute(
+                    f"INSERT INTO public.{name} SELECT * FROM public.{SOURCE} WHERE id > {low} AND id <= {low + ID_BATCH}"
+                )
+
+        return Timing(_timed(work), _analyzed(job, name))
+
+
+def migrate_data(job: Job) -> Timing:
+    """`create_hypertable(migrate_data => true)` on a copy of the table that has its indexes already; the key is widened in the
+    same time, as it has to be. Nobody could read or write the table meanwhile."""
+    with _dropped(job, "converted") as name:
+        job.conn.execute(f"CREATE TABLE public.{name} (LIKE public.{SOURCE} INCLUDING DEFAULTS INCLUDING STORAGE)")
+        job.conn.execute(f"INSERT INTO public.{name} SELECT * FROM public.{SOURCE}")
+        job.conn.execute(f"ALTER TABLE public.{name} ADD CONSTRAINT {name}_pkey PRIMARY KEY (id)")
+        add_indexes(job.conn, name, job.indexes)
+        job.conn.execute(f"VACUUM (ANALYZE) public.{name}")
+        job.conn.execute("CHECKPOINT")
+
+        def work() -> None:
+            with job.conn.transaction():
+                job.conn.execute(f"ALTER TABLE public.{name} DROP CONSTRAINT {name}_pkey")
+                job.conn.execute(f"ALTER TABLE public.{name} ADD CONSTRAINT {name}_pkey PRIMARY KEY (id, game_date)")
+                job.conn.execute(
+                    "SELECT create_hypertable(%s::regclass, 'game_date', chunk_time_interval => %s::interval, "
+                    "create_default_indexes => false, migrate_data => true)",
+                    [f"public.{name}", CHUNK],
+                )
+
+        return Timing(_timed(work), _analyzed(job, name))
+
+
+def plain_table(job: Job) -> Timing:
+    """The floor: no hypertable at all; the rows loaded into a plain table, then the same key and indexes, one by one."""
+    with _dropped(job, "converted") as name:
+
+        def work() -> None:
+            job.conn.execute(f"CREATE TABLE public.{name} (LIKE public.{SOURCE} INCLUDING DEFAULTS INCLUDING STORAGE)")
+            job.conn.execute(f"INSERT INTO public.{name} SELECT * FROM public.{SOURCE}")
+            job.conn.execute(f"ALTER TABLE public.{name} ADD PRIMARY KEY (id, game_date)")
+            add_indexes(job.conn, name, job.indexes)
+
+        return Timing(_timed(work), _analyzed(job, name))
+
+
+def hyperferry_idle(job: Job) -> Timing:
+    """`hyperferry start`, from the command's first moment to `synced`: planned, captured, copied, indexed, verified."""
+    return _hyperferry(job)
+
+
+def hyperferry_writes(job: Job) -> Timing:
+    """The same while pgbench makes 1,000 single-row transactions a second on the table: half INSERT, half UPDATE."""
+    with writers(job.place, job.rows, rate=1_000):
+        return _hyperferry(job)
+
+
+def _run(job: Job, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "hyperferry", *words, "--dsn", job.place.dsn], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"hyperferry {' '.join(words)} ended with {done.returncode}:\n{done.stderr}")
+    return done.stdout
+
+
+def _hyperferry(job: Job) -> Timing:
+    table = f"public.{SOURCE}"
+    started = time.perf_counter()
+    try:
+        _run(job, "start", table, "--time", "game_date", "--chunk-interval", CHUNK, "--json")
+        total = time.perf_counter() - started
+        analyze, verify = _own_account(job)
+    finally:
+        _run(job, "abort", table)
+        job.conn.execute(f"VACUUM public.{SOURCE}")
+    return Timing(total - analyze, analyze, verify)
+
+
+def _own_account(job: Job) -> tuple[float, float]:
+    """Seconds of ANALYZE and of the verification, by the ledger of the last rollout."""
+    analyzed = job.conn.execute(
+        "SELECT detail FROM hyperferry.event WHERE kind = 'analyzed' ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    verified = job.conn.execute(
+        "SELECT EXTRACT(epoch FROM ended_at - started_at)::float8 FROM hyperferry.verification ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    if analyzed is None or verified is None:
+        raise RuntimeError("the ledger tells of no ANALYZE or no verification")
+    detail = analyzed[0] if isinstance(analyzed[0], dict) else json.loads(str(analyzed[0]))
+    return float(detail["seconds"]), float(str(verified[0]))
+
+
+@contextmanager
+def writers(place: Place, rows: int, *, rate: int | None, clients: int = 4) -> Iterator[subprocess.Popen[str]]:
+    """pgbench beside the block: `clients` sessions with single-row transactions, `rate` a second in all (None: as many as
+    go)."""
+    script = Path(__file__).with_name("writers.pgbench")
+    command = [
+        str(place.pgbench), "--no-vacuum", f"--client={clients}", "--jobs=1", "--time=86400", "--protocol=prepared",
+        f"--define=rows={rows}", f"--file={script}", place.dsn,
+    ]  # fmt: skip
+    if rate is not None:
+        command.insert(1, f"--rate={rate}")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        time.sleep(1.0)
+        if process.poll() is not None:
+            raise RuntimeError(f"pgbench ended: {process.communicate()[1]}")
+        yield process
+        if process.poll() is not None:
+            raise RuntimeError(f"pgbench ended early: {process.communicate()[1]}")
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+CONTENDERS: dict[str, Callable[[Job], Timing]] = {
+    "INSERT ... SELECT": insert_select,
+    "batches of 10,000 ids": id_batches,
+    "migrate_data": migrate_data,
+    "plain table": plain_table,
+    "hyperferry": hyperferry_idle,
+    "hyperferry, 1,000 writes/s": hyperferry_writes,
+}

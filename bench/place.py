@@ -1,0 +1,87 @@
+"""Where a benchmark runs: a server of its own with fsync on, and what the machine is."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from hyperferry import sandbox
+
+SETTINGS = (
+    "shared_buffers", "fsync", "synchronous_commit", "full_page_writes", "wal_level", "max_wal_size", "work_mem",
+    "maintenance_work_mem", "max_parallel_workers_per_gather", "max_parallel_maintenance_workers", "jit",
+)  # fmt: skip
+"""The settings that figures depend on; they are kept with the result."""
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A server for one run."""
+
+    dsn: str
+    release: str
+    postgres: str
+    timescaledb: str
+    edition: str
+    pgbench: Path
+
+    def connect(self, name: str = "bench") -> Connection:
+        """A session in autocommit."""
+        return psycopg.connect(self.dsn, autocommit=True, application_name=name)
+
+
+@contextmanager
+def place(release: str) -> Iterator[Place]:
+    """A new server of that release with the sandbox's durable settings, gone at the end."""
+    with sandbox.server(release=release) as server:
+        yield Place(
+            server.dsn,
+            release,
+            server.postgres_version,
+            server.timescaledb_version,
+            server.edition,
+            server.program("pgbench"),
+        )
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on: processor, cores, memory, system, Python, and the load at the beginning."""
+    facts: dict[str, object] = {
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release().split('-')[0]} {platform.machine()}",
+        "python": platform.python_version(),
+        "load_before": [round(load, 2) for load in os.getloadavg()],
+    }
+    cpuinfo, meminfo = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+    if cpuinfo.exists():
+        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        facts["processor"] = names[0] if names else "unknown"
+    if meminfo.exists():
+        facts["memory_gib"] = round(int(meminfo.read_text().split()[1]) / 1024**2, 1)
+    return facts
+
+
+def server_settings(conn: Connection) -> dict[str, str]:
+    """The settings that figures depend on."""
+    rows = conn.execute("SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)", [list(SETTINGS)])
+    return {str(name): str(value) for name, value in rows}
+
+
+def revision() -> str:
+    """The commit that was measured, with a plus where files differ from it; `unknown` outside a repository."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit.stdout.strip() + ("+" if dirty.stdout.strip() else "")
