@@ -77,9 +77,14 @@ class Conductor:
         self._full: list[list[float]] = []
         self._sync: Run | None = None
         self._sync_began = 0.0
+        self._step_began = time.monotonic()
         self._before: dict[str, list[tuple[object, ...]]] = {}
 
     # What writers and faults ask for.
+
+    def pace(self) -> float:
+        # The longer a step takes, the slower the writers: on a busy machine they would outrun an applier of small slices.
+        return float(1 + ((time.monotonic() - self._step_began) / 3) ** 2)
 
     def admin(self) -> Connection:
         return self.server.connect(self.database_name)
@@ -246,6 +251,7 @@ class Conductor:
     def command(self, step: Step) -> None:
         """Runs the step's command until it has done its work, with the step's faults in its first runs."""
         said = ""
+        self._step_began = time.monotonic()
         for attempt in range(FAULTY_RUNS + CLEAN_RUNS):
             own = [fault for fault in step.faults if fault.run == attempt] if attempt < FAULTY_RUNS else []
             if not own:

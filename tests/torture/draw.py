@@ -60,7 +60,7 @@ def schedule_of(seed: int, release: str) -> Schedule:
         steps=steps,
         batch_rows=r.choice((20, 50, 100, 100, 300)),
         workers=r.choice((1, 2, 2, 3)),
-        slice_rows=r.choice((30, 100, 300, 20_000)),
+        slice_rows=r.choice((60, 200, 1000, 20_000)),
         owner=r.random() < 0.6,
         syncing=r.random() < 0.2,
     )
@@ -116,7 +116,7 @@ def _writer(r: random.Random) -> Writer:
         isolation=r.choice(("READ COMMITTED", "READ COMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")),
         mix=tuple(r.choices(OPERATIONS, k=r.randrange(4, 14))),
         statements=r.choice((1, 1, 2, 4)),
-        pause_ms=r.choice((5, 15, 30, 60)),
+        pause_ms=r.choice((10, 25, 50, 100)),
         rollbacks=r.choice((0.0, 0.1, 0.4)),
         two_phase=r.choice((0.0, 0.0, 0.2, 0.5)),
         long_ms=r.choice((0, 0, 0, 100, 400)),

@@ -41,6 +41,9 @@ class Stage(Protocol):
     swapping: bool
     stopping: threading.Event
 
+    def pace(self) -> float:
+        """By how much writers are to be slower than they would."""
+
     def connect_writer(self, tag: int) -> Connection:
         """A session of the application's role."""
 
@@ -76,7 +79,7 @@ class Working:
             while not self.stage.stopping.is_set():
                 with self.at_work:
                     self.transaction()
-                time.sleep(self.spec.pause_ms / 1000)
+                time.sleep(self.spec.pause_ms / 1000 * self.stage.pace())
         except BaseException as error:
             if not self.stage.stopping.is_set():
                 self.stage.found(f"writer {self.tag} ended: {type(error).__name__}: {error}")
