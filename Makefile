@@ -1,21 +1,26 @@
 # What a stranger needs: `make demo` and `make test`. Both do all the set-up in .venv first.
 #
 #   make demo ARGS="--rows 500000"     make test ARGS="-k sandbox"     make test PYTHON=python3.13
+#   make torture N=100 SEED=1 RELEASE=stable JOBS=2
 
 PYTHON ?= python3
 VENV   ?= .venv
 JOBS   ?= 2
 ARGS   ?=
+N      ?= 20
+SEED   ?= 1
+RELEASE ?= both
 BIN    := $(VENV)/bin
 PIN    := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config \
           --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: help demo test lint types imports venv pins clean bench
+.PHONY: help demo test torture lint types imports venv pins clean bench
 
 help:
 	@echo "make demo    the main job from end to end in a sandbox    ARGS=\"--rows N --csv FILE\""
 	@echo "make test    all tests, on PostgreSQL 17 and 18           ARGS=\"-k WORD --release stable\""
 	@echo "make bench   how long things take, side by side          ARGS=\"convert --rows 1e6\" (long)"
+	@echo "make torture random tables, writers and faults             N=20 SEED=1 RELEASE=stable JOBS=2"
 	@echo "make lint    style, types, who may import whom"
 	@echo "make clean   remove what these made"
 
@@ -27,6 +32,9 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@PYTHONPATH=. $(BIN)/python -m bench $(or $(ARGS),convert)
+
+torture: $(VENV)/.dev
+	@cd tests && $(abspath $(BIN))/python -m torture --count $(N) --seed $(SEED) --release $(RELEASE) --jobs $(JOBS) --keep-going $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check src tests bench

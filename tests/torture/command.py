@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .conduct import Conductor, Outcome
@@ -15,6 +17,10 @@ from .draw import schedule_of
 from .program import Programs
 from .schedule import RELEASES, Schedule
 from .server import Server, server_of
+from .shrink import describe, shrink
+
+FOUND_BY = 3
+"""A smaller schedule fails when one of so many runs does: threads are not the same each time."""
 
 
 def run_schedule(schedule: Schedule, server: Server, programs: Programs, *, verbose: bool = False) -> Outcome:
@@ -29,10 +35,11 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--count", type=int, default=1, help="how many seeds, one after the other")
     parser.add_argument("--release", choices=[*RELEASES, "both"], default="both")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that share the seeds, each with servers of its own")
     parser.add_argument("--repeat", type=int, default=1, help="run each schedule so often")
     parser.add_argument("--schedule", type=Path, help="run the schedule in this file instead")
-    parser.add_argument("--show", action="store_true", help="print the schedule as JSON and run nothing")
-    parser.add_argument("--shrink", action="store_true", help="look for the smallest schedule that still fails")
+    parser.add_argument("--show", action="store_true", help="print the schedules as JSON and run nothing")
+    parser.add_argument("--shrink", type=int, default=0, metavar="RUNS", help="look for the smallest schedule that still fails")
     parser.add_argument("--keep-going", action="store_true", help="go on after a failure")
     parser.add_argument("--verbose", action="store_true", help="tell what happens")
     parser.add_argument("--tally", type=Path, help="append a line for each run to this file")
@@ -55,44 +62,91 @@ def main() -> None:
 def run(words: list[str]) -> int:
     """Runs what the words say; the exit code."""
     arguments = options().parse_args(words)
+    if arguments.jobs > 1 and not arguments.schedule:
+        return _share(arguments)
     chosen = schedules(arguments)
     if arguments.show:
         for schedule in chosen:
             print(schedule.to_json())
         return 0
-    failed = 0
-    struck: Counter[str] = Counter()
-    seconds = transactions = 0.0
-    done = 0
+    total = Total()
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:
         programs = Programs(Path(folder))
         try:
             for release in RELEASES:
                 own = [schedule for schedule in chosen if schedule.release == release]
-                if not own:
-                    continue
-                with server_of(release) as server:
-                    for schedule in own:
-                        for _ in range(arguments.repeat):
-                            outcome = run_schedule(schedule, server, programs, verbose=arguments.verbose)
-                            done += 1
-                            seconds += outcome.seconds
-                            transactions += outcome.transactions
-                            struck += outcome.struck
-                            _report(schedule, outcome, arguments)
-                            if outcome.findings:
-                                failed += 1
-                                break
-                        if failed and not arguments.keep_going:
-                            break
+                if own and (not total.failed or arguments.keep_going):
+                    with server_of(release) as server:
+                        _run_all(own, server, programs, arguments, total)
         finally:
             programs.close()
-    print(
-        f"{done} runs, {failed} failed, {seconds / max(done, 1):.1f} s each; {transactions:.0f} transactions; faults struck: "
-        + (", ".join(f"{kind} {n}" for kind, n in sorted(struck.items())) or "none"),
-        flush=True,
-    )
-    return 1 if failed else 0
+    print(total.told(), flush=True)
+    return 1 if total.failed else 0
+
+
+@dataclass
+class Total:
+    """What all runs came to."""
+
+    runs: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    transactions: int = 0
+    struck: Counter[str] = field(default_factory=Counter)
+
+    def add(self, outcome: Outcome) -> None:
+        """Counts one run."""
+        self.runs += 1
+        self.failed += bool(outcome.findings)
+        self.seconds += outcome.seconds
+        self.transactions += outcome.transactions
+        self.struck += outcome.struck
+
+    def told(self) -> str:
+        """One line."""
+        struck = ", ".join(f"{kind} {n}" for kind, n in sorted(self.struck.items())) or "none"
+        return (
+            f"{self.runs} runs, {self.failed} failed, {self.seconds / max(self.runs, 1):.1f} s each; "
+            f"{self.transactions} transactions; faults that struck: {struck}"
+        )
+
+
+def _run_all(own: list[Schedule], server: Server, programs: Programs, arguments: argparse.Namespace, total: Total) -> None:
+    for schedule in own:
+        for _ in range(arguments.repeat):
+            outcome = run_schedule(schedule, server, programs, verbose=arguments.verbose)
+            total.add(outcome)
+            _report(schedule, outcome, arguments)
+            if outcome.findings:
+                if arguments.shrink:
+                    _shrink(schedule, server, programs, arguments.shrink)
+                if not arguments.keep_going:
+                    return
+                break
+
+
+def _shrink(schedule: Schedule, server: Server, programs: Programs, runs: int) -> None:
+    def fails(candidate: Schedule) -> bool:
+        return any(run_schedule(candidate, server, programs).findings for _ in range(FOUND_BY))
+
+    least = shrink(schedule, fails, runs=runs, say=lambda text: print(f"    {text}", flush=True))
+    file = Path(tempfile.gettempdir()) / f"torture-{schedule.seed}-{schedule.release}.json"
+    file.write_text(least.to_json() + "\n", "utf-8")
+    print(f"    smallest: {describe(least)}\n{least.to_json()}\n    replay: cd tests && python -m torture --schedule {file}", flush=True)
+
+
+def _share(arguments: argparse.Namespace) -> int:
+    """The seeds in as many parts as there are jobs, each in a process of its own."""
+    size, more = divmod(arguments.count, arguments.jobs)
+    first, running = arguments.seed, []
+    for job in range(arguments.jobs):
+        count = size + (job < more)
+        words = [f"--seed={first}", f"--count={count}", f"--release={arguments.release}", f"--repeat={arguments.repeat}", f"--shrink={arguments.shrink}"]
+        words += ["--keep-going"] * arguments.keep_going + ["--verbose"] * arguments.verbose + [f"--tally={arguments.tally}"] * bool(arguments.tally)
+        first += count
+        if count:
+            running.append(subprocess.Popen([sys.executable, "-m", "torture", *words]))
+    return max(each.wait() for each in running)
 
 
 def _report(schedule: Schedule, outcome: Outcome, arguments: argparse.Namespace) -> None:

@@ -273,10 +273,10 @@ class Conductor:
                 run.signal(faults.signal.SIGTERM)  # writers may be faster
             self._end(run)
             self.proxy.arm([])
-            if run.code == 0 or run.code == 4 and step.command == "sync":
+            if run.code == 0 or (run.code == 4 and step.command == "sync"):
                 return
             said = f"{step.command} ended with {run.code}: {_message(run)}"
-            if run.code == 3 and self.altered or step.leave:
+            if (run.code == 3 and self.altered) or step.leave:
                 return
             if any(text in said for text in GRAVE) and not any(thread.is_alive() for thread in self._asides):
                 self.found(said)

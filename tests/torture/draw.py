@@ -99,7 +99,7 @@ def _table(r: random.Random, release: str) -> Table:
         key_form=key_form,
         time=time,
         clock=r.choice(("timestamptz", "timestamptz", "timestamptz", "timestamp", "date", "bigint", "integer")),
-        time_index=not key_form or key_form == "unique" and r.random() < 0.5 or r.random() < 0.6,
+        time_index=not key_form or (key_form == "unique" and r.random() < 0.5) or r.random() < 0.6,
         time_nullable=r.random() < 0.15,
         columns=tuple(columns),
         uniques=tuple(uniques),

@@ -18,12 +18,14 @@ FAILS = "-- has to fail\n"
 
 @dataclass
 class Hand:
-    """One writer's hand: `tag` marks its rows, `served` tells that a hypertable may serve, so that I9's list holds."""
+    """One writer's hand: `tag` marks its rows, `served` tells that a hypertable may serve, so that I9's list holds; `swapping` that
+    it is not known which."""
 
     shape: Shape
     tag: int
     random: random.Random
     served: bool = False
+    swapping: bool = False
     number: int = FIRST_OWN
 
     def draw(self, operation: str) -> Generator[str, tuple[object, ...] | None, None]:
@@ -65,9 +67,9 @@ class Hand:
 
     @property
     def _target(self) -> str | None:
-        """What ON CONFLICT may name: the key, and the time where a hypertable may serve."""
+        """What ON CONFLICT may name: the key, and the time where a hypertable serves; no target is right on both sides of a swap."""
         t = self.shape.table
-        if t.key_form in ("", "deferrable", "deferred"):
+        if t.key_form in ("", "deferrable", "deferred") or (self.swapping and t.key_form != "with time"):
             return None
         return ident(t.key) + (f", {ident(t.time)}" if self.served or t.key_form == "with time" else "")
 

@@ -25,7 +25,7 @@ from .tables import APPLICATION, OWNER, Connection, Shape, ident, statements
 from .values import KINDS, PLAIN
 from .writers import Working, pids_in
 
-SEEDS = range(400)
+SEEDS = range(200)
 
 
 # A seed says everything.
@@ -47,14 +47,14 @@ def test_a_schedule_goes_through_json_unchanged() -> None:
 
 
 def test_everything_is_drawn_sooner_or_later() -> None:
-    drawn = [schedule_of(seed, "testing") for seed in range(1500)]
+    drawn = [schedule_of(seed, "testing") for seed in range(1000)]
     faults = {fault.kind for s in drawn for step in s.steps for fault in step.faults}
     assert faults >= {*AT_ONCE, *ASIDE, "alter"}
     assert {operation for s in drawn for writer in s.writers for operation in writer.mix} == set(OPERATIONS)
     assert {writer.isolation for s in drawn for writer in s.writers} == {"READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"}
     assert {column.kind for s in drawn for column in s.table.columns} == set(KINDS)
     assert {column.generated for s in drawn for column in s.table.columns} == {"", "stored", "virtual"}
-    assert "virtual" not in {c.generated for seed in range(1500) for c in schedule_of(seed, "stable").table.columns}
+    assert "virtual" not in {c.generated for seed in range(1000) for c in schedule_of(seed, "stable").table.columns}
     assert {s.table.key_form for s in drawn} >= {"always", "by default", "serial", "plain", "deferrable", "deferred", "unique", "with time", ""}
     assert min(len(s.writers) for s in drawn) == 2
     faulty = {(step.command, fault.kind) for s in drawn for step in s.steps for fault in step.faults}
@@ -107,13 +107,13 @@ def test_every_operation_is_sound_where_nothing_is_moved(app: Database, seed: in
     schedule = schedule_of(seed, app.release)
     schedule = replace(schedule, table=replace(schedule.table, small_disk=False, rows=min(schedule.table.rows, 200)))
     stage = Alone(app, schedule)
-    writer = Working(1, replace(schedule.writers[0], mix=OPERATIONS, long_ms=0), stage, "sound")
+    writer = Working(1, replace(schedule.writers[0], mix=OPERATIONS, long_ms=0, rollbacks=0.0, two_phase=0.0), stage, "sound")
     for _ in range(3):
         for operation in OPERATIONS:
             writer.spec = replace(writer.spec, mix=(operation,))
             writer.transaction()
             assert not stage.finds
-    assert len(writer.done) >= len(set(OPERATIONS)) - 2
+    assert set(writer.done) == set(OPERATIONS)
 
 
 PLANTED = {
@@ -134,7 +134,7 @@ def keyless(app: Database) -> Alone:
     seed = next(s for s in SEEDS if not schedule_of(s, "stable").table.key_form and schedule_of(s, "stable").table.rows > 0)
     schedule = schedule_of(seed, "stable")
     column = replace(schedule.table.columns[0], name="v", kind="numeric", nullable=True, generated="", of="", storage="")
-    table = replace(schedule.table, columns=(column,), uniques=(), parent=False, view=False, doubled=True)
+    table = replace(schedule.table, columns=(column,), uniques=(), parent=False, view=False, doubled=True, small_disk=False)
     stage = Alone(app, replace(schedule, table=table))
     app.execute(f"UPDATE {stage.shape.name} SET v = '1.0'")
     return stage
@@ -322,8 +322,8 @@ def test_what_is_drawn_for_values_is_accepted(app: Database) -> None:
     app.execute(statements(Shape(schedule_of(1, "stable").table), 2, 1)[0] + "; CREATE EXTENSION citext SCHEMA torture")
     for name, kind in KINDS.items():
         base = kind.sql.partition(" COLLATE ")[0]
-        for text in {kind.draw(r) for _ in range(40)}:
-            app.execute(f"SELECT '{text.replace(chr(39), chr(39) * 2)}'::{base}")
+        drawn = ", ".join("('" + kind.draw(r).replace("'", "''") + f"'::{base})" for _ in range(40))
+        assert app.execute(f"SELECT count(*) FROM (VALUES {drawn}) AS v (x)") == [(40,)], name
         if kind.key is not None:
             keys = [kind.key(r, tag, n) for tag in (1, 2, 4) for n in (0, 1, 99_999, 100_001, 250_000)]
             quoted = ", ".join("('" + key.replace("'", "''") + f"'::{base})" for key in keys)

@@ -93,7 +93,7 @@ class Working:
         """One attempt, whatever comes of it."""
         spec, r = self.spec, self.random
         isolation = "READ COMMITTED" if self.stage.swapping else spec.isolation
-        self.hand.served = self.stage.served
+        self.hand.served, self.hand.swapping = self.stage.served, self.stage.swapping
         plan = [r.choice(spec.mix) for _ in range(r.randrange(1, spec.statements + 1))]
         if self.known is not None and self.known[0] > self.most:
             plan.append("delete_many")
