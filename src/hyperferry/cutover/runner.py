@@ -15,10 +15,12 @@ from ..db import (
     Blocker,
     blockers_of,
     cancel_autovacuum,
+    deadlock_timeouts_ms,
     execute,
     fetch_all,
     fetch_one,
     fetch_value,
+    further_locks,
     is_lost_connection,
     is_transient,
     pause_seconds,
@@ -35,7 +37,8 @@ from ..model.statement import Statement
 from ..verify import excused_groups
 from ..verify.pairwise import Group
 from . import block, hanging
-from .swap import lock_statements, target_phase
+from .order import PATIENT_FROM, first, further, order
+from .swap import target_phase, wanted_locks
 
 STATEMENT_TIMEOUT_MS = 5_000
 """How long the swap itself may take under the locks before the server ends it."""
@@ -98,11 +101,11 @@ def _in_the_way(conn: Connection, flow: Flow, state: _Attempt) -> tuple[Blocker,
     return tuple(dict.fromkeys(found)) or state.blockers
 
 
-def _message(flow: Flow, gate: Gate, attempt: int, excused: Sequence[Group] | None) -> sql.Composed:
+def _message(
+    flow: Flow, gate: Gate, attempt: int, excused: Sequence[Group] | None, timeouts_ms: Sequence[int]
+) -> sql.Composed:
     """All of the swap as one message: an error in any part skips the rest, and the client's distance does not count."""
-    locks = lock_statements(flow, attempt)
-    # Only the first lock waits; for what has no NOWAIT the shortest wait there is stands in for it.
-    rest = [sql.SQL("SET LOCAL lock_timeout = '1ms'"), *(s.sql for s in locks[1:])]
+    locks = order(wanted_locks(flow), attempt)
     do = block.swap_block(
         flow,
         verification=gate.verification,
@@ -111,7 +114,9 @@ def _message(flow: Flow, gate: Gate, attempt: int, excused: Sequence[Group] | No
         snapshots_accepted=gate.snapshots_accepted,
         dropped_accepted=gate.dropped_accepted,
     )
-    return sql.SQL(";\n").join([locks[0].sql, *rest, do])
+    # For what has no NOWAIT the shortest wait there is stands in for it.
+    at_once = sql.SQL("SET LOCAL lock_timeout = '1ms'")
+    return sql.SQL(";\n").join([first(locks), at_once, further_locks(further(locks), timeouts_ms), do])
 
 
 def run_swap(
@@ -139,7 +144,8 @@ def run_swap(
             changes: int | None = None
             try:
                 _drain(conn, flow, should_stop, say)
-                cancel_autovacuum(conn, flow.active.name)
+                for table in (flow.active.name, *hanging.parents(flow.rollout.plan.inspection)):
+                    cancel_autovacuum(conn, table)
                 changes = _try_once(connect, conn, flow, gate, state)
             except psycopg.Error as error:
                 # Outside the swap's own transaction, which looks after itself: nothing is under way, so a new connection will do.
@@ -213,7 +219,8 @@ def _try_once(
     """One attempt. The number of changes applied under the lock, or None when it gave way."""
     # Read before the locks: they tell the check under the locks in which chunks to look.
     excused = excused_groups(conn, flow) if gate.excused else None
-    message = _message(flow, gate, state.number, excused)
+    timeouts = deadlock_timeouts_ms(conn) if state.number >= PATIENT_FROM else ()
+    message = _message(flow, gate, state.number, excused, timeouts)
     execute(conn, sql.SQL("SET statement_timeout = {}").format(sql.Literal(STATEMENT_TIMEOUT_MS)))
     execute(
         conn, sql.SQL("SET idle_in_transaction_session_timeout = {}").format(sql.Literal(IDLE_TIMEOUT_MS))

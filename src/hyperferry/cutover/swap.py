@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -14,8 +14,7 @@ from ..model.names import TableName
 from ..model.rollout import Direction, Phase
 from ..model.statement import Statement
 from . import hanging
-
-STEP = "locks"
+from .order import Lock, Wanted, order, statements
 
 
 def opposite(direction: Direction) -> Direction:
@@ -28,56 +27,65 @@ def target_phase(flow: Flow) -> Phase:
     return Phase.CUT_OVER if flow.direction is Direction.FORWARD else Phase.ROLLED_BACK
 
 
-def lock_statements(flow: Flow, attempt: int = 1) -> tuple[Statement, ...]:
-    """Everything that the swap changes, at full strength at once. Only the first lock may wait (I0); the further ones are asked
-    for with NOWAIT, and the views, for which there is no NOWAIT that spares their other tables, with the shortest wait
-    there is.
-
-    Which lock may wait changes from attempt to attempt. Where writers are busy there is never a moment at which the table is
-    free, so it has to be queued for: it comes first in every odd attempt. Where readers through a view, or of a
-    parent, are busy, the same holds for those: each in its turn comes first in the even ones.
-    """
+def wanted_locks(flow: Flow) -> Wanted:
+    """Everything that the swap changes. Where there is no LOCK for a thing, to state its owner once more changes nothing, and
+    locks it alone."""
     inspection = flow.rollout.plan.inspection
-    views = [
-        Statement(
-            STEP,
-            f"{view.name} alone: its own owner once more changes nothing, and locks no other table",
-            sql.SQL("ALTER VIEW {} OWNER TO {}").format(hanging.ident(view.name), sql.Identifier(view.owner)),
-        )
-        for view in hanging.views(inspection)
-    ]
-    makers: list[Callable[[bool], Statement]] = [
-        lambda waits: Statement(
-            STEP,
-            "the table of record",
-            lock_statement(flow.active, LockMode.ACCESS_EXCLUSIVE, nowait=not waits),
+    return Wanted(
+        views=tuple(
+            _restated(
+                "VIEW",
+                view.name,
+                view.owner,
+                f"{view.name} alone: its own owner once more changes nothing, and locks no other table",
+            )
+            for view in hanging.views(inspection)
         ),
-        *(_always(view) for view in views),
-        *(_parent(parent) for parent in hanging.parents(inspection)),
-    ]
-    if attempt % 2 == 0 and len(makers) > 1:
-        makers.insert(0, makers.pop(1 + (attempt // 2 - 1) % (len(makers) - 1)))
-    other = Statement(
-        STEP, "the other one", lock_statement(flow.passive, LockMode.ACCESS_EXCLUSIVE, nowait=True)
+        serials=tuple(
+            _restated(
+                "SEQUENCE",
+                serial.name,
+                inspection.table.owner,
+                f"{serial.name}: its own owner once more, for want of a LOCK for sequences",
+            )
+            for serial in hanging.serials(inspection)
+        ),
+        table=Lock(
+            "the table of record",
+            lock_statement(flow.active, LockMode.ACCESS_EXCLUSIVE),
+            lock_statement(flow.active, LockMode.ACCESS_EXCLUSIVE, nowait=True),
+        ),
+        parents=tuple(_parent(parent) for parent in hanging.parents(inspection)),
+        other=Lock(
+            "the other one",
+            lock_statement(flow.passive, LockMode.ACCESS_EXCLUSIVE, nowait=True),
+            lock_statement(flow.passive, LockMode.ACCESS_EXCLUSIVE, nowait=True),
+        ),
     )
-    return (*(make(place == 0) for place, make in enumerate(makers)), other)
 
 
-def _always(statement: Statement) -> Callable[[bool], Statement]:
-    return lambda waits: statement
+def lock_statements(flow: Flow, attempt: int = 1) -> tuple[Statement, ...]:
+    """The locks of an attempt in their order, for people to read."""
+    return statements(order(wanted_locks(flow), attempt))
 
 
-def _parent(parent: TableName) -> Callable[[bool], Statement]:
-    def make(waits: bool) -> Statement:
-        return Statement(
-            STEP,
-            f"{parent}: its side of the foreign keys changes",
-            sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE{}").format(
-                hanging.ident(parent), sql.SQL("") if waits else sql.SQL(" NOWAIT")
-            ),
-        )
+def _restated(kind: LiteralString, name: TableName, owner: str, comment: str) -> Lock:
+    statement = sql.SQL("ALTER {} {} OWNER TO {}").format(
+        sql.SQL(kind),
+        hanging.ident(name),
+        sql.Identifier(owner),
+    )
+    return Lock(comment, statement, statement)
 
-    return make
+
+def _parent(parent: TableName) -> Lock:
+    mode = sql.SQL("{} IN ACCESS EXCLUSIVE MODE").format(hanging.ident(parent))
+    return Lock(
+        f"{parent}: its side of the foreign keys changes",
+        sql.SQL("LOCK TABLE ONLY {}").format(mode),
+        sql.SQL("LOCK TABLE {} NOWAIT").format(mode),
+        partitioned=True,
+    )
 
 
 def swap_statements(flow: Flow) -> tuple[Statement, ...]:

@@ -8,6 +8,7 @@ What fails releases everything and is tried again after a growing, jittered paus
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,15 @@ class LockMode(StrEnum):
     SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE"
     EXCLUSIVE = "EXCLUSIVE"
     ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE"
+
+
+@dataclass(frozen=True)
+class FurtherLock:
+    """A lock asked for while others are held: `at_once` (NOWAIT, or under the shortest lock_timeout), and how it is waited for
+    where that may be; None: it is not."""
+
+    at_once: sql.Composed
+    waiting: sql.Composed | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +147,72 @@ def deadlock_timeout_ms(conn: Connection) -> int:
     return int(
         fetch_value(conn, "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'")
     )
+
+
+def deadlock_timeouts_ms(conn: Connection) -> tuple[int, ...]:
+    """Every deadlock_timeout that a session of this server can have, in milliseconds, as far as it can be known: the server's,
+    and what roles, databases and functions were given. Empty where the server's own is hidden behind one of those, or one
+    cannot be read. A superuser's `SET deadlock_timeout` in a session of their own is seen by nobody else.
+    """
+    rows = fetch_all(conn, load_queries(__package__, "locks.sql")["deadlock_timeouts"])
+    found = {_milliseconds(str(row[0])) for row in rows}
+    return () if not found or None in found else tuple(sorted(each for each in found if each is not None))
+
+
+_UNITS_MS = {
+    "": 1.0,
+    "us": 0.001,
+    "ms": 1.0,
+    "s": 1_000.0,
+    "min": 60_000.0,
+    "h": 3_600_000.0,
+    "d": 86_400_000.0,
+}
+
+
+def _milliseconds(text: str) -> int | None:
+    """A GUC's value with its unit; None where it cannot be read."""
+    match = re.fullmatch(r"\s*'?\s*(\d+(?:\.\d*)?)\s*([a-z]*)\s*'?\s*", text)
+    if match is None or match[2] not in _UNITS_MS:
+        return None
+    return max(1, int(float(match[1]) * _UNITS_MS[match[2]]))
+
+
+PATIENCE_MS = 200
+"""How long all further locks of an attempt are waited for together, at most."""
+
+
+def further_locks(locks: Sequence[FurtherLock], timeouts_ms: Sequence[int]) -> sql.Composed:
+    """A DO block that takes the locks in order while others are held already. Each is asked for at once; one that may wait does
+    so where no session's deadlock check can find us waiting.
+
+    A session looks for a deadlock once, when it has waited for its deadlock_timeout; whoever finds one then is the victim. So we
+    wait no longer than a quarter of the shortest (`timeouts_ms`, from `deadlock_timeouts_ms`; empty: not at all): who begins to
+    wait after our look cannot be that far before we have given up. Who waits already is seen in pg_locks, whatever for: where
+    such a session's check falls due while we wait, or as long again after it (our own timer may be late), or fell due in the last
+    second (theirs may), we give way at once. Where the role may, our own check comes first, so that a wait in vain is short.
+    """
+    budget = min(PATIENCE_MS, min(timeouts_ms, default=0) // 4)
+    patiently = load_queries(__package__, "locks.sql")["patiently"]
+    body: list[sql.Composable] = []
+    for lock in locks:
+        if lock.waiting is None or budget < 1:
+            body.append(sql.SQL("{};\n").format(lock.at_once))
+            continue
+        body.append(
+            patiently.format(
+                at_once=lock.at_once,
+                waiting=lock.waiting,
+                timeouts=sql.Literal(list(timeouts_ms)),
+                budget=sql.Literal(budget),
+            )
+            + sql.SQL(";\n")
+        )
+    quick = load_queries(__package__, "locks.sql")["quick_check"]
+    text = sql.SQL("DECLARE looked timestamptz; spent double precision := 0;\nBEGIN\n{}{}END").format(
+        sql.SQL("{};\n").format(quick) if budget >= 1 else sql.SQL(""), sql.Composed(body)
+    )
+    return sql.SQL("DO {}").format(sql.Literal(text.as_string(None)))
 
 
 def cancel_autovacuum(conn: Connection, table: TableName) -> None:

@@ -34,3 +34,41 @@ SELECT EXISTS (
     WHERE l.locktype = 'relation' AND l.relation = to_regclass(%(table)s)
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND a.backend_type = 'autovacuum worker' AND a.query NOT LIKE '%%to prevent wraparound%%');
+
+-- name: deadlock_timeouts
+-- Each deadlock_timeout that is set anywhere that can be read, with its unit; an unreadable one where the server's own cannot be told,
+-- since this role or database has one of its own.
+SELECT CASE WHEN source IN ('default', 'configuration file', 'command line', 'environment variable') THEN setting || unit ELSE '?' END
+FROM pg_settings WHERE name = 'deadlock_timeout'
+UNION
+SELECT substr(c, length('deadlock_timeout=') + 1) FROM pg_db_role_setting, unnest(setconfig) AS c WHERE c LIKE 'deadlock\_timeout=%'
+UNION
+SELECT substr(c, length('deadlock_timeout=') + 1) FROM pg_proc, unnest(proconfig) AS c WHERE c LIKE 'deadlock\_timeout=%';
+
+-- name: quick_check
+-- A part of a PL/pgSQL block: where the role may, our own check for a deadlock comes soon, so that a wait in vain is short.
+BEGIN
+    PERFORM pg_catalog.set_config('deadlock_timeout', '20ms', true);
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL;
+END;
+
+-- name: patiently
+-- A part of a PL/pgSQL block: one lock at once, else waited for, if nobody's deadlock check can fall into the wait.
+BEGIN
+    {at_once};
+EXCEPTION WHEN lock_not_available THEN
+    looked := pg_catalog.clock_timestamp();
+    IF {budget} - spent < 1 OR EXISTS (
+        SELECT FROM pg_catalog.pg_locks AS l, pg_catalog.unnest({timeouts}::pg_catalog.int4[]) AS d
+        WHERE NOT l.granted AND COALESCE(l.waitstart, looked) + d * interval '1 ms'
+              BETWEEN looked - interval '1 s' AND looked + 2 * {budget} * interval '1 ms')
+    THEN
+        RAISE;
+    END IF;
+    PERFORM pg_catalog.set_config('lock_timeout', pg_catalog.ceil({budget} - spent)::pg_catalog.text || 'ms', true);
+    {waiting};
+    PERFORM pg_catalog.set_config('lock_timeout', '1ms', true);
+    spent := spent + EXTRACT(epoch FROM pg_catalog.clock_timestamp() - looked) * 1000;
+    {at_once};
+END;
