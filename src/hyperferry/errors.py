@@ -16,6 +16,8 @@ __all__ = [
     "HyperferryError",
     "Interrupted",
     "LockUnavailable",
+    "NotInTime",
+    "OutOfTime",
     "Refused",
     "SchemaChanged",
     "Usage",
@@ -78,6 +80,10 @@ class Refused(HyperferryError):
     exit_code = 3
 
 
+class NotInTime(Refused):
+    """Sessions of others were in the way for as long as `--max-wait` allowed; they are among the facts."""
+
+
 class SchemaChanged(Refused):
     """The table is not what the plan saw."""
 
@@ -90,3 +96,7 @@ class Interrupted(HyperferryError):
     """Interrupted by the user with the work kept (exit code 4)."""
 
     exit_code = 4
+
+
+class OutOfTime(Interrupted):
+    """`--max-wait` was over before the swap could be tried at all (exit code 4)."""

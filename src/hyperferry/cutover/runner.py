@@ -28,7 +28,16 @@ from ..db import (
     yield_and_retry,
 )
 from ..db.connection import Connection
-from ..errors import CaptureBroken, ConnectionFailed, Failed, LockUnavailable, Refused, SchemaChanged
+from ..errors import (
+    CaptureBroken,
+    ConnectionFailed,
+    Failed,
+    LockUnavailable,
+    NotInTime,
+    OutOfTime,
+    Refused,
+    SchemaChanged,
+)
 from ..ledger import store
 from ..ledger.flow import Flow
 from ..model.names import TableName
@@ -130,50 +139,85 @@ def run_swap(
 ) -> SwapReport:
     """Swaps the flow's two tables in one transaction, or leaves everything as it is.
 
-    Raises LockUnavailable after the bounded number of attempts, naming the blockers; Refused where a check under the
+    Raises LockUnavailable after the bounded number of attempts, naming the blockers, NotInTime where `should_stop` raised OutOfTime
+    after an attempt; Refused where a check under the
     lock said no; SchemaChanged or CaptureBroken where the table is not what was verified.
     """
     state = _Attempt()
     conn = connect()
+    over: OutOfTime | None = None
     try:
         while state.number < attempts:
-            should_stop()
-            state.number += 1
-            if conn.closed:
-                conn = connect()
-            changes: int | None = None
             try:
-                _drain(conn, flow, should_stop, say)
-                for table in (flow.active.name, *hanging.parents(flow.rollout.plan.inspection)):
-                    cancel_autovacuum(conn, table)
-                changes = _try_once(connect, conn, flow, gate, state)
-            except psycopg.Error as error:
-                # Outside the swap's own transaction, which looks after itself: nothing is under way, so a new connection will do.
-                if not is_lost_connection(error):
+                should_stop()
+                state.number += 1
+                if conn.closed:
+                    conn = connect()
+                changes = _attempt(connect, conn, flow, gate, state, should_stop, say)
+                if changes is not None:
+                    return SwapReport(
+                        phase=target_phase(flow),
+                        attempts=state.number,
+                        stall_ms=round(state.longest_ms, 1),
+                        changes_under_lock=changes,
+                    )
+                if not conn.closed:
+                    state.blockers = _in_the_way(conn, flow, state)
+                say(f"attempt {state.number} gave way: {state.reason}" + _names(state.blockers))
+                _pause(pause_seconds(state.number), should_stop)
+            except OutOfTime as error:
+                if not state.reason:
                     raise
-                state.reason = "the connection was lost"
-                conn.close()
-            if changes is not None:
-                return SwapReport(
-                    phase=target_phase(flow),
-                    attempts=state.number,
-                    stall_ms=round(state.longest_ms, 1),
-                    changes_under_lock=changes,
-                )
-            if not conn.closed:
-                state.blockers = _in_the_way(conn, flow, state)
-            say(f"attempt {state.number} gave way: {state.reason}" + _names(state.blockers))
-            time.sleep(pause_seconds(state.number))
+                over = error
+                break
     finally:
         conn.close()
     facts: dict[str, object] = {"attempts": state.number, "last reason": state.reason}
     for number, blocker in enumerate(state.blockers[:5], 1):
         facts[f"blocker {number}"] = blocker
+    if over is not None:
+        raise NotInTime(
+            f"The swap of {flow.rollout.table} gave way every time until --max-wait was over; nothing was changed.",
+            facts=facts,
+            remedy="wait for the sessions named or end them, then run the same command again, or with a longer --max-wait.",
+        )
     raise LockUnavailable(
         f"The swap of {flow.rollout.table} gave way every time; nothing was changed.",
         facts=facts,
         remedy="wait for the sessions named or end them, then run the same command again; --attempts gives it more patience.",
     )
+
+
+def _attempt(
+    connect: Callable[[], Connection],
+    conn: Connection,
+    flow: Flow,
+    gate: Gate,
+    state: _Attempt,
+    should_stop: Callable[[], None],
+    say: Callable[[str], None],
+) -> int | None:
+    """Drains, then tries once. The number of changes applied under the lock, or None when it gave way."""
+    try:
+        _drain(conn, flow, should_stop, say)
+        for table in (flow.active.name, *hanging.parents(flow.rollout.plan.inspection)):
+            cancel_autovacuum(conn, table)
+        return _try_once(connect, conn, flow, gate, state)
+    except psycopg.Error as error:
+        # Outside the swap's own transaction, which looks after itself: nothing is under way, so a new connection will do.
+        if not is_lost_connection(error):
+            raise
+        state.reason = "the connection was lost"
+        conn.close()
+        return None
+
+
+def _pause(seconds: float, should_stop: Callable[[], None]) -> None:
+    """Sleeps, and looks now and then whether to stop."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        should_stop()
+        time.sleep(min(left, 0.2))
 
 
 def _names(blockers: tuple[Blocker, ...]) -> str:

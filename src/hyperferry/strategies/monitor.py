@@ -7,26 +7,33 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..errors import Interrupted
+from ..errors import Interrupted, OutOfTime
 
 
 @dataclass
 class Monitor:
-    """Shared by all threads of one command. `stop` is set by Ctrl-C, `paused` follows the ledger's control."""
+    """Shared by all threads of one command. `stop` is set by Ctrl-C, `paused` follows the ledger's control. `until`: when the
+    command gives up, as time.monotonic() has it; None: never."""
 
     stop: threading.Event
     say: Callable[[str], None] = lambda text: None
     paused: threading.Event = field(default_factory=threading.Event)
     failed: threading.Event = field(default_factory=threading.Event)
+    until: float | None = None
 
     def should_stop(self) -> None:
-        """Raises Interrupted when the user asked to stop, or another thread failed."""
+        """Raises Interrupted when the user asked to stop, another thread failed, or (OutOfTime) the time is over."""
         if self.stop.is_set():
             raise Interrupted(
                 "Interrupted; everything done so far is kept.", remedy="run the same command again to go on."
             )
         if self.failed.is_set():
             raise Interrupted("Stopped because another worker failed.")
+        if self.until is not None and time.monotonic() > self.until:
+            raise OutOfTime(
+                "The time that was given is over; nothing was swapped, and everything done so far is kept.",
+                remedy="run the same command again, with a longer --max-wait.",
+            )
 
     def wait_while_paused(self) -> None:
         """Returns at once unless the rollout is paused. Raises Interrupted on stop."""

@@ -1,0 +1,91 @@
+"""A cutover that waits in sync for its time, or until somebody says so from another process: gh-ost's postponed cut-over.
+
+That it waits, and the word that lets it go, are events of the ledger: `waiting`, `go`, `waited`, the newest of which counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from . import gates
+from .db.connection import Connection
+from .ledger import store
+from .model.rollout import Control, Rollout
+from .strategies import blue_green
+from .strategies.monitor import Monitor
+
+EVENTS = ["waiting", "go", "waited"]
+PROOF_SECONDS = 30.0
+"""How often it is looked whether the verification still counts."""
+IDLE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Appointment:
+    """What is waited for: a moment (with its zone), or (None) a word from another process. The word ends either."""
+
+    at: datetime | None
+
+    def come(self) -> bool:
+        """The moment is here."""
+        return self.at is not None and datetime.now(UTC).timestamp() >= self.at.timestamp()
+
+    def text(self, table: object) -> str:
+        """What is waited for, for people."""
+        word = f"`hyperferry cutover {table} --now`"
+        return word if self.at is None else f"{self.at:%Y-%m-%d %H:%M:%S %z}, or {word}"
+
+
+def keep(
+    conn: Connection,
+    rollout: Rollout,
+    appointment: Appointment,
+    monitor: Monitor,
+    *,
+    prove: Callable[[], object],
+    tick: Callable[[], None],
+) -> None:
+    """Keeps applying changes until the appointment comes or is called off (Interrupted); proves anew what no longer counts as
+    proved, so that the swap need not wait for that. While the rollout is paused it does neither, nor lets the cutover begin."""
+    store.event(
+        conn,
+        rollout.id,
+        "waiting",
+        {"for": appointment.text(rollout.table), "pid": conn.info.backend_pid},
+    )
+    why = "stopped"
+    looked: float | None = None
+    try:
+        while True:
+            monitor.should_stop()
+            tick()
+            if store.control(conn, rollout.id) is Control.PAUSE:
+                monitor.stop.wait(IDLE_SECONDS)
+                continue
+            if appointment.come():
+                why = "the time came"
+                return
+            if store.last_events(conn, rollout.id, EVENTS)[0][1] == "go":
+                why = "told so"
+                return
+            if looked is None or time.monotonic() - looked > PROOF_SECONDS:
+                if gates.valid_verification(conn, rollout) is None:
+                    prove()
+                looked = time.monotonic()
+            if blue_green.keep_in_step(conn, rollout, monitor):
+                monitor.stop.wait(IDLE_SECONDS)
+    finally:
+        if not conn.closed:
+            store.event(conn, rollout.id, "waited", {"why": why})
+
+
+def what_for(conn: Connection, rollout: Rollout, worker: str | None) -> str | None:
+    """What a cutover that runs now (`worker`, as `engine.worker_of` has it) waits for; None where none waits."""
+    found = store.last_events(conn, rollout.id, EVENTS)
+    if worker is None or not found or found[0][1] != "waiting":
+        return None
+    detail = found[0][2]
+    return str(detail["for"]) if worker.startswith(f"pid {detail['pid']} ") else None
