@@ -40,7 +40,8 @@ from .status import status_of
 from .strategies import blue_green, in_place
 from .strategies.monitor import Monitor
 from .strategies.preview import preview as _preview
-from .strategies.workers import Connect
+from .strategies.workers import Connect, keep_connected
+from .waiting import Appointment, keep, what_for
 
 Say = Callable[[str], None]
 Progress = Callable[[StatusReport], None]
@@ -327,7 +328,12 @@ def status(dsn: str, table: str | None = None) -> list[StatusReport]:
     """Where the newest rollout of the table, or of every table, stands."""
     with db.connect(dsn, purpose="status") as conn:
         name = catalog.resolve_table(conn, table)[1] if table else None
-        return [replace(status_of(conn, r), worker=worker_of(conn, r)) for r in store.latest(conn, name)]
+        return [_with_worker(conn, status_of(conn, r), r) for r in store.latest(conn, name)]
+
+
+def _with_worker(conn: Connection, report: StatusReport, rollout: Rollout) -> StatusReport:
+    worker = worker_of(conn, rollout)
+    return replace(report, worker=worker, waiting_for=what_for(conn, rollout, worker))
 
 
 def _control(dsn: str, table: str, control: Control) -> StatusReport:
@@ -399,38 +405,78 @@ def cutover(
     *,
     accept: frozenset[str] = frozenset(),
     attempts: int = 60,
+    max_wait: float | None = None,
+    appointment: Appointment | None = None,
     stop: threading.Event | None = None,
+    progress: Progress = lambda report: None,
     say: Say = lambda text: None,
 ) -> SwapReport:
-    """Swaps the hypertable in, in one short transaction, or leaves everything as it is."""
+    """Swaps the hypertable in, in one short transaction, or leaves everything as it is.
+
+    `appointment`: waits for it first, applying changes meanwhile. `max_wait`: seconds from then on after which it is given up.
+    """
     gates.check_accept(accept)
     connect = _connector(dsn)
     monitor = Monitor(stop or threading.Event(), say)
+    if appointment is not None:
+        _wait(connect, table, accept, appointment, monitor, progress)
+    monitor.give_up_after(max_wait)
     with connect("cutover") as conn:
         rollout = _open(conn, table)
         if rollout.phase is Phase.CUT_OVER:
             with _working(conn, rollout):
                 _settle(conn, rollout, monitor)
             return SwapReport(Phase.CUT_OVER, 0, 0.0, 0, ("the hypertable has the name already",))
-        if rollout.phase not in (Phase.SYNCED, Phase.ROLLED_BACK):
-            raise Refused(
-                f"The rollout of {rollout.table} is in phase {rollout.phase}, so it cannot be cut over.",
-                remedy="run `hyperferry start TABLE` until it is synced.",
-            )
         with _working(conn, rollout):
-            refusals = gates.refusals(conn, rollout, accept)
-            if refusals:
-                raise Refused(
-                    f"The cutover of {rollout.table} changes something for the application that was not accepted.",
-                    facts=dict(refusals),
-                    remedy="read what each means in docs/preflight, then give "
-                    + " ".join(f"--accept {rule}" for rule in sorted(refusals)),
-                )
-            store.event(
-                conn, rollout.id, "accepted", {"accept": sorted(gates.named(conn, rollout, accept))}
-            )
+            gates.refuse_cutover(conn, rollout, accept)
+            store.event(conn, rollout.id, "accepted", {"accept": sorted(gates.named(conn, rollout, accept))})
             accepted = store.all_accepted(conn, rollout.id)
             return _swap(conn, connect, rollout, monitor, attempts, "snapshot-transactions" in accepted)
+
+
+def _wait(
+    connect: Connect,
+    table: str,
+    accept: frozenset[str],
+    appointment: Appointment,
+    monitor: Monitor,
+    progress: Progress,
+) -> None:
+    """Waits in sync for the appointment. A lost connection is made anew: the wait may be long."""
+
+    def once(conn: Connection) -> None:
+        rollout = _open(conn, table)
+        if rollout.phase is Phase.CUT_OVER:
+            return
+        with _working(conn, rollout):
+            gates.refuse_cutover(conn, rollout, accept)
+            gates.refuse_changed(conn, rollout)
+            monitor.say(f"waiting in sync for {appointment.text(rollout.table)}")
+            keep(
+                conn,
+                rollout,
+                appointment,
+                monitor,
+                prove=lambda: _prove(conn, connect, rollout, monitor),
+                tick=_Ticker(conn, rollout, monitor, progress),
+            )
+
+    keep_connected(lambda: connect("cutover"), once, monitor, also=Conflict)
+
+
+def cutover_now(dsn: str, table: str) -> StatusReport:
+    """Lets a cutover go that waits for its time or for a word. Raises Refused where none waits."""
+    with db.connect(dsn, purpose="cutover now") as conn:
+        rollout = _open(conn, table)
+        worker = worker_of(conn, rollout)
+        if what_for(conn, rollout, worker) is None:
+            raise Refused(
+                f"No cutover of {rollout.table} is waiting.",
+                facts={"works on it": worker or "nobody"},
+                remedy="`hyperferry cutover TABLE` does it; with --postpone or --at it waits first.",
+            )
+        store.event(conn, rollout.id, "go")
+        return replace(status_of(conn, rollout), worker=worker)
 
 
 def _swap(
@@ -470,6 +516,7 @@ def _swap(
         should_stop=monitor.should_stop,
         say=monitor.say,
     )
+    monitor.give_up_after(None)  # it is done: what comes after may take its time
     _settle(conn, store.get(conn, rollout.id), monitor)
     return report
 
@@ -491,10 +538,11 @@ def rollback(
     unverified: bool = False,
     accept: frozenset[str] = frozenset(),
     attempts: int = 60,
+    max_wait: float | None = None,
     stop: threading.Event | None = None,
     say: Say = lambda text: None,
 ) -> SwapReport:
-    """Swaps the plain table back in, with every write made since the cutover.
+    """Swaps the plain table back in, with every write made since the cutover. Given up after `max_wait` seconds.
 
     Refused without a clean verification, unless `unverified`; and where rows of dropped chunks would come back,
     unless `accept` names `dropped-ranges`.
@@ -506,6 +554,7 @@ def rollback(
         )
     connect = _connector(dsn)
     monitor = Monitor(stop or threading.Event(), say)
+    monitor.give_up_after(max_wait)
     with connect("rollback") as conn:
         rollout = _open(conn, table)
         if rollout.phase is Phase.ROLLED_BACK:

@@ -83,6 +83,23 @@ def named(conn: Connection, rollout: Rollout, accept: frozenset[str]) -> frozens
     return (accept - {"all"}) | accepts_needed(conn, rollout).keys() | {"snapshot-transactions"}
 
 
+def refuse_cutover(conn: Connection, rollout: Rollout, accept: frozenset[str]) -> None:
+    """The rollout is where a cutover can follow, and what that changes for the application was accepted."""
+    if rollout.phase not in (Phase.SYNCED, Phase.ROLLED_BACK):
+        raise Refused(
+            f"The rollout of {rollout.table} is in phase {rollout.phase}, so it cannot be cut over.",
+            remedy="run `hyperferry start TABLE` until it is synced.",
+        )
+    found = refusals(conn, rollout, accept)
+    if found:
+        raise Refused(
+            f"The cutover of {rollout.table} changes something for the application that was not accepted.",
+            facts=dict(found),
+            remedy="read what each means in docs/preflight, then give "
+            + " ".join(f"--accept {rule}" for rule in sorted(found)),
+        )
+
+
 ACCEPTABLE = frozenset(
     {
         "cross-chunk-updates",

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from . import gates
 from .db.connection import Connection
+from .errors import Conflict
 from .ledger import store
 from .model.rollout import Control, Rollout
 from .strategies import blue_green
@@ -73,7 +75,8 @@ def keep(
                 return
             if looked is None or time.monotonic() - looked > PROOF_SECONDS:
                 if gates.valid_verification(conn, rollout) is None:
-                    prove()
+                    with suppress(Conflict):  # somebody else verifies just now; theirs counts as well
+                        prove()
                 looked = time.monotonic()
             if blue_green.keep_in_step(conn, rollout, monitor):
                 monitor.stop.wait(IDLE_SECONDS)

@@ -275,3 +275,23 @@ def test_a_demo_of_a_file_that_holds_something_else(
     file.write_bytes(content)
     ran = hyperferry("demo", "--csv", str(file), "--dsn", db.dsn, "--json")
     assert_failure(ran, 2, word)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--max-wait", "soon"],
+        ["--at", "24:61"],
+        ["--at", "2001-01-01T00:00Z"],
+        ["--at", "2099-01-01T00:00"],
+        ["--at", "2099-01-01T00:00Z", "--postpone"],
+        ["--now", "--dry-run"],
+    ],
+    ids=" ".join,
+)
+def test_a_time_that_cannot_be_meant(hyperferry: Hyperferry, unchanged: Database, options: list[str]) -> None:
+    assert_failure(hyperferry("cutover", "player_stats", *options, "--json"), 2)
+
+
+def test_a_word_for_a_cutover_that_does_not_wait(hyperferry: Hyperferry, synced: Database) -> None:
+    assert_failure(hyperferry("cutover", "player_stats", "--now", "--json", dsn=synced.dsn), 3, "is waiting")

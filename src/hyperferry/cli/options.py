@@ -16,6 +16,7 @@ from hyperferry.config import ACCEPT_RULES, Settings, load_settings
 from hyperferry.errors import Usage
 from hyperferry.model.plan import Strategy
 from hyperferry.model.plan_options import DEFAULT_BATCH_ROWS, DEFAULT_WORKERS, PlanOptions
+from hyperferry.times import parse_wait
 
 from .output import Output
 from .stopping import stopping
@@ -126,6 +127,16 @@ def attempts_option(function: F) -> F:
         show_default=True,
         metavar="N",
         help="How often the locks are asked for before giving up. Each attempt waits a moment only.",
+    )(function)
+
+
+def max_wait_option(function: F) -> F:
+    """--max-wait DURATION, as seconds."""
+    return click.option(
+        "--max-wait",
+        metavar="DURATION",
+        callback=lambda ctx, param, value: None if value is None else parse_wait(value, "--max-wait"),
+        help="Give up after so long in all ('30 s', '5 min'), attempts included, and name who was in the way.",
     )(function)
 
 

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
 import click
 
 from hyperferry.config import same_table
-from hyperferry.errors import Refused
+from hyperferry.errors import Refused, Usage
+from hyperferry.times import parse_moment
 
-from .options import Call, accept_option, attempts_option, common, qualified, table_argument, table_of
+from .options import (
+    Call,
+    accept_option,
+    attempts_option,
+    common,
+    max_wait_option,
+    qualified,
+    table_argument,
+    table_of,
+)
 from .render.as_json import preview_json, status_json, swap_json
+from .render.progress import Progress
 from .render.status import status_lines
 from .render.swap import preview_lines, swap_lines
+
+if TYPE_CHECKING:
+    from hyperferry.waiting import Appointment
 
 
 @click.command(short_help="Put the hypertable in the table's place.")
@@ -22,32 +39,89 @@ from .render.swap import preview_lines, swap_lines
     help="Show what would be swapped, who is in the way now, and what speaks against it.",
 )
 @attempts_option
+@max_wait_option
+@click.option(
+    "--at",
+    metavar="TIME",
+    help="Wait in sync, and cut over at this time: '2026-03-01T03:00+01:00', '2026-03-01 03:00 Europe/Berlin', "
+    "or HH:MM for the next time that this machine's clock shows it.",
+)
+@click.option(
+    "--postpone",
+    is_flag=True,
+    help="Wait in sync until `hyperferry cutover TABLE --now` comes from another terminal or machine.",
+)
+@click.option(
+    "--now", "go", is_flag=True, help="Let a cutover go that waits (--postpone, --at), and return at once."
+)
 @common
-def cutover(call: Call, table: str | None, accept: tuple[str, ...], dry_run: bool, attempts: int) -> int:
+def cutover(
+    call: Call,
+    table: str | None,
+    accept: tuple[str, ...],
+    dry_run: bool,
+    attempts: int,
+    max_wait: float | None,
+    at: str | None,
+    postpone: bool,
+    go: bool,
+) -> int:
     """Put the hypertable in the table's place, in one short transaction.
 
     Needs a clean verification, and each change for the application accepted by name (`preflight` lists
     them). Writers wait for as long as the swap takes, milliseconds as a rule, and go on through the same
     name; they see no error. What cannot have its locks at once gives way and tries again. Writes made
     afterwards are carried back to the old table until `finish`.
+
+    With --at or --postpone it waits first, and keeps applying changes; `pause`, `resume` and Ctrl-C are
+    obeyed, `status` shows what it waits for.
     """
     from hyperferry import engine
 
+    _one_of({"--dry-run": dry_run, "--now": go, "--at": at is not None, "--postpone": postpone})
+    appointment = _appointment(at, postpone)
     settings = call.settings(table=table, accept=accept)
     name = table_of(settings)
+    if go:
+        status = engine.cutover_now(settings.dsn, name)
+        call.out.give(status_json(status), status_lines(status))
+        return 0
     if dry_run:
         preview = engine.cutover_dry_run(settings.dsn, name, accept=settings.accepted)
         name = qualified(settings)
         parts = (preview.statements, preview.blockers, preview.refusals)
         call.out.give(preview_json(name, *parts), preview_lines(name, *parts))
         return Refused.exit_code if preview.refusals else 0
-    with call.stoppable() as stop:
+    with call.stoppable() as stop, Progress(call.out.stderr) as progress:
         report = engine.cutover(
-            settings.dsn, name, accept=settings.accepted, attempts=attempts, stop=stop, say=call.out.say
+            settings.dsn,
+            name,
+            accept=settings.accepted,
+            attempts=attempts,
+            max_wait=max_wait,
+            appointment=appointment,
+            stop=stop,
+            progress=progress,
+            say=call.out.say,
         )
     name = qualified(settings)
     call.out.give(swap_json(name, report), swap_lines(name, report))
     return 0
+
+
+def _one_of(given: dict[str, bool]) -> None:
+    """Raises Usage where options that exclude each other were given."""
+    found = [name for name, there in given.items() if there]
+    if len(found) > 1:
+        raise Usage(f"{' and '.join(found)} do not go together.", remedy="give one of them.")
+
+
+def _appointment(at: str | None, postpone: bool) -> Appointment | None:
+    from hyperferry.waiting import Appointment
+
+    if at is not None:
+        return Appointment(parse_moment(at, datetime.now(UTC)))
+    return Appointment(None) if postpone else None
 
 
 @click.command(short_help="Put the old table back, with every write made since.")
@@ -64,8 +138,16 @@ def cutover(call: Call, table: str | None, accept: tuple[str, ...], dry_run: boo
     help="Have rows come back that drop_chunks or retention removed from the hypertable since the cutover.",
 )
 @attempts_option
+@max_wait_option
 @common
-def rollback(call: Call, table: str | None, unverified: bool, accept: tuple[str, ...], attempts: int) -> int:
+def rollback(
+    call: Call,
+    table: str | None,
+    unverified: bool,
+    accept: tuple[str, ...],
+    attempts: int,
+    max_wait: float | None,
+) -> int:
     """Put the old table back in its place, with every write made since the cutover.
 
     As short as the cutover. A cutover is possible again afterwards; so is `abort`.
@@ -81,6 +163,7 @@ def rollback(call: Call, table: str | None, unverified: bool, accept: tuple[str,
             unverified=unverified,
             accept=frozenset(accept),
             attempts=attempts,
+            max_wait=max_wait,
             stop=stop,
             say=call.out.say,
         )

@@ -139,9 +139,9 @@ def run_swap(
 ) -> SwapReport:
     """Swaps the flow's two tables in one transaction, or leaves everything as it is.
 
-    Raises LockUnavailable after the bounded number of attempts, naming the blockers, NotInTime where `should_stop` raised OutOfTime
-    after an attempt; Refused where a check under the
-    lock said no; SchemaChanged or CaptureBroken where the table is not what was verified.
+    Raises LockUnavailable after the bounded number of attempts, naming the blockers, NotInTime where `should_stop` raised
+    OutOfTime after an attempt; Refused where a check under the lock said no; SchemaChanged or CaptureBroken where the table is
+    not what was verified.
     """
     state = _Attempt()
     conn = connect()

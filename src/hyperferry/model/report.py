@@ -110,3 +110,4 @@ class StatusReport:
     source: str = ""  # where the plain table is now
     shadow: str = ""  # where the hypertable is now
     dropped_ranges: tuple[str, ...] = field(default=())
+    waiting_for: str | None = None  # what a cutover that runs now waits for

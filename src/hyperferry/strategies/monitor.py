@@ -21,6 +21,10 @@ class Monitor:
     failed: threading.Event = field(default_factory=threading.Event)
     until: float | None = None
 
+    def give_up_after(self, seconds: float | None) -> None:
+        """From now on `should_stop` raises OutOfTime once so many seconds are over; None: never."""
+        self.until = None if seconds is None else time.monotonic() + seconds
+
     def should_stop(self) -> None:
         """Raises Interrupted when the user asked to stop, another thread failed, or (OutOfTime) the time is over."""
         if self.stop.is_set():

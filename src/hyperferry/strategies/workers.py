@@ -23,6 +23,36 @@ BUSY_RETRIES = 200
 APPLY_PAUSE_SECONDS = 1.0
 
 
+def keep_connected(
+    connect: Callable[[], Connection],
+    body: Callable[[Connection], None],
+    monitor: Monitor,
+    *,
+    also: type[Exception] = ConnectionFailed,
+) -> None:
+    """Runs `body(conn)` to its end, on a new connection after each loss; `also` is tried again like one, once something was lost:
+    the server may not have noticed yet. An hour without a loss makes up for all before it."""
+    losses, once = 0, False
+    while True:
+        began = time.monotonic()
+        try:
+            with connect() as conn:
+                once = True
+                body(conn)
+            return
+        except (psycopg.Error, ConnectionFailed, also) as error:
+            monitor.should_stop()
+            if time.monotonic() - began > 3600:
+                losses = 0
+            lost = isinstance(error, ConnectionFailed) or is_lost_connection(error)
+            again = once and (lost or (losses > 0 and isinstance(error, also)))
+            if not again or losses >= RECONNECTS:
+                raise
+            losses += 1
+            monitor.say(f"the connection was lost ({str(error).splitlines()[0]}); trying again")
+            monitor.stop.wait(pause_seconds(losses))
+
+
 class Worker(threading.Thread):
     """A thread that runs `body(conn)` to its end, on a new connection after each loss; keeps what went wrong."""
 

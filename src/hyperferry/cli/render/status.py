@@ -46,6 +46,8 @@ def status_lines(report: StatusReport) -> list[Line]:
         lines.append(Line(f"{count(round(report.rows_per_second))} rows/s{eta}", indent=2, mark="speed"))
     if report.throttled_by:
         lines.append(Line(report.throttled_by, indent=2, mark="throttled by", mark_style="bold yellow"))
+    if report.waiting_for:
+        lines.append(Line(report.waiting_for, indent=2, mark="cutover waits for", mark_style="bold yellow"))
     if report.verified_at is not None:
         found = "no difference" if report.verified_match else "DIFFERENCES FOUND"
         lines.append(

@@ -1,0 +1,167 @@
+"""A cutover that waits in sync for its time or for a word, and one that gives up in time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from job import Job, aside, eventually
+from swap_support import (  # noqa: F401
+    Ready,
+    insert,
+    outcome,
+    ready_fixture,
+    refused,
+    same_after_sync,
+    templates_fixture,
+)
+
+from hyperferry import engine
+from hyperferry.errors import Conflict, Interrupted, NotInTime, OutOfTime, Refused
+from hyperferry.model.rollout import Phase
+from hyperferry.waiting import Appointment
+
+POSTPONED = Appointment(None)
+
+
+def waits(job: Job, **options: Any) -> Future[Any]:
+    """A postponed cutover in another thread, waiting by the time this returns."""
+    options.setdefault("appointment", POSTPONED)
+    future = aside(lambda: job.cutover(**options))
+    eventually("it waits", lambda: job.status().waiting_for or (future.done() and future.result()))
+    return future
+
+
+def test_a_postponed_cutover_keeps_in_sync_until_it_is_told(ready: Ready) -> None:
+    job = ready()
+    with pytest.raises(Refused, match="No cutover of public.t is waiting"):
+        engine.cutover_now(job.dsn, "t")
+    future = waits(job)
+    assert job.status().waiting_for == "`hyperferry cutover public.t --now`"
+    for _ in range(3):
+        insert(job)
+        eventually("the write is applied", lambda: job.backlog() == 0)
+    with pytest.raises(Conflict):
+        job.cutover()
+    assert job.phase() == "synced"
+    engine.cutover_now(job.dsn, "t")
+    assert outcome(future).phase is Phase.CUT_OVER
+    assert job.status().waiting_for is None
+    with pytest.raises(Refused, match="is waiting"):
+        engine.cutover_now(job.dsn, "t")
+    same_after_sync(job)
+
+
+def test_a_cutover_at_a_time_is_not_before_it(ready: Ready) -> None:
+    job = ready()
+    at = datetime.now(UTC) + timedelta(seconds=3)
+    future = waits(job, appointment=Appointment(at))
+    assert str(at.year) in str(job.status().waiting_for)
+    assert outcome(future).phase is Phase.CUT_OVER
+    assert datetime.now(UTC) >= at
+
+
+def test_a_word_lets_one_go_that_waits_for_a_time(ready: Ready) -> None:
+    job = ready()
+    future = waits(job, appointment=Appointment(datetime.now(UTC) + timedelta(hours=5)))
+    engine.cutover_now(job.dsn, "t")
+    assert outcome(future).phase is Phase.CUT_OVER
+
+
+def test_a_pause_holds_it_back_and_ctrl_c_ends_it(ready: Ready) -> None:
+    job = ready()
+    stop = threading.Event()
+    future = waits(job, stop=stop)
+    engine.pause(job.dsn, "t")
+    time.sleep(2)
+    insert(job)
+    engine.cutover_now(job.dsn, "t")
+    time.sleep(2)
+    assert not future.done()
+    assert job.backlog() > 0
+    assert job.phase() == "synced"
+    stop.set()
+    with pytest.raises(Interrupted) as caught:
+        outcome(future)
+    assert caught.value.exit_code == 4
+    assert job.status().waiting_for is None
+    engine.resume(job.dsn, "t")
+    future = waits(job)
+    engine.pause(job.dsn, "t")
+    engine.cutover_now(job.dsn, "t")
+    engine.resume(job.dsn, "t")
+    assert outcome(future).phase is Phase.CUT_OVER
+
+
+def test_what_is_repaired_while_it_waits_is_verified_again(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+    """I5: a repair makes the verification count no more, and the swap does not come without another."""
+    from hyperferry import waiting
+
+    monkeypatch.setattr(waiting, "PROOF_SECONDS", 1000.0)
+    job = ready()
+    future = waits(job)
+    before = job.value("SELECT count(*) FROM hyperferry.verification")
+    job.run("UPDATE {shadow} SET v = v + 1 WHERE id = 7")
+    assert job.verify(repair=True).repaired
+    verified = job.value("SELECT count(*) FROM hyperferry.verification")
+    job.run("UPDATE hyperferry.rollout SET epoch = epoch + 1")
+    monkeypatch.setattr(waiting, "PROOF_SECONDS", 0.2)
+    eventually("verified anew", lambda: job.value("SELECT count(*) FROM hyperferry.verification") > verified > before)
+    engine.cutover_now(job.dsn, "t")
+    assert outcome(future).phase is Phase.CUT_OVER
+    same_after_sync(job)
+
+
+def test_a_table_that_changes_meanwhile_is_said_before_the_time_comes(ready: Ready) -> None:
+    job = ready()
+    future = waits(job)
+    job.run("ALTER TABLE t ADD COLUMN more int")
+    with pytest.raises(Refused, match="columns"):
+        outcome(future)
+    assert job.phase() == "synced"
+
+
+def test_a_lost_connection_does_not_end_the_wait(ready: Ready) -> None:
+    job = ready()
+    future = waits(job)
+    pids = job.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hyperferry cutover' "
+        "AND datname = current_database()"
+    )
+    assert pids
+    eventually("it waits again", lambda: job.status().waiting_for)
+    assert not future.done()
+    engine.cutover_now(job.dsn, "t")
+    assert outcome(future).phase is Phase.CUT_OVER
+
+
+@pytest.mark.parametrize("way", ["cutover", "rollback"])
+def test_max_wait_gives_up_and_names_who_was_in_the_way(ready: Ready, way: str) -> None:
+    job = ready()
+    if way == "rollback":
+        job.cutover()
+    with job.application() as app:
+        app.execute("SELECT FROM t LIMIT 1")
+        began = time.monotonic()
+        with refused(job, NotInTime, "until --max-wait was over"):
+            getattr(job, way)(max_wait=2.0)
+        assert time.monotonic() - began < 12
+        with pytest.raises(NotInTime) as caught:
+            getattr(job, way)(max_wait=2.0)
+        assert caught.value.exit_code == 3
+        assert f"pid {app.info.backend_pid} " in str(caught.value)
+        insert(job)
+    getattr(job, way)(max_wait=60.0)
+    same_after_sync(job)
+
+
+def test_a_time_that_is_over_before_the_first_attempt(ready: Ready) -> None:
+    job = ready()
+    with pytest.raises(OutOfTime) as caught:
+        job.cutover(max_wait=0.0)
+    assert caught.value.exit_code == 4
+    assert job.phase() == "synced"
