@@ -38,7 +38,7 @@ def waits(job: Job, **options: Any) -> Future[Any]:
 
 def test_a_postponed_cutover_keeps_in_sync_until_it_is_told(ready: Ready) -> None:
     job = ready()
-    with pytest.raises(Refused, match="No cutover of public.t is waiting"):
+    with pytest.raises(Refused, match="No cutover of"):
         engine.cutover_now(job.dsn, "t")
     future = waits(job)
     assert job.status().waiting_for == "`hyperferry cutover public.t --now`"
