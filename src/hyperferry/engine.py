@@ -30,6 +30,7 @@ from .ledger import store
 from .ledger.flow import flow_of
 from .model.finding import Finding
 from .model.inspection import Inspection
+from .model.need import RightsReport
 from .model.options import PreflightOptions
 from .model.plan import Plan, Strategy
 from .model.plan_options import PlanOptions
@@ -43,6 +44,8 @@ from .strategies.preview import preview as _preview
 from .strategies.workers import Connect, keep_connected
 from .waiting import Appointment, keep, what_for
 
+DEFAULT_ROLE = "hyperferry"
+"""The role that `rights` speaks of when a superuser asks."""
 Say = Callable[[str], None]
 Progress = Callable[[StatusReport], None]
 LOOK_SECONDS = 5.0
@@ -67,6 +70,15 @@ def estimate_scan(dsn: str, table: str) -> float:
     """Seconds that the scan of the table will take, roughly."""
     with db.connect(dsn, purpose="inspect") as conn:
         return catalog.estimate_scan_seconds(catalog.inspect(conn, table, "", scan=False).table)
+
+
+def rights(dsn: str, table: str | None = None, *, role: str | None = None) -> RightsReport:
+    """What a role needs to run hyperferry, on the table where one is named, and what of it it has. Without `role`: the role
+    that is connected, or, as a superuser need not ask, one named hyperferry."""
+    with db.connect(dsn, purpose="roles") as conn:
+        if role is None and catalog.rights_report(conn).role_superuser:
+            role = DEFAULT_ROLE
+        return catalog.rights_report(conn, role, catalog.resolve_table(conn, table) if table else None)
 
 
 def preflight(
@@ -491,6 +503,7 @@ def _swap(
     dropped_accepted: bool = False,
 ) -> SwapReport:
     gates.refuse_changed(conn, rollout)
+    gates.refuse_missing_rights(conn, rollout)
     flow = flow_of(rollout)
     verification = gates.valid_verification(conn, rollout)
     if verification is None and not unverified:

@@ -138,6 +138,18 @@ def refuse_dropped(conn: Connection, flow: Flow) -> None:
         )
 
 
+def refuse_missing_rights(conn: Connection, rollout: Rollout) -> None:
+    """Rights may have been taken away since the preflight: told before the swap, not in the middle of it."""
+    table = catalog.resolve_table(conn, rollout.table.quoted)
+    report = catalog.rights_report(conn, table=table)
+    if report.missing:
+        raise Refused(
+            f"{report.role} lacks rights that the swap of {rollout.table} needs.",
+            facts={f"missing {n}": f"{need.what}: {need.why}" for n, need in enumerate(report.missing, 1)},
+            remedy=" ".join(report.grant(need) for need in report.missing),
+        )
+
+
 def refuse_changed(conn: Connection, rollout: Rollout) -> None:
     """What hangs on the table is moved as the plan knows it: what was added or changed since would be left behind."""
     fingerprint = catalog.fingerprint(conn, flow_of(rollout).active.oid)

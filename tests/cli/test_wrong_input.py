@@ -119,7 +119,7 @@ def test_what_preflight_blocks_is_not_begun(
 def test_a_role_without_rights_is_told_what_to_grant(hyperferry: Hyperferry, unchanged: Database) -> None:
     dsn = unchanged.dsn_as(unchanged.make_role())
     ran = hyperferry("start", "player_stats", "--time", "game_date", "--json", dsn=dsn)
-    assert_failure(ran, 3, "missing-rights", "GRANT SELECT")
+    assert_failure(ran, 3, "missing-rights", "GRANT CREATE ON DATABASE")
 
 
 @pytest.mark.parametrize("interval", ["a while", "0 days", "-1 day", "1 day; DROP TABLE player_stats"])

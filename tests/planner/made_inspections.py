@@ -194,7 +194,7 @@ def inspection(
             extension=None,
             typed_of=None,
         ),
-        rights=Rights(True, True, True, True, True, True),
+        rights=Rights(True),
         columns=tuple(replace(c, number=n) for n, c in enumerate(columns, 1)),
         indexes=(*(i for i, _ in keys), *indexes),
         constraints=tuple(c for _, c in keys),

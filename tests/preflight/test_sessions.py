@@ -20,14 +20,20 @@ TESTED = {
 
 def test_a_stranger_is_told_each_right_that_is_missing(place: Place) -> None:
     stranger = place.database.make_role("stranger")
-    place.execute(f'GRANT USAGE ON SCHEMA s TO "{stranger}"')
+    text = " ".join(finding.remedy for finding in place.found("missing-rights", role=stranger))
+    assert "postgres is a superuser" in text
+    assert "GRANT postgres" not in text
+    owner = place.database.make_role("owner")
+    place.execute(
+        f'ALTER TABLE s.t OWNER TO "{owner}"; REVOKE SELECT, TRIGGER, INSERT, DELETE, TRUNCATE ON s.t FROM "{owner}"'
+    )
     text = " ".join(finding.remedy for finding in place.found("missing-rights", role=stranger))
     for grant in (
-        'GRANT "postgres" TO',
+        f"GRANT {owner} TO",
         "GRANT CREATE ON DATABASE",
-        "GRANT CREATE ON SCHEMA",
-        "GRANT TRIGGER ON",
-        "GRANT SELECT ON",
+        "GRANT CREATE ON SCHEMA s",
+        "GRANT USAGE ON SCHEMA s",
+        *(f'GRANT {word} ON TABLE s.t TO "{owner}"' for word in ("TRIGGER", "SELECT", "INSERT", "DELETE", "TRUNCATE")),
     ):
         assert grant in text
     assert place.found("not-scanned", role=stranger)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from ..ledger.flow import Flow
+from ..ledger.rights import Kind, owner_alone
 from ..model.names import LEDGER_SCHEMA
 from ..model.rollout import Direction
 from ..model.statement import Statement
@@ -104,7 +105,11 @@ def function_statements(flow: Flow, *, awake: bool) -> tuple[Statement, ...]:
         )
         for event in EVENTS
     )
-    return made + revoked
+    alone = tuple(
+        owner_alone(Kind.FUNCTION, f"{function_name(flow, event).as_string(None)}()", step=STEP)
+        for event in EVENTS
+    )
+    return made + revoked + alone
 
 
 def grant_statements(flow: Flow) -> tuple[Statement, ...]:

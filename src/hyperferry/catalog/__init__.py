@@ -3,8 +3,10 @@
 from .capabilities import CAPABILITIES, Capability, has, require
 from .fingerprint import fingerprint, fingerprint_expression
 from .inspect import inspect
+from .needs import rights_report
 from .resolve import resolve_table
 from .scan import estimate_scan_seconds
+from .server import refuse_overloads
 
 __all__ = [
     "CAPABILITIES",
@@ -14,6 +16,8 @@ __all__ = [
     "fingerprint_expression",
     "has",
     "inspect",
+    "refuse_overloads",
     "require",
     "resolve_table",
+    "rights_report",
 ]

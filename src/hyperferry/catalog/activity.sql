@@ -41,10 +41,12 @@ FROM pg_trigger t WHERE t.tgrelid = %(oid)s AND NOT t.tgisinternal AND starts_wi
 ORDER BY 1;
 
 -- name: has_ledger
--- Whether the ledger exists here and may be read.
-SELECT to_regclass('hyperferry.rollout') IS NOT NULL
-   AND has_schema_privilege(to_regnamespace('hyperferry')::oid, 'USAGE')
-   AND has_table_privilege(to_regclass('hyperferry.rollout')::oid, 'SELECT');
+-- Whether the ledger exists here, and is of somebody whom this role may trust (see the ledger's own schema_version).
+SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles o ON o.oid = n.nspowner
+               JOIN pg_roles me ON me.rolname = current_user
+               WHERE n.nspname = 'hyperferry' AND c.relname = 'rollout' AND c.relkind = 'r'
+                 AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+                 AND (o.oid = me.oid OR o.rolsuper OR NOT me.rolsuper AND pg_has_role(o.oid, 'USAGE')));
 
 -- name: open_rollouts
 -- Rollouts that have not ended, with whether they are of this table.

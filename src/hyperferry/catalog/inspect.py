@@ -11,9 +11,10 @@ from ..model.inspection import Inspection
 from .activity import activity, replication
 from .dependents import dependents
 from .fingerprint import fingerprint
+from .needs import rights_report
 from .resolve import resolve_table
 from .scan import scan as scan_rows
-from .server import event_triggers, isolation_defaults, rights, server_facts
+from .server import event_triggers, isolation_defaults, overloads, rights, server_facts
 from .statements import statement_facts
 from .structure import constraints, extended_statistics, inbound_keys, indexes, policies, rules, triggers
 from .table import columns, hypertables, security_labels, sequences, table_facts
@@ -80,4 +81,6 @@ def _read(conn: Connection, oid: int, time_column: str, mark: str) -> Inspection
         fingerprint=mark,
         taken_at=datetime.now(UTC),
         event_triggers=event_triggers(conn),
+        overloads=overloads(conn),
+        needs=rights_report(conn, table=(oid, table.name)),
     )

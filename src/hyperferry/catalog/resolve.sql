@@ -8,8 +8,8 @@ SELECT set_config('search_path', reset_val, true)
 FROM pg_settings WHERE name = 'search_path';
 
 -- name: schemas
--- The existing schemas of the search_path in force, in order.
-SELECT current_schemas(false)::text[];
+-- The existing schemas of the search_path in force, in order. The one statement that runs under a path of the user's: all is qualified.
+SELECT pg_catalog.current_schemas(false)::pg_catalog.text[];
 
 -- name: find
 -- The relation of that schema and name.

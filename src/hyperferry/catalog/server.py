@@ -7,7 +7,7 @@ from psycopg import conninfo
 
 from ..db import connect, fetch_all, fetch_value, load_queries
 from ..db.connection import Connection
-from ..errors import ConnectionFailed
+from ..errors import ConnectionFailed, Refused
 from ..model.inspection import IsolationDefault, Rights, ServerFacts
 from .records import records
 
@@ -16,6 +16,22 @@ def server_facts(conn: Connection) -> ServerFacts:
     """Versions, edition, settings, role."""
     row = records(conn, load_queries(__package__, "server.sql")["server"])[0]
     return ServerFacts(**row, transaction_pooled=transaction_pooled(conn))
+
+
+def overloads(conn: Connection) -> tuple[str, ...]:
+    """Functions of somebody else's that a call of TimescaleDB's could reach: made in its schema, under its name."""
+    return tuple(row[0] for row in fetch_all(conn, load_queries(__package__, "server.sql")["overloads"]))
+
+
+def refuse_overloads(conn: Connection) -> None:
+    """Raises Refused where there are any: such a function would run in our name."""
+    found = overloads(conn)
+    if found:
+        raise Refused(
+            "Somebody made a function beside TimescaleDB's own create_hypertable, under its name.",
+            facts={"functions": ", ".join(found)},
+            remedy="drop them (DROP FUNCTION ...): hyperferry's call could reach them, and they would run in its name.",
+        )
 
 
 def rights(conn: Connection, oid: int) -> Rights:

@@ -22,14 +22,18 @@ SELECT current_setting('server_version_num')::int AS version_num,
        pg_size_bytes(current_setting('shared_buffers')) AS shared_buffers_bytes,
        (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_isolation') AS default_isolation;
 
+-- name: overloads
+-- Functions that somebody made beside TimescaleDB's own of that name, in its schema: a call of ours could reach them.
+SELECT p.oid::regprocedure::text || ' of ' || quote_ident(pg_get_userbyid(p.proowner))
+FROM pg_extension e JOIN pg_proc p ON p.pronamespace = e.extnamespace
+WHERE e.extname = 'timescaledb' AND p.proname = 'create_hypertable'
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+                  AND d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid)
+ORDER BY 1;
+
 -- name: rights
--- What the session's role may do with the table, its schema and the database.
-SELECT pg_has_role(c.relowner, 'USAGE') AS owner,
-       has_schema_privilege(c.relnamespace, 'CREATE') AS create_on_schema,
-       has_database_privilege(current_database(), 'CREATE') AS create_on_database,
-       has_table_privilege(c.oid, 'TRIGGER') AS trigger,
-       has_database_privilege(current_database(), 'TEMPORARY') AS temporary,
-       has_table_privilege(c.oid, 'SELECT') AS select,
+-- What the session's role may do with the table.
+SELECT has_table_privilege(c.oid, 'SELECT') AS select,
        row_security_active(c.oid) AS row_security_active
 FROM pg_class c WHERE c.oid = %(oid)s;
 

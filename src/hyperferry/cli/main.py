@@ -19,6 +19,7 @@ from .failure import explain
 from .look import plan, preflight, status
 from .move import abort, pause, resume, start, sync
 from .output import Output
+from .roles import roles
 from .sandbox import sandbox_group
 from .show import demo
 from .swap import cutover, finish, rollback
@@ -50,6 +51,7 @@ def cli() -> None:
 for command in (
     sandbox_group,
     demo,
+    roles,
     preflight,
     plan,
     start,

@@ -11,9 +11,10 @@ from __future__ import annotations
 from psycopg import sql
 
 from ..errors import Refused
+from ..ledger.rights import Kind, owner_alone
 from ..model.definitions import statistics_body
 from ..model.inspection import ExtendedStatistics
-from ..model.names import Names, TableName
+from ..model.names import Names, TableName, quote_ident
 from ..model.plan import Plan
 from ..model.statement import Statement, fragment
 from .shadow_columns import column_definition, column_settings, late_not_nulls
@@ -36,6 +37,7 @@ def shadow_statements(plan: Plan, names: Names) -> tuple[Statement, ...]:
     shadow = names.shadow
     return (
         _schema(plan, names),
+        owner_alone(Kind.SCHEMA, quote_ident(names.new_schema), step="schema"),
         _table(plan, names),
         *column_settings(plan.inspection, shadow),
         *_checks(plan, shadow),

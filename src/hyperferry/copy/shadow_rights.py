@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from psycopg import sql
 
-from ..db import load_queries
+from ..ledger.rights import Kind, owner_alone
 from ..model.definitions import tokens
 from ..model.inspection import Grant, Inspection
 from ..model.names import Names, TableName
@@ -17,7 +17,6 @@ from .shadow_columns import identity_sequence
 _TABLE_PRIVILEGES = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"})
 _SEQUENCE_PRIVILEGES = frozenset({"SELECT", "UPDATE", "USAGE"})
 _MAINTAIN_SINCE = 170000
-_TAG = "$hyperferry$"
 
 
 def _identifier(name: TableName) -> sql.Identifier:
@@ -56,13 +55,7 @@ def privilege_statements(inspection: Inspection, names: Names) -> list[Statement
 def _privileges(
     kind: str, name: TableName, grants: Iterable[Grant], owner: str, every: frozenset[str]
 ) -> list[Statement]:
-    statements = [
-        Statement(
-            "grant",
-            f"nothing that ALTER DEFAULT PRIVILEGES gave on {name}",
-            _revoke_default_privileges(name),
-        )
-    ]
+    statements = [owner_alone(Kind[kind], name.quoted, step="grant")]
     groups: defaultdict[tuple[str, bool, str | None], list[str]] = defaultdict(list)
     for grant in grants:
         groups[grant.grantee, grant.grantable, grant.column].append(grant.privilege)
@@ -96,15 +89,6 @@ def _privileges(
             )
         )
     return statements
-
-
-def _revoke_default_privileges(name: TableName) -> sql.Composed:
-    body = load_queries(__package__, "shadow.sql")["revoke_default_privileges"].format(
-        relation=sql.Literal(name.quoted)
-    )
-    if _TAG in name.quoted:  # a name could end the dollar quotes
-        return sql.SQL("DO {}").format(sql.Literal(body.as_string(None)))
-    return sql.SQL("DO {}\n{}\n{}").format(sql.SQL(_TAG), body, sql.SQL(_TAG))
 
 
 def policy_statements(inspection: Inspection, shadow: TableName) -> list[Statement]:

@@ -28,12 +28,14 @@ WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend
 ORDER BY a.xact_start LIMIT 20;
 
 -- name: autovacuum_on
--- Whether an autovacuum worker (not one against wraparound) holds a lock on the table.
+-- Whether an autovacuum worker (not one against wraparound) holds a lock on the table. Without pg_monitor what a session does is hidden;
+-- one without a user is then taken for one.
 SELECT EXISTS (
     SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.locktype = 'relation' AND l.relation = to_regclass(%(table)s)
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND a.backend_type = 'autovacuum worker' AND a.query NOT LIKE '%%to prevent wraparound%%');
+      AND (a.backend_type = 'autovacuum worker' AND a.query NOT LIKE '%%to prevent wraparound%%'
+           OR a.backend_type IS NULL AND a.usesysid IS NULL));
 
 -- name: deadlock_timeouts
 -- Each deadlock_timeout that is set anywhere that can be read, with its unit; an unreadable one where the server's own cannot be told,

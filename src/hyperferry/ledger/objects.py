@@ -8,6 +8,7 @@ from ..model.plan import BatchBy
 from ..model.rollout import Direction
 from ..model.statement import Statement
 from .flow import Flow
+from .rights import Kind, owner_alone
 
 STEP = "ledger"
 
@@ -108,7 +109,12 @@ def create_statements(flow: Flow) -> tuple[Statement, ...]:
             ),
         )
     )
+    kinds = [*(f"{direction}_{what}" for direction in Direction for what in ("log", "lock")), *_OTHERS]
+    out += [owner_alone(Kind.TABLE, flow.of_ledger(kind).as_string(None)) for kind in kinds]
     return tuple(out)
+
+
+_OTHERS = ("batch", "quarantine", "excused", "chunk")
 
 
 def counts(flow: Flow) -> bool:
@@ -126,5 +132,5 @@ def drop_statements(flow: Flow) -> tuple[Statement, ...]:
             "the rollout's own tables",
             sql.SQL("DROP TABLE IF EXISTS {}").format(flow.of_ledger(kind)),
         )
-        for kind in (*kinds, "batch", "quarantine", "excused", "chunk")
+        for kind in (*kinds, *_OTHERS)
     )

@@ -1,7 +1,13 @@
 -- name: schema_version
--- The version of the ledger's schema, NULL where there is none.
-SELECT CASE WHEN to_regclass('hyperferry.rollout') IS NULL THEN NULL
-       ELSE COALESCE(substring(obj_description(to_regnamespace('hyperferry')::oid, 'pg_namespace') FROM 'ledger version (\d+)')::int, 0) END;
+-- The version of the ledger's schema (NULL where there is none), its owner, and whether that is somebody whom this role may trust: itself,
+-- a role that it is a member of (a superuser is so of none, by this reckoning), or a superuser.
+SELECT CASE WHEN EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'rollout')
+            THEN COALESCE(substring(obj_description(n.oid, 'pg_namespace') FROM 'ledger version (\d+)')::int, 0) END,
+       o.rolname::text,
+       o.rolname = current_user OR o.rolsuper AND has_schema_privilege(n.oid, 'USAGE')
+       OR NOT me.rolsuper AND pg_has_role(o.oid, 'USAGE')
+FROM pg_namespace n JOIN pg_roles o ON o.oid = n.nspowner JOIN pg_roles me ON me.rolname = current_user
+WHERE n.nspname = 'hyperferry';
 
 -- name: install_lock
 -- Two starters at once: one makes the schema, the other finds it made.

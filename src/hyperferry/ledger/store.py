@@ -15,6 +15,7 @@ from ..model.names import TableName
 from ..model.plan import Plan, Strategy
 from ..model.rollout import Control, Phase, Rollout
 from .codec import dump_plan_json, load_plan_json
+from .rights import Kind, owner_alone
 
 LEDGER_VERSION = 1
 
@@ -24,9 +25,23 @@ def _sql(name: str) -> Any:
 
 
 def installed_version(conn: Connection) -> int | None:
-    """The version of the ledger's schema in this database, None where there is none."""
-    value = fetch_value(conn, load_queries(__package__, "schema.sql")["schema_version"])
-    return None if value is None else int(value)
+    """The version of the ledger's schema in this database, None where there is none.
+
+    Raises Refused for a schema of that name whose owner is nobody whom this session's role trusts: what stands in it would
+    run in our name.
+    """
+    row = fetch_one(conn, load_queries(__package__, "schema.sql")["schema_version"])
+    if row is None:
+        return None
+    version, owner, trusted = row
+    if not trusted:
+        raise Refused(
+            f"The schema hyperferry of this database is {owner}'s, and not this role's to use.",
+            facts={"schema's owner": owner, "connected as": fetch_value(conn, "SELECT current_user::text")},
+            remedy=f"use one role for all of hyperferry's work in a database: connect as {owner} (or with PGOPTIONS='-c "
+            f"role={owner}'), or become its member. If {owner} is not who you expect, look into the schema before you use it.",
+        )
+    return None if version is None else int(version)
 
 
 def install(conn: Connection) -> None:
@@ -37,6 +52,9 @@ def install(conn: Connection) -> None:
         version = installed_version(conn)
         if version is None:
             execute(conn, queries["install"])
+            execute(conn, owner_alone(Kind.SCHEMA, "hyperferry").sql)
+            for table in ("rollout", "event", "expectation", "verification"):
+                execute(conn, owner_alone(Kind.TABLE, f"hyperferry.{table}").sql)
         elif version != LEDGER_VERSION:
             raise Failed(
                 "The ledger in this database was made by another version of hyperferry.",

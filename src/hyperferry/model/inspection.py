@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from .names import TableName
+from .need import RightsReport
 
 __all__ = [
     "Activity",
@@ -64,15 +65,9 @@ class ServerFacts:
 class Rights:
     """What the session's role may do."""
 
-    owner: bool  # is or is a member of the table's owner
-    create_on_schema: bool
-    create_on_database: bool
-    trigger: bool
-    temporary: bool
     select: bool
-    row_security_active: bool = (
-        False  # row security filters what the role reads, or refuses it with row_security = off
-    )
+    # Row security filters what the role reads, or refuses it with row_security = off.
+    row_security_active: bool = False
 
 
 @dataclass(frozen=True)
@@ -391,6 +386,8 @@ class Inspection:
     fingerprint: str
     taken_at: datetime
     event_triggers: tuple[str, ...] = field(default=())
+    overloads: tuple[str, ...] = field(default=())  # others' functions under the names of TimescaleDB's
+    needs: RightsReport | None = None  # what the session's role needs for a rollout, and what of it it has
 
     def column(self, name: str) -> Column | None:
         """The column of that name, if there is one."""

@@ -34,5 +34,5 @@ class Statement:
         return self.sql.as_string(None)
 
     def __str__(self) -> str:
-        """For `plan --sql`: the comment, then the statement with its semicolon."""
-        return f"-- {self.comment}\n{self.text};"
+        """For `plan --sql`: the comment in one line, whatever is in a name, then the statement with its semicolon."""
+        return f"-- {' '.join(self.comment.split())}\n{self.text};"

@@ -2,7 +2,8 @@
 
 from .decide import plan
 from .describe import describe
+from .grants import grants_script
 from .plan_file import dump_plan, load_plan
 from .stale import is_stale
 
-__all__ = ["describe", "dump_plan", "is_stale", "load_plan", "plan"]
+__all__ = ["describe", "dump_plan", "grants_script", "is_stale", "load_plan", "plan"]

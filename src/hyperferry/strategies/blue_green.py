@@ -11,7 +11,7 @@ from psycopg import sql
 from ..apply import Applier, requeue_quarantined
 from ..capture import drop_trigger_statements, install_forward, install_reverse
 from ..capture.functions import drop_function_statements
-from ..catalog import fingerprint
+from ..catalog import fingerprint, refuse_overloads
 from ..copy import indexes, shadow
 from ..copy.batches import boundaries, record_batches
 from ..cutover import dropped
@@ -20,8 +20,9 @@ from ..db.connection import Connection
 from ..errors import Failed, Refused, SchemaChanged
 from ..ledger import objects, store
 from ..ledger.flow import Flow, Side, flow_of
+from ..ledger.rights import Kind, owner_alone
 from ..ledger.transaction import expect, lock_statement
-from ..model.names import TableName
+from ..model.names import TableName, quote_ident
 from ..model.plan import BatchBy
 from ..model.report import VerifyReport
 from ..model.rollout import Direction, Phase, Rollout
@@ -75,6 +76,7 @@ def prepare(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
 
 def _build_shadow(conn: Connection, rollout: Rollout) -> Rollout:
     plan, names = rollout.plan, rollout.names
+    refuse_overloads(conn)
     for statement in shadow.shadow_statements(plan, names):
         execute(conn, statement.sql)
     for statement in shadow.key_statements(plan, names):
@@ -85,6 +87,7 @@ def _build_shadow(conn: Connection, rollout: Rollout) -> Rollout:
             sql.Identifier(names.old_schema), sql.Identifier(plan.inspection.table.owner)
         ),
     )
+    execute(conn, owner_alone(Kind.SCHEMA, quote_ident(names.old_schema)).sql)
     oid = int(fetch_value(conn, "SELECT to_regclass(%s)::oid::bigint", [names.shadow.quoted]))
     rollout = store.set_hypertable(conn, rollout, oid)
     flow = flow_of(rollout, Direction.FORWARD)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from ..catalog import fingerprint
+from ..catalog import fingerprint, refuse_overloads
 from ..db import cancel_autovacuum, execute, fetch_value, is_lost_connection, load_queries, yield_and_retry
 from ..db.connection import Connection
 from ..errors import ConnectionFailed, Failed, Refused, SchemaChanged
@@ -154,6 +154,7 @@ def _lock(conn: Connection, plan: Plan) -> None:
 
 
 def _check_unchanged(conn: Connection, plan: Plan) -> None:
+    refuse_overloads(conn)
     oid = plan.inspection.table.oid
     query = load_queries(__package__, "in_place.sql")["same_table"]
     same = fetch_value(conn, query, {"table": plan.table.quoted, "oid": oid})

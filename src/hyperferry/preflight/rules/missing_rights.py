@@ -1,4 +1,4 @@
-"""The role must own the table and be able to create schemas."""
+"""The role must have every right that a rollout needs; what is missing is named beforehand."""
 
 from __future__ import annotations
 
@@ -6,41 +6,33 @@ from collections.abc import Iterator
 
 from ...model.finding import Finding
 from ...model.inspection import Inspection
-from ...model.names import quote_ident
+from ...model.need import Need, RightsReport
 from ...model.options import PreflightOptions
 from ..words import BLUE_GREEN, blocker
 
 
 def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding]:
-    """The role must own the table and be able to create schemas."""
-    rights, table, server = inspection.rights, inspection.table, inspection.server
-    role = quote_ident(server.role)
-    if not rights.owner:
-        yield blocker(
-            f"Role {server.role} is not a member of {table.owner}, who owns {table.name}.",
-            f"connect as {table.owner}, or: GRANT {quote_ident(table.owner)} TO {role};",
+    """The role must have every right that a rollout needs; what is missing is named beforehand."""
+    report = inspection.needs
+    if report is None:
+        return
+    for need in report.missing:
+        if need.kind != "view owner":  # the rule view-owners tells of those, view by view
+            yield blocker(
+                f"{report.grantee(need)} lacks {need.what}: {need.why}.",
+                remedy(report, need),
+                only=BLUE_GREEN if need.blue_green_only else (),
+            )
+
+
+def remedy(report: RightsReport, need: Need) -> str:
+    """The statement that gives the right; none makes a superuser of anybody."""
+    if need.kind == "ledger" and (need.superuser or report.role_superuser):
+        return f"run hyperferry as {need.object}, who ran it in this database before: the ledger is that role's."
+    if need.membership and need.superuser:
+        return (
+            f"{need.object} is a superuser, and so would be its members: run hyperferry as {need.object}, or rather give the "
+            f"{need.subject} an owner of its own (ALTER {need.subject} OWNER TO app_owner;) and make {report.quoted_role} "
+            "a member of that."
         )
-    if not rights.create_on_database:
-        yield blocker(
-            f"Role {server.role} may not create schemas in database {server.database}: "
-            "the ledger and the hypertable are built in schemas of their own.",
-            f"GRANT CREATE ON DATABASE {quote_ident(server.database)} TO {role};",
-            only=BLUE_GREEN,
-        )
-    if not rights.create_on_schema:
-        yield blocker(
-            f"Role {server.role} may not create in schema {table.name.schema}, where the hypertable is to "
-            "go.",
-            f"GRANT CREATE ON SCHEMA {quote_ident(table.name.schema)} TO {role};",
-        )
-    if not rights.trigger:
-        yield blocker(
-            f"Role {server.role} may not create triggers on {table.name}.",
-            f"GRANT TRIGGER ON {table.name.quoted} TO {role};",
-            only=BLUE_GREEN,
-        )
-    if not rights.select:
-        yield blocker(
-            f"Role {server.role} may not read {table.name}.",
-            f"GRANT SELECT ON {table.name.quoted} TO {role};",
-        )
+    return f"{report.grant(need)} (`hyperferry roles --sql {report.table}` prints all of them)"
