@@ -278,7 +278,7 @@ def test_the_preview_is_readable(db: Database) -> None:
     with connect(db.dsn) as conn:
         texts = [s.text for s in shadow_statements(plan_of(conn, names.table, "at"), names)]
     assert texts[0] == 'CREATE SCHEMA "hyperferry_new_3" AUTHORIZATION "postgres"'
-    assert texts[1] == (
+    assert texts[2] == (
         'CREATE TABLE "hyperferry_new_3"."t" (\n  "id" integer'
         + (' CONSTRAINT "t_id_not_null"' if db.release == "testing" else "")
         + ' NOT NULL,\n  "at" timestamp with time zone\n)\nUSING "heap"'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
+from ..model.names import LEDGER_SCHEMA
 from ..model.plan import BatchBy
 from ..model.rollout import Direction
 from ..model.statement import Statement
@@ -111,6 +112,10 @@ def create_statements(flow: Flow) -> tuple[Statement, ...]:
     )
     kinds = [*(f"{direction}_{what}" for direction in Direction for what in ("log", "lock")), *_OTHERS]
     out += [owner_alone(Kind.TABLE, flow.of_ledger(kind).as_string(None)) for kind in kinds]
+    out += [
+        owner_alone(Kind.SEQUENCE, sql.Identifier(LEDGER_SCHEMA, f"{kind}_{flow.rollout.id}_id_seq").as_string(None))
+        for kind in ("forward_log", "reverse_log", "batch")
+    ]
     return tuple(out)
 
 

@@ -55,6 +55,8 @@ def install(conn: Connection) -> None:
             execute(conn, owner_alone(Kind.SCHEMA, "hyperferry").sql)
             for table in ("rollout", "event", "expectation", "verification"):
                 execute(conn, owner_alone(Kind.TABLE, f"hyperferry.{table}").sql)
+                if table != "expectation":
+                    execute(conn, owner_alone(Kind.SEQUENCE, f"hyperferry.{table}_id_seq").sql)
         elif version != LEDGER_VERSION:
             raise Failed(
                 "The ledger in this database was made by another version of hyperferry.",
