@@ -19,6 +19,7 @@ from .failure import explain
 from .look import plan, preflight, status
 from .move import abort, pause, resume, start, sync
 from .output import Output
+from .rehearse import rehearse
 from .roles import roles
 from .sandbox import sandbox_group
 from .show import demo
@@ -53,6 +54,7 @@ for command in (
     demo,
     roles,
     preflight,
+    rehearse,
     plan,
     start,
     sync,

@@ -31,9 +31,20 @@ FIXED_BY_PLAN = ("time_column", "chunk_interval", "strategy", "batch_rows", "wor
     metavar="N",
     help="in-place: the most rows that it may block writers for (default 1000000).",
 )
+@click.option(
+    "--rehearse",
+    "rehearse_it",
+    is_flag=True,
+    help="First the whole job on an empty clone in a sandbox; nothing is started unless that passes.",
+)
 @common
 def start(
-    call: Call, target: str | None, force: bool, max_rows: int | None, **wishes: str | int | None
+    call: Call,
+    target: str | None,
+    force: bool,
+    max_rows: int | None,
+    rehearse_it: bool,
+    **wishes: str | int | None,
 ) -> int:
     """Prepare, copy, catch up and verify: ends with the rollout synced, and the application none the wiser.
 
@@ -50,7 +61,7 @@ def start(
         if given:
             raise Usage(
                 f"The plan in {target} decides what is done; options cannot change it.",
-                facts={"options": ", ".join(_flag(name) for name in given)},
+                facts={"options": ", ".join(flag(name) for name in given)},
                 remedy="leave them out, or make another plan with `hyperferry plan`.",
             )
         settings = call.settings(max_rows=max_rows)
@@ -61,6 +72,11 @@ def start(
         plan = make_plan(call, settings)
     elif plan is None:
         call.out.say(f"Going on with the rollout of {table}, as it was planned.")
+    if plan is not None and rehearse_it:
+        from .rehearse import rehearse_first
+
+        with call.stoppable() as stop:
+            rehearse_first(call, settings, plan, stop)
     with call.stoppable() as stop, Progress(call.out.stderr) as progress:
         report = engine.start(
             settings.dsn,
@@ -176,7 +192,8 @@ def _unfinished(settings: Settings, table: str) -> bool:
     return any(not report.phase.ended for report in reports)
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """How the option is written whose value the setting of this name holds."""
     return "--time" if name == "time_column" else "--" + name.replace("_", "-")
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +50,9 @@ class Cluster:
         """The server's log file."""
         return self.folder / "server.log"
 
-    def create(self, *, fast: bool) -> None:
-        """Make the data folder with its settings; `fast` turns off what protects it from a power cut."""
+    def create(self, *, fast: bool, settings: Mapping[str, str] | None = None) -> None:
+        """Make the data folder with its settings; `fast` turns off what protects it from a power cut. `settings`, as in
+        postgresql.conf, win over the sandbox's own."""
         make_folder(self.folder)
         if self.account.switch:
             os.chown(self.folder, self.account.uid, self.account.gid)
@@ -64,7 +66,7 @@ class Cluster:
         if done.returncode != 0:
             raise Failed("initdb failed.", facts={"it says": done.stdout.strip()})
         with (self.data_dir / "postgresql.conf").open("a", encoding="utf-8") as file:
-            file.write(self._settings(fast))
+            file.write(self._settings(fast, settings or {}))
         (self.data_dir / "pg_hba.conf").write_text(
             "# A sandbox: any role from this machine, nobody from elsewhere.\n"
             "local all all trust\nhost all all 127.0.0.1/32 trust\nhost all all ::1/128 trust\n"
@@ -124,7 +126,7 @@ class Cluster:
             edition="community" if row[2] == "timescale" else "apache",
         )
 
-    def _settings(self, fast: bool) -> str:
+    def _settings(self, fast: bool, wanted: Mapping[str, str]) -> str:
         libraries = ["timescaledb"]
         if self.installation.has_library("pg_stat_statements"):
             libraries.append("pg_stat_statements")
@@ -148,7 +150,7 @@ class Cluster:
         }
         if fast:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
+        lines = "".join(f"{name} = {value}\n" for name, value in {**settings, **wanted}.items())
         return f"\n# hyperferry's sandbox\n{lines}"
 
     def _alone(self, database: str, *statements: str) -> None:

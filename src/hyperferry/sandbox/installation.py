@@ -11,9 +11,9 @@ from pathlib import Path
 
 from hyperferry.errors import Failed, HyperferryError, Usage
 from hyperferry.sandbox import places
-from hyperferry.sandbox.private_root import RELEASES, Say, cached_root, release_named
+from hyperferry.sandbox.private_root import RELEASES, Say, cached_root, release_named, root_of
 
-__all__ = ["Installation", "find_installation", "listed_servers"]
+__all__ = ["Installation", "find_installation", "installed", "listed_servers"]
 
 ELSE = (
     "Any of these serves instead:\n"
@@ -46,6 +46,18 @@ class Installation:
                 remedy="Install PostgreSQL's server and client packages, or choose another with --pg-config.",
             )
         return path
+
+    @property
+    def community(self) -> bool:
+        """True if its TimescaleDB is the Community edition (which can run as the Apache one as well)."""
+        return any(self.lib_dir.glob("timescaledb-tsl-*"))
+
+    @property
+    def timescaledb(self) -> str:
+        """The version of its TimescaleDB, '' where its control file does not say."""
+        control = (self.share_dir / "extension" / "timescaledb.control").read_text("utf-8")
+        found = re.search(r"^default_version\s*=\s*'([^']*)'", control, re.M)
+        return found[1] if found else ""
 
     def has_library(self, name: str) -> bool:
         """True if the server could preload the library `name`."""
@@ -102,6 +114,22 @@ def listed_servers() -> dict[str, Path]:
     return {name: Path(path).expanduser() for name, path in listed.items()}
 
 
+def installed() -> list[Installation]:
+    """The installations that are there without fetching anything: listed, of this machine, and private roots
+    fetched earlier."""
+    found = []
+    for origin, path in (
+        *((f"server {name} of {places.config_file()}", path) for name, path in listed_servers().items()),
+        *((f"PostgreSQL of this machine ({path})", path) for path in _of_this_machine()),
+        *((f"release {each.name} (Debian {each.suite})", root_of(each)) for each in RELEASES.values()),
+    ):
+        try:
+            found.append(describe(path, origin))
+        except Usage:
+            continue
+    return found
+
+
 def describe(pg_config: Path, origin: str) -> Installation:
     """The installation that `pg_config` belongs to; raises `Usage` if it is none with TimescaleDB."""
     command = [str(pg_config), "--bindir", "--pkglibdir", "--sharedir", "--version"]
@@ -144,11 +172,14 @@ def _listed(name: str) -> Installation:
     return describe(servers[name], f"server {name} of {places.config_file()}")
 
 
-def _on_this_machine() -> Installation | None:
+def _of_this_machine() -> list[Path]:
     candidates = [Path(found)] if (found := shutil.which("pg_config")) else []
     versions = Path("/usr/lib/postgresql").glob("*/bin/pg_config")
-    candidates += sorted(versions, key=lambda path: _number(path.parts[4]), reverse=True)
-    for candidate in candidates:
+    return candidates + sorted(versions, key=lambda path: _number(path.parts[4]), reverse=True)
+
+
+def _on_this_machine() -> Installation | None:
+    for candidate in _of_this_machine():
         try:
             return describe(candidate, f"PostgreSQL of this machine ({candidate})")
         except Usage:

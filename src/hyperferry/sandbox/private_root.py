@@ -15,7 +15,7 @@ from hyperferry.errors import Failed, Usage
 from hyperferry.sandbox import apt, elf, places
 from hyperferry.sandbox.locks import file_lock
 
-__all__ = ["RELEASES", "Release", "cached_root", "release_named"]
+__all__ = ["RELEASES", "Release", "cached_root", "release_named", "root_of"]
 
 #: Raised when what a root holds changes, so that an older cache is not taken for a new one.
 LAYOUT = 1
@@ -56,6 +56,12 @@ def release_named(name: str) -> Release:
         ) from None
 
 
+def root_of(release: Release) -> Path:
+    """Where the `pg_config` of the private root of `release` is, or would be."""
+    folder = places.cache_folder() / f"postgresql-{release.postgres}-{release.suite}-{LAYOUT}"
+    return folder / f"usr/lib/postgresql/{release.postgres}/bin/pg_config"
+
+
 def cached_root(release: Release, *, say: Say) -> Path:
     """The `pg_config` of the private root of `release`, made first if it is not there yet.
 
@@ -71,8 +77,8 @@ def cached_root(release: Release, *, say: Say) -> Path:
         )
     account = places.server_account()
     cache = places.make_folder(places.cache_folder())
-    final = cache / f"postgresql-{release.postgres}-{release.suite}-{LAYOUT}"
-    pg_config = final / f"usr/lib/postgresql/{release.postgres}/bin/pg_config"
+    pg_config = root_of(release)
+    final = cache / pg_config.relative_to(cache).parts[0]
     if pg_config.exists():
         return pg_config
     with file_lock(

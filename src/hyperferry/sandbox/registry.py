@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,14 +60,15 @@ def up(
     pg_config: Path | str | None = None,
     server: str | None = None,
     fast: bool = False,
+    settings: Mapping[str, str] | None = None,
     say: Say = lambda line: None,
 ) -> Sandbox:
     """The running sandbox `name`: the one that is there, started again if it was stopped, else a new one.
 
     `release`, `pg_config` and `server` choose the installation (see `find_installation`); `fast` makes a new
-    one without fsync; `say` gets a line for each slow step. Two calls at once give the same server. Raises
-    `Usage` for a wrong name or wish, `Refused` if `name` runs another installation than the one asked for,
-    `Failed` if no server can be had.
+    one without fsync, `settings` gives it lines for postgresql.conf; `say` gets a line for each slow step. Two
+    calls at once give the same server. Raises `Usage` for a wrong name or wish, `Refused` if `name` runs another
+    installation than the one asked for, `Failed` if no server can be had.
     """
     wanted = Path(pg_config) if pg_config is not None else None
     with _held(name, say) as folder:
@@ -85,7 +86,7 @@ def up(
         say(f"Starting PostgreSQL {installation.major} of {installation.origin} ...")
         cluster = Cluster(folder, installation, account)
         try:
-            cluster.create(fast=fast)
+            cluster.create(fast=fast, settings=settings)
             cluster.add_extension()
             port = cluster.start()
             made = _describe(name, cluster, port, cluster.ask(port), fast)
