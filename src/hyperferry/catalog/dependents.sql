@@ -39,7 +39,7 @@ WITH RECURSIVE found(classid, objid, depth, via) AS (
     SELECT classid, objid, max(depth)::int, bool_or(depth = 1), array_agg(DISTINCT via ORDER BY via)
     FROM found WHERE depth > 0 GROUP BY classid, objid
 )
-SELECT i.type AS kind, COALESCE(cn.nspname::text, pn.nspname::text, i.schema, '') AS schema,
+SELECT i.type AS kind, COALESCE(cn.nspname::text, pn.nspname::text, tn.nspname::text, i.schema, '') AS schema,
        COALESCE(c.relname::text, p.proname::text, i.name, i.identity) AS name,
        o.objid::bigint AS oid, i.identity AS identity,
        CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid)
@@ -58,4 +58,5 @@ LEFT JOIN pg_namespace cn ON cn.oid = c.relnamespace
 LEFT JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid
 LEFT JOIN pg_namespace pn ON pn.oid = p.pronamespace
 LEFT JOIN pg_type t ON o.classid = 'pg_type'::regclass AND t.oid = o.objid
+LEFT JOIN pg_namespace tn ON tn.oid = t.typnamespace
 ORDER BY o.depth, i.type, i.identity;

@@ -99,7 +99,8 @@ def restore(
     )
     # The name is ours, without a sign that would make it a connection string.
     target = f"{rest} dbname={made.database}".strip() if rest else made.database
-    arguments = ["--no-password", f"--use-list={wanted}", f"--dbname={target}"]
+    # Only a verbose one says which object an error is about.
+    arguments = ["--verbose", "--no-password", f"--use-list={wanted}", f"--dbname={target}"]
     if not tablespaces:
         arguments.append("--no-tablespaces")
     done = run(programs, "pg_restore", [*arguments, str(file)], env, stop=stop)

@@ -208,7 +208,7 @@ class Rehearsal:
 
     def play(self, name: str) -> None:
         """What the application could do before, it must be able to do now."""
-        with self.steps.step(name) as step:
+        with self.steps.step(name, go_on=True) as step:
             outcomes = [each for each in self.application.play() if self.worked.get(each.what) is None]
             broken = [each for each in outcomes if each.error is not None]
             if broken:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,7 +19,9 @@ from hyperferry.model.names import TableName
 from hyperferry.model.statement import fragment
 
 FILE = "rows.sql"
-VARIANTS = 12
+TRIES = 40
+"""How many rows are tried before it is given up."""
+
 DEEPEST = 4
 """How far parents of parents are given rows."""
 
@@ -32,7 +35,11 @@ class Recipe:
     values: tuple[sql.Composable, ...]
 
     def insert(self, first: int, count: int) -> sql.Composed:
-        """INSERT of the rows numbered from `first`."""
+        """INSERT of the rows numbered from `first` (of one row, where no column is named)."""
+        if not self.columns:
+            return sql.SQL("INSERT INTO {} DEFAULT VALUES").format(
+                sql.Identifier(self.table.schema, self.table.name)
+            )
         return sql.SQL(
             "INSERT INTO {table} ({columns}) SELECT {values} FROM pg_catalog.generate_series({first}, {last}) AS i"
         ).format(
@@ -55,17 +62,16 @@ class Times:
 
 
 def find_recipe(conn: Connection, inspection: Inspection, times: Times) -> tuple[Recipe | None, int, str]:
-    """A recipe that the table takes, how many rows of it (up to `times.chunks`) it takes at once, and the last refusal. Rows are
-    given to its foreign keys' parents; none is left in the table itself."""
+    """A recipe that the table takes, how many rows of it (up to `times.chunks`) it takes at once, and the last refusal.
+
+    Rows are given to its foreign keys' parents; none is left in the table itself.
+    """
     time = inspection.time
-    maker = fetch_value(conn, _query("uuid_maker"))
-    moment = None if time is None else _moment(time, times, maker)
-    refusal = "no time could be made for it"
-    for recipe in _recipes(
-        conn, inspection, {} if time is None or moment is None else {time.name: moment}, 0
-    ):
-        if moment is None and time is not None:
-            break
+    moment = None if time is None else _moment(time, times, fetch_value(conn, _query("uuid_maker")))
+    if time is None or moment is None:
+        return None, 0, "no time could be made up for it"
+    search = _Search(conn, inspection, {time.name: moment}, 0)
+    for recipe in search.recipes():
         for count in dict.fromkeys((times.chunks, 1)):
             try:
                 with conn.transaction(force_rollback=True):
@@ -73,8 +79,8 @@ def find_recipe(conn: Connection, inspection: Inspection, times: Times) -> tuple
                     execute(conn, "SET CONSTRAINTS ALL IMMEDIATE")
                 return recipe, count, ""
             except psycopg.Error as error:
-                refusal = said(error)
-    return None, 0, refusal
+                search.refused(error)
+    return None, 0, search.refusal
 
 
 def said(error: psycopg.Error) -> str:
@@ -83,36 +89,49 @@ def said(error: psycopg.Error) -> str:
     return (error.diag.message_primary or str(error)) + (f" ({where[0]})" if where else "")
 
 
-def _recipes(
-    conn: Connection, inspection: Inspection, fixed: dict[str, sql.Composable], depth: int
-) -> Iterator[Recipe]:
-    """Recipes to try, those with a value for every column first."""
-    oid = inspection.table.oid
-    parents = _parents(conn, inspection, depth)
-    checks = dict(fetch_all(conn, _query("checks"), {"oid": oid}))
-    writable = [each for each in inspection.writable_columns if each.identity == ""]
-    for full in (True, False):
-        for variant in range(VARIANTS):
-            columns: list[str] = []
-            values: list[sql.Composable] = []
-            for column in writable:
-                value = fixed.get(column.name) or parents.get(column.name)
-                if value is None:
-                    if (
-                        column.default is not None
-                        or not (full or column.not_null)
-                        or column.name in _keys(conn, oid)
-                    ):
-                        continue
-                    value = _value(column, checks.get(column.name, []), variant)
-                columns.append(column.name)
-                values.append(value)
-            yield Recipe(inspection.table.name, tuple(columns), tuple(values))
+class _Search:
+    """A search for a recipe: each refusal changes the values of the columns that it is about."""
 
+    def __init__(
+        self, conn: Connection, inspection: Inspection, fixed: dict[str, sql.Composable], depth: int
+    ) -> None:
+        oid = {"oid": inspection.table.oid}
+        self.table = inspection.table.name
+        self.columns = [each for each in inspection.writable_columns if each.identity == ""]
+        self.given = {**_parents(conn, inspection, depth), **fixed}
+        self.keys = {name for row in records(conn, _query("foreign_keys"), oid) for name in row["columns"]}
+        self.checks: defaultdict[str, list[str]] = defaultdict(list)
+        self.of_check: defaultdict[str, set[str]] = defaultdict(set)
+        for column, constraint, definition in fetch_all(conn, _query("checks"), oid):
+            self.checks[column].append(definition)
+            self.of_check[constraint].add(column)
+        self.variants: defaultdict[str, int] = defaultdict(int)
+        self.refusal = ""
+        self._about: set[str] = set()
 
-def _keys(conn: Connection, oid: int) -> set[str]:
-    """Columns of foreign keys: without a parent's value they are left out."""
-    return {name for row in records(conn, _query("foreign_keys"), {"oid": oid}) for name in row["columns"]}
+    def recipes(self) -> Iterator[Recipe]:
+        """Recipes to try, those with a value for every column first. After each that is refused, `refused` is to be told."""
+        for full in (True, False):
+            self.variants.clear()
+            for _ in range(TRIES):
+                yield self._recipe(full)
+                for name in self._about or {column.name for column in self.columns}:
+                    self.variants[name] += 1
+
+    def refused(self, error: psycopg.Error) -> None:
+        """Learns from the refusal which columns it is about: those of the check, or all."""
+        self.refusal = said(error)
+        self._about = set(self.of_check.get(error.diag.constraint_name or "", ()))
+
+    def _recipe(self, full: bool) -> Recipe:
+        values: dict[str, sql.Composable] = {}
+        for column in self.columns:
+            given = self.given.get(column.name)
+            if given is not None:
+                values[column.name] = given
+            elif column.default is None and (full or column.not_null) and column.name not in self.keys:
+                values[column.name] = _value(column, self.checks[column.name], self.variants[column.name])
+        return Recipe(self.table, tuple(values), tuple(values.values()))
 
 
 def _parents(conn: Connection, inspection: Inspection, depth: int) -> dict[str, sql.Composable]:
@@ -138,14 +157,13 @@ def _has_row(conn: Connection, table: TableName, depth: int) -> bool:
         if fetch_value(conn, _query("parent_row").format(table=ident)):
             return True
         inspection = catalog.inspect(conn, table.quoted, "", scan=False)
-        for recipe in _recipes(conn, inspection, {}, depth + 1):
+        search = _Search(conn, inspection, {}, depth + 1)
+        for recipe in search.recipes():
             try:
-                execute(conn, recipe.insert(0, 1)) if recipe.columns else execute(
-                    conn, sql.SQL("INSERT INTO {} DEFAULT VALUES").format(ident)
-                )
+                execute(conn, recipe.insert(0, 1))
                 return True
-            except psycopg.Error:
-                continue
+            except psycopg.Error as error:
+                search.refused(error)
     except psycopg.Error:
         return False
     return False

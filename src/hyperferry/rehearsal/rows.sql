@@ -10,11 +10,11 @@ WHERE k.conrelid = %(oid)s AND k.contype = 'f' AND k.conparentid = 0 ORDER BY k.
 
 -- name: checks
 -- What restricts a column's values: the table's checks that name it, and its domain's. In their text stand values that they allow.
-SELECT a.attname::text, array_agg(pg_get_constraintdef(k.oid) ORDER BY k.conname)
+SELECT a.attname::text, k.conname::text, pg_get_constraintdef(k.oid)
 FROM pg_attribute a
 JOIN pg_constraint k ON k.contype = 'c' AND ((k.conrelid = a.attrelid AND a.attnum = ANY (k.conkey)) OR k.contypid = a.atttypid)
 WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
-GROUP BY 1;
+ORDER BY 1, 2;
 
 -- name: parent_row
 -- Whether a relation has a row.

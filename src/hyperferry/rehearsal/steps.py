@@ -37,8 +37,9 @@ class Steps:
     stop: threading.Event
 
     @contextmanager
-    def step(self, name: str, *, silent: bool = False) -> Iterator[Running]:
-        """Runs one step and keeps how it ended. `silent`: kept only where it did not pass. Raises Stopped where it did not."""
+    def step(self, name: str, *, silent: bool = False, go_on: bool = False) -> Iterator[Running]:
+        """Runs one step and keeps how it ended. `silent`: kept only where it did not pass. Raises Stopped where it did
+        not, unless the job can `go_on` all the same."""
         check(self.stop)
         running = Running()
         began = time.monotonic()
@@ -56,7 +57,7 @@ class Steps:
         step = Step(name, status, running.message, time.monotonic() - began, remedy, details)
         self.report.steps.append(step)
         self.say(f"{name}: {status}")
-        if status is not Status.PASSED:
+        if status is not Status.PASSED and not go_on:
             raise Stopped
 
 

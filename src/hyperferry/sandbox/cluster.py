@@ -15,7 +15,7 @@ from hyperferry.errors import ConnectionFailed, Failed
 from hyperferry.sandbox.installation import Installation
 from hyperferry.sandbox.places import Account, make_folder
 
-__all__ = ["Answer", "Cluster"]
+__all__ = ["Answer", "Cluster", "dsn"]
 
 #: A path of a Unix socket must be shorter than this, on the strictest system (macOS: 104 bytes).
 SOCKET_PATH_BYTES = 100
@@ -109,7 +109,7 @@ class Cluster:
     def ask(self, port: int) -> Answer | None:
         """What the server on `port` says of itself; None if none answers there or it serves other data."""
         try:
-            with db.connect(_dsn(port, "postgres"), purpose="sandbox", connect_timeout=5) as connection:
+            with db.connect(dsn(port), purpose="sandbox", connect_timeout=5) as connection:
                 row = connection.execute(
                     "SELECT current_setting('data_directory'), current_setting('server_version'),"
                     " current_setting('timescaledb.license', true),"
@@ -192,8 +192,9 @@ class Cluster:
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else "(no log)"
 
 
-def _dsn(port: int, database: str) -> str:
-    return f"postgresql://postgres@127.0.0.1:{port}/{database}"
+def dsn(port: int) -> str:
+    """How to connect. Says what a real server's variables (PGHOSTADDR, PGSSLMODE, ...) would otherwise decide."""
+    return f"postgresql://postgres@127.0.0.1:{port}/postgres?hostaddr=127.0.0.1&sslmode=disable&gssencmode=disable"
 
 
 def _free_port() -> int:

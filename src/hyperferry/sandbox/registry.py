@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hyperferry.errors import Failed, Refused, Usage
 from hyperferry.sandbox import places
-from hyperferry.sandbox.cluster import Answer, Cluster
+from hyperferry.sandbox.cluster import Answer, Cluster, dsn
 from hyperferry.sandbox.installation import Installation, describe, find_installation
 from hyperferry.sandbox.locks import file_lock
 from hyperferry.sandbox.private_root import Say
@@ -178,7 +178,7 @@ def _describe(name: str, cluster: Cluster, port: int, answer: Answer | None, fas
         raise Failed("The server started and does not answer.", facts={"port": port, "log": cluster.log})
     return Sandbox(
         name=name,
-        dsn=f"postgresql://postgres@127.0.0.1:{port}/postgres",
+        dsn=dsn(port),
         postgres_version=answer.postgres_version,
         timescaledb_version=answer.timescaledb_version,
         edition=answer.edition,
