@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
@@ -69,7 +70,7 @@ def test_a_table_with_everything_on_it_passes_in_a_sandbox(db: Database, rehears
         CREATE POLICY "po licy" ON {WEIRD_NAME} FOR SELECT TO {reader} USING (level > 3);
         ALTER TABLE {WEIRD_NAME} OWNER TO {owner};
         ALTER TABLE "my.schema"."grand parent" OWNER TO {owner}; ALTER TABLE "my.schema"."Par.ent %s" OWNER TO {owner};
-        ALTER TABLE "my.schema".audit OWNER TO {owner};
+        ALTER TABLE "my.schema".audit OWNER TO {owner}; ALTER STATISTICS "my.schema"."sta tistics" OWNER TO {owner};
         ALTER VIEW "my.schema"."a.view" OWNER TO {owner}; ALTER VIEW "my.schema"."on ""it" OWNER TO {owner};
         ALTER DATABASE "{db.name}" SET search_path = "my.schema", public;
     """)
@@ -83,7 +84,7 @@ def test_a_table_with_everything_on_it_passes_in_a_sandbox(db: Database, rehears
     assert "secret" not in str(report.as_json())
     major = "17" if db.release == "stable" else "18"
     assert f"PostgreSQL {major}" in report.rehearsed_on
-    assert [each.name for each in sandbox.status() if each.name.startswith(f"{SANDBOX}-")] == []
+    assert [each.name for each in sandbox.status() if each.name.startswith(f"{SANDBOX}-{os.getpid()}-")] == []
 
 
 def test_a_view_that_groups_by_the_old_key_is_named(db: Database, rehearsed: Rehearse) -> None:

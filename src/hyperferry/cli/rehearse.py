@@ -116,7 +116,7 @@ def rehearse(
 
 def rehearse_first(call: Call, settings: Settings, plan: Plan, stop: threading.Event) -> None:
     """The rehearsal of `start --rehearse`. Raises Refused where something would fail; nothing was touched then."""
-    from hyperferry.rehearsal import RehearsalOptions
+    from hyperferry.rehearsal import RehearsalOptions, Status
 
     report = _run(
         call,
@@ -129,7 +129,11 @@ def rehearse_first(call: Call, settings: Settings, plan: Plan, stop: threading.E
     if not report.passed:
         raise Refused(
             f"The rehearsal of {plan.table} did not pass, so nothing was started.",
-            facts={step.name: f"{step.status}: {step.message}" for step in report.wrong},
+            facts={
+                step.name: " ".join([f"{step.status}: {step.message}", *step.details[:3]])
+                for step in report.wrong
+                if step.status is not Status.SKIPPED
+            },
             remedy="see to what would fail, then run the same command again; `hyperferry rehearse` alone shows all of it.",
         )
 

@@ -62,7 +62,8 @@ class Times:
 
 
 def find_recipe(conn: Connection, inspection: Inspection, times: Times) -> tuple[Recipe | None, int, str]:
-    """A recipe that the table takes, how many rows of it (up to `times.chunks`) it takes at once, and the last refusal.
+    """A recipe that the table takes, how many rows of it it takes at once (one for each chunk, else one), and the
+    last refusal.
 
     Rows are given to its foreign keys' parents; none is left in the table itself.
     """
@@ -71,8 +72,8 @@ def find_recipe(conn: Connection, inspection: Inspection, times: Times) -> tuple
     if time is None or moment is None:
         return None, 0, "no time could be made up for it"
     search = _Search(conn, inspection, {time.name: moment}, 0)
-    for recipe in search.recipes():
-        for count in dict.fromkeys((times.chunks, 1)):
+    for count in (max(times.chunks, 2), 1):
+        for recipe in search.recipes():
             try:
                 with conn.transaction(force_rollback=True):
                     execute(conn, recipe.insert(0, count))
