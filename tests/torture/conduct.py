@@ -241,6 +241,7 @@ class Conductor:
         for thread in self._asides:
             thread.join(COMMAND_SECONDS)
         self._asides.clear()
+        self.server.until_back()
         if self.outcome.findings:
             raise Stopped
 
@@ -311,6 +312,7 @@ class Conductor:
                     writer.thread.join(30)
             self.proxy.close()
             self.second.close()
+            self.server.until_back()
         self.outcome.seconds = time.monotonic() - started
         self.outcome.transactions = sum(sum(writer.done.values()) for writer in self.writers)
         self.outcome.errors = sum((writer.errors for writer in self.writers), Counter[str]())

@@ -19,10 +19,12 @@ OPERATIONS = (
 )  # fmt: skip
 PATHS: tuple[tuple[str, ...], ...] = (
     ("start", "cutover", "finish"),
+    ("start", "cutover", "finish"),
     ("start", "cutover", "rollback", "cutover", "finish"),
     ("start", "cutover", "rollback", "cutover", "finish"),
-    ("start", "cutover", "rollback", "cutover", "rollback", "abort"),
     ("start", "cutover", "rollback", "abort"),
+    ("start", "cutover", "rollback", "abort"),
+    ("start", "cutover", "rollback", "cutover", "rollback", "abort"),
     ("start", "verify", "cutover", "sync", "verify", "rollback", "verify", "cutover", "finish"),
     ("start", "sync", "cutover", "sync", "rollback", "sync", "abort"),
     ("start", "abort"),
@@ -127,7 +129,7 @@ def _writer(r: random.Random) -> Writer:
 def _step(r: random.Random, command: str, calm: bool) -> Step:
     number = 0 if calm else r.choice((0, 1, 1, 2, 3) if command in ("start", "cutover", "rollback") else (0, 0, 1, 1, 2))
     faults = tuple(_fault(r, command) for _ in range(number))
-    return Step(command, faults, quiet=r.random() < 0.6, leave=command == "start" and r.random() < 0.1)
+    return Step(command, faults, quiet=r.random() < 0.5, leave=command == "start" and r.random() < 0.1)
 
 
 def _fault(r: random.Random, command: str) -> Fault:

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from hyperferry.sandbox.process import server_process
 from .tables import APPLICATION, OWNER, Connection
 
 SMALL_MB = 12
+PATIENCE = 60.0
 
 
 @dataclass
@@ -33,6 +35,7 @@ class Server:
     data_dir: Path
     small: Path | None
     outages: list[list[float]] = field(default_factory=list)
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def port(self) -> int:
@@ -40,8 +43,15 @@ class Server:
         return int(conninfo_to_dict(self.dsn)["port"])
 
     def connect(self, database: str = "postgres", user: str = "postgres", **options: str) -> Connection:
-        """An autocommit session, as the superuser unless said otherwise."""
-        return psycopg.connect(self.address(database, user), autocommit=True, **options)  # type: ignore[arg-type]
+        """An autocommit session, as the superuser unless said otherwise. Where we stopped the server it is waited for."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return psycopg.connect(self.address(database, user), autocommit=True, **options)  # type: ignore[arg-type]
+            except psycopg.OperationalError:
+                if not self.was_out(time.monotonic()) or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
     def address(self, database: str, user: str, port: int | None = None) -> str:
         """A connection string; `port`: of a proxy before it."""
@@ -49,6 +59,10 @@ class Server:
 
     def restart(self) -> None:
         """Stops it as a power cut would stop its processes, and starts it again."""
+        with self._one_at_a_time:
+            self._restart()
+
+    def _restart(self) -> None:
         outage = [time.monotonic(), float("inf")]
         self.outages.append(outage)
         pid = server_process(self.data_dir)
@@ -63,6 +77,11 @@ class Server:
     def was_out(self, when: float) -> bool:
         """Whether a session may have been lost because of us at that time."""
         return any(begin - 0.5 <= when <= end + 3.0 for begin, end in self.outages)
+
+    def until_back(self) -> None:
+        """Returns when nobody stops or starts it any more."""
+        with self._one_at_a_time:
+            return
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -96,7 +115,7 @@ def server_of(release: str) -> Iterator[Server]:
         with psycopg.connect(made.dsn, autocommit=True) as conn:
             # Processes are killed, never the machine: what was written need not be flushed, but it must have been written.
             conn.execute("ALTER SYSTEM SET synchronous_commit = on")
-            conn.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
+            conn.execute("ALTER SYSTEM SET autovacuum_naptime = '5s'")
             conn.execute("ALTER SYSTEM SET log_min_messages = panic")
             conn.execute("SELECT pg_reload_conf()")
             conn.execute(f"CREATE ROLE {OWNER} LOGIN; CREATE ROLE {APPLICATION} LOGIN")
