@@ -228,6 +228,43 @@ def test_rows_written_into_a_dropped_range_later_are_kept(ready: Ready) -> None:
     assert job.value("SELECT count(*) FROM t WHERE id = %s", new) == 1
 
 
+def test_truncate_is_no_dropped_chunk(ready: Ready) -> None:
+    """It drops the hypertable's chunks, and has a trigger: rows that come and go afterwards are compared, and stand in no one's way."""
+    job = ready()
+    job.cutover()
+    job.run(DROP_JANUARY)
+    assert len(job.status().dropped_ranges) == 1
+    job.run("TRUNCATE t")
+    kept, brief = (insert(job, at="2024-02-10", note=note) for note in ("kept", "brief"))
+    assert job.status().dropped_ranges == (), "its chunks are not taken for dropped"
+    job.sync()
+    assert job.status().dropped_ranges == ()
+    job.run("UPDATE {source} SET note = 'other' WHERE id = %s", kept)
+    assert not job.verify().match, "nothing is left out of the comparison"
+    job.run("UPDATE {source} SET note = 'kept' WHERE id = %s", kept)
+    assert job.verify().match
+    job.run("DELETE FROM t WHERE id = %s", brief)  # waits in the backlog
+    job.rollback()
+    assert job.run("SELECT id FROM t") == [(kept,)]
+    same_after_sync(job)
+
+
+def test_rows_of_a_dropped_range_that_the_backlog_removes_do_not_come_back(ready: Ready) -> None:
+    """Written into the range after its chunk was dropped, carried to old, and deleted a moment before the rollback."""
+    job = ready()
+    job.cutover()
+    job.run("DELETE FROM t WHERE at < '2024-02-01'")
+    job.sync()
+    job.run(DROP_JANUARY)
+    assert len(job.status().dropped_ranges) == 1
+    new = insert(job, at="2024-01-10", note="late")
+    job.sync()
+    assert job.verify().match
+    job.run("DELETE FROM t WHERE id = %s", new)
+    job.rollback()
+    assert job.value("SELECT count(*) FROM t WHERE at < '2024-02-01'") == 0
+
+
 def test_a_chunk_that_is_dropped_at_the_last_moment_stops_the_rollback(
     ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,7 +106,12 @@ class Conductor:
         self.outcome.struck[fault.kind] += 1
 
     def beside(self, work: Callable[[], None]) -> None:
-        self._asides.append(faults.aside(work))
+        def run() -> None:
+            # What was found is kept; the thread that runs the steps stops at it.
+            with suppress(Stopped):
+                work()
+
+        self._asides.append(faults.aside(run))
 
     def keeps_waiting(self, what: Callable[[], None]) -> None:
         with self._excuse(self._excuses):

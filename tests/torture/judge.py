@@ -78,7 +78,9 @@ def manners(run: Run) -> list[str]:
         found.append(f"exit code {run.code}")
     if run.code == 4 and not run.asked:
         found.append("exit code 4 without having been interrupted")
-    found += [f"said: {line.strip()[:1500]}" for line in run.stderr.splitlines() if any(shame in line for shame in SHAMEFUL)]
+    shame = min((place for text in SHAMEFUL if (place := run.stderr.find(text)) >= 0), default=-1)
+    if shame >= 0:
+        found.append(f"said: {' '.join(run.stderr[max(0, shame - 300) :].split())[:2000]}")
     if not run.killed and "--json" in run.arguments:
         try:
             if not isinstance(json.loads(run.stdout), dict):

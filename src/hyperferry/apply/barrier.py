@@ -18,6 +18,7 @@ from ..db.connection import Connection
 from ..ledger import store
 from ..ledger.flow import Flow
 from ..ledger.transaction import flow_transaction
+from ..model.rollout import Direction
 
 
 def pending_truncation(flow: Flow) -> sql.Composed:
@@ -42,5 +43,13 @@ def pass_barrier(conn: Connection, flow: Flow) -> None:
                 flow.of_ledger("quarantine"), sql.Literal(flow.direction.value)
             ),
         )
+        if flow.direction is Direction.REVERSE:
+            # TRUNCATE dropped the hypertable's chunks, and old is empty now: no row of a chunk that was dropped before can come back.
+            execute(
+                conn,
+                sql.SQL("DELETE FROM {} WHERE dropped_at IS NOT NULL OR pg_catalog.to_regclass(chunk) IS NULL").format(
+                    flow.of_ledger("chunk")
+                ),
+            )
         store.bump_epoch(conn, flow.rollout.id)
         store.event(conn, flow.rollout.id, "truncated", {"direction": flow.direction.value})

@@ -14,7 +14,7 @@ from ..db.connection import Connection
 from ..ledger import store
 from ..ledger.flow import Flow, flow_of
 from ..ledger.transaction import lock_statement
-from ..model.rollout import Phase, Rollout
+from ..model.rollout import Direction, Phase, Rollout
 from ..verify.ranges import dropped_condition
 
 RULE = "dropped-ranges"
@@ -48,7 +48,7 @@ def _of(name: str, flow: Flow) -> sql.Composed:
     return queries[name].format(
         known=known,
         present=present,
-        gone=queries["gone"].format(present=present, known=known),
+        gone=queries["gone"].format(present=present, known=known, log=flow_of(flow.rollout, Direction.REVERSE).log),
         low_text=queries[kind].format(value=sql.Identifier("k", "low")),
         high_text=queries[kind].format(value=sql.Identifier("k", "high")),
     )
@@ -92,7 +92,7 @@ def unnoticed(flow: Flow) -> sql.Composed:
 
 
 def rows_left(conn: Connection, flow: Flow, ranges: Ranges) -> int:
-    """How many rows of the dropped ranges old still has that the hypertable no longer has."""
+    """How many rows of the dropped ranges old still has that the hypertable no longer has, those apart that the backlog removes."""
     if not ranges:
         return 0
     with conn.transaction():
@@ -107,6 +107,8 @@ def rows_left(conn: Connection, flow: Flow, ranges: Ranges) -> int:
                     pair=flow.pairs.of_row("o"),
                     within=dropped_condition(flow, ranges, "o"),
                     match=flow.pairs.matches("p", "s"),
+                    log=flow.log,
+                    waiting=flow.pairs.same("l", "p"),
                 ),
             )
         )

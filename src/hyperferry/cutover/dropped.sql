@@ -17,8 +17,9 @@ WHERE (v.hypertable_schema, v.hypertable_name) = (
 
 -- name: gone
 -- Known chunks that are no more. One that was merged into another lies within a chunk that was known before; one that was dropped may
--- lie within a new one, made by rows that came later. Names of chunks are not used twice.
-k.dropped_at IS NULL AND CASE WHEN k.chunk IN (SELECT p.chunk FROM ({present}) AS p) THEN false ELSE NOT EXISTS (
+-- lie within a new one, made by rows that came later. Names of chunks are not used twice. TRUNCATE drops the chunks as well, and is in
+-- the log: until it is applied nothing is taken for dropped, and then nothing of before counts any more (apply, barrier).
+k.dropped_at IS NULL AND NOT EXISTS (SELECT FROM {log} WHERE op = 'T') AND CASE WHEN k.chunk IN (SELECT p.chunk FROM ({present}) AS p) THEN false ELSE NOT EXISTS (
     SELECT FROM ({present}) AS p JOIN {known} AS o ON o.chunk = p.chunk WHERE p.low < k.high AND p.high > k.low) END
 
 -- name: mark
@@ -55,7 +56,8 @@ CASE WHEN NOT isfinite({value}) THEN CASE WHEN {value} < now() THEN '00000000-00
      ELSE regexp_replace(lpad(to_hex((extract(epoch FROM {value}) * 1000)::bigint), 12, '0'), '(.{{8}})(.{{4}})', '\1-\2-0000-0000-000000000000') END;
 
 -- name: rows_left
--- Rows of the dropped ranges that old still has and the hypertable has not.
+-- Rows of the dropped ranges that old still has and the hypertable has not, and of which no change waits in the log.
 SELECT count(*)
 FROM (SELECT {pair} FROM {old} AS o WHERE {within}) AS p
-WHERE NOT EXISTS (SELECT FROM {hypertable} AS s WHERE {match});
+WHERE NOT EXISTS (SELECT FROM {hypertable} AS s WHERE {match})
+    AND NOT EXISTS (SELECT FROM {log} AS l WHERE l.op = 'T' OR {waiting});
