@@ -44,7 +44,7 @@ def pass_barrier(conn: Connection, flow: Flow) -> None:
             ),
         )
         if flow.direction is Direction.REVERSE:
-            # TRUNCATE dropped the hypertable's chunks, and old is empty now: no row of a chunk that was dropped before can come back.
+            # TRUNCATE dropped the hypertable's chunks, and old is empty now: no row of a chunk dropped before can come back.
             execute(
                 conn,
                 sql.SQL("DELETE FROM {} WHERE dropped_at IS NOT NULL OR pg_catalog.to_regclass(chunk) IS NULL").format(

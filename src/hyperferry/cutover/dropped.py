@@ -92,7 +92,7 @@ def unnoticed(flow: Flow) -> sql.Composed:
 
 
 def rows_left(conn: Connection, flow: Flow, ranges: Ranges) -> int:
-    """How many rows of the dropped ranges old still has that the hypertable no longer has, those apart that the backlog removes."""
+    """How many rows of the dropped ranges old has that the hypertable has not, those apart that the backlog removes."""
     if not ranges:
         return 0
     with conn.transaction():
