@@ -20,14 +20,12 @@ KEYS = {
 }  # fmt: skip
 
 
-def left_over(db: Database) -> list[str]:
+def left_over(db: Database, pid: int) -> list[str]:
     with db.server.connect() as conn:
-        return [
-            row[0]
-            for row in conn.execute(
-                "SELECT datname FROM pg_database WHERE starts_with(datname, 'hyperferry_reh')"
-            )
-        ]
+        rows = conn.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [f"hyperferry_rehearsal_{pid}_"]
+        )
+        return [row[0] for row in rows]
 
 
 def test_the_report_as_json_and_as_text(unchanged: Database, hyperferry: Callable[..., Ran]) -> None:
@@ -41,7 +39,6 @@ def test_the_report_as_json_and_as_text(unchanged: Database, hyperferry: Callabl
     assert {"name", "status", "message", "seconds", "remedy", "details"} == set(ran.json["steps"][0])
     assert ran.json["accepts_needed"] == ran.json["not_accepted"] == ["widened-key"]
     assert ran.json["table"] == "public.player_stats"
-    assert left_over(unchanged) == []
 
 
 def test_start_refuses_what_did_not_pass_and_touches_nothing(
@@ -89,7 +86,7 @@ def test_ctrl_c_leaves_neither_a_database_nor_a_sandbox(
     process.stderr.close()
     assert process.wait(timeout=120) == 4, said
     assert "leaves nothing behind" in said
-    assert left_over(unchanged) == []
+    assert left_over(unchanged, process.pid) == []
     assert [each.name for each in sandbox.status() if each.name.startswith(f"rehearsal-{process.pid}-")] == []
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from rehearsal_support import Rehearse
+from rehearsal_support import Rehearse, rehearsals
 
 from hyperferry.rehearsal import RehearsalOptions, RehearsalReport, rehearse
 from servers import Database
@@ -34,3 +34,4 @@ def rehearsed(db: Database) -> Iterator[Rehearse]:
     yield run
     assert before, "the test rehearsed nothing"
     assert [db.execute(SCHEMA), db.execute(WRITTEN)] == before
+    assert rehearsals(db) == []

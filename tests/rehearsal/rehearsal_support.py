@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from hyperferry.rehearsal import RehearsalReport
@@ -11,15 +12,13 @@ Rehearse = Callable[..., RehearsalReport]
 
 
 def rehearsals(database: Database) -> list[str]:
-    """The databases of rehearsals on the server, and roles."""
+    """The databases that rehearsals of this process left on the server."""
     with database.server.connect() as conn:
-        return [
-            row[0]
-            for row in conn.execute(
-                "SELECT datname FROM pg_database WHERE starts_with(datname, 'hyperferry_rehearsal_') "
-                "UNION ALL SELECT rolname FROM pg_roles WHERE starts_with(rolname, 'hyperferry_rehearsal_')"
-            )
-        ]
+        rows = conn.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s)",
+            [f"hyperferry_rehearsal_{os.getpid()}_"],
+        )
+        return [row[0] for row in rows]
 
 
 def steps(report: RehearsalReport) -> dict[str, str]:

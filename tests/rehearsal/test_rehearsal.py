@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import threading
 
+import psycopg
 import pytest
 from rehearsal_support import Rehearse, rehearsals, steps, text
 
+import servers
 from hyperferry import engine, sandbox
 from hyperferry.errors import Failed, Interrupted, Refused
 from hyperferry.model.plan import Strategy
 from hyperferry.model.plan_options import PlanOptions
-from hyperferry.rehearsal import RehearsalOptions, rehearse
+from hyperferry.rehearsal import RehearsalOptions, furnish, rehearse
 from hyperferry.rehearsal.place import SANDBOX
+from hyperferry.rehearsal.surroundings import Extension
 from kit import tables
 from servers import Database
 
@@ -74,12 +77,18 @@ def test_a_table_with_everything_on_it_passes_in_a_sandbox(db: Database, rehears
         ALTER VIEW "my.schema"."a.view" OWNER TO {owner}; ALTER VIEW "my.schema"."on ""it" OWNER TO {owner};
         ALTER DATABASE "{db.name}" SET search_path = "my.schema", public;
     """)
-    report = rehearsed(WEIRD_NAME, "when (UTC)", role=owner, given=None, accept=frozenset({"widened-key"}))
+    report = rehearsed(
+        WEIRD_NAME,
+        "when (UTC)",
+        role=owner,
+        given=None,
+        accept=frozenset({"widened-key", "snapshot-transactions"}),
+    )
     assert steps(report) == dict.fromkeys(PASSED, "passed"), text(report)
     assert report.passed
     assert report.warnings == []
     assert report.rows == report.chunks > 5
-    assert report.accepts_needed == ("widened-key",)
+    assert report.accepts_needed == ("snapshot-transactions", "widened-key")
     assert report.not_accepted == ()
     assert "secret" not in str(report.as_json())
     major = "17" if db.release == "stable" else "18"
@@ -197,6 +206,70 @@ def test_a_plan_is_rehearsed_as_it_is(db: Database, rehearsed: Rehearse) -> None
     assert report.passed, text(report)
     assert next(s.message for s in report.steps if s.name == "plan").startswith("chunks of 100;")
     assert (report.rows, report.chunks) == (2, 2)
+
+
+def test_the_real_server_sees_no_transaction_that_writes() -> None:
+    """Not even a transaction id is used up there: nothing was written, by us or by pg_dump."""
+    name = f"test-{os.environ[servers.RUN]}-rehearsed"
+    quiet = {"autovacuum": "off", "timescaledb.max_background_workers": "0"}
+    real = sandbox.up(name, release="stable", fast=True, settings=quiet)
+    try:
+        with psycopg.connect(real.dsn, autocommit=True) as conn:
+            conn.execute("CREATE TABLE t (id bigserial PRIMARY KEY, at timestamptz NOT NULL)")
+            conn.execute(
+                "INSERT INTO t (at) SELECT now() - i * interval '1 day' FROM generate_series(1, 50) AS i"
+            )
+            conn.execute("CREATE VIEW v AS SELECT id FROM t")
+            before = conn.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())").fetchone()
+            report = rehearse(RehearsalOptions(real.dsn, "t", "at"))
+            assert report.passed, text(report)
+            assert conn.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())").fetchone() == before
+    finally:
+        sandbox.down(name)
+
+
+def test_another_major_version_is_said_and_what_it_lacks_is_named(db: Database, rehearsed: Rehearse) -> None:
+    other = servers.server_of("testing" if db.release == "stable" else "stable")
+    db.execute("CREATE TABLE t (id bigserial PRIMARY KEY, at timestamptz NOT NULL)")
+    report = rehearsed(given=other.dsn)
+    assert report.passed, text(report)
+    assert any(each.startswith("PostgreSQL is ") for each in report.warnings)
+    assert any(each.startswith("TimescaleDB is ") for each in report.warnings)
+    if db.release == "testing":
+        db.execute("ALTER TABLE t ADD v integer GENERATED ALWAYS AS (3) VIRTUAL")
+        with pytest.raises(Failed) as failed:
+            rehearsed(given=other.dsn)
+        assert "TABLE t" in str(failed.value)
+
+
+def test_what_the_server_of_the_rehearsal_lacks_is_said(db: Database, rehearsed: Rehearse) -> None:
+    """By a role that may make databases and nothing else: no roles, no owners."""
+    far = servers.make_database(servers.server_of("testing" if db.release == "stable" else "stable"))
+    try:
+        missing, guest = db.make_role("missing"), far.make_role("guest")
+        far.execute(f"ALTER ROLE {guest} CREATEDB")
+        db.execute(
+            f"CREATE TABLE t (id bigserial PRIMARY KEY, at timestamptz NOT NULL); GRANT SELECT ON t TO {missing}"
+        )
+        report = rehearsed(given=far.dsn_as(guest))
+        said = "\n".join(report.warnings)
+        assert f"The role {missing} is not there and could not be made" in said
+        assert "The job could not be rehearsed as" in said
+        assert f"grant SELECT to {missing} is missing" in said
+        assert report.passed, text(report)
+        assert report.accepts_needed == ("widened-key",)
+        assert rehearsals(far) == []
+    finally:
+        servers.drop_database(far)
+
+
+def test_an_extension_that_is_not_there_is_said(db: Database) -> None:
+    with db.connect() as conn:
+        said = furnish._extensions(
+            conn, (Extension("no_such", "public", "1.2"), Extension("plpgsql", "pg_catalog", "0.1"))
+        )
+    assert said[0].startswith("The extension no_such 1.2 is not on the server of the rehearsal")
+    assert said[1].startswith("The extension plpgsql is 0.1 on the real server")
 
 
 def test_in_place(db: Database, rehearsed: Rehearse) -> None:

@@ -47,8 +47,10 @@ def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
 def missing(real: Inspection, clone: Inspection) -> list[str]:
     """What hangs on the table and is not on its clone in the same way, a phrase each. Nothing where the clone is faithful."""
     found: list[str] = []
-    clones = _hanging(clone)
-    for kind, parts in _hanging(real).items():
+    # An owner who is another one has his rights all the same.
+    owners = {real.table.owner, clone.table.owner} if real.table.owner != clone.table.owner else set()
+    clones = _hanging(clone, owners)
+    for kind, parts in _hanging(real, owners).items():
         for name, definition in parts.items():
             if name not in clones[kind]:
                 found.append(f"{kind} {name} is missing")
@@ -57,7 +59,7 @@ def missing(real: Inspection, clone: Inspection) -> list[str]:
     return found
 
 
-def _hanging(inspection: Inspection) -> dict[str, dict[str, object]]:
+def _hanging(inspection: Inspection, owners: set[str]) -> dict[str, dict[str, object]]:
     table = inspection.table
     return {
         "the table": {
@@ -84,7 +86,7 @@ def _hanging(inspection: Inspection) -> dict[str, dict[str, object]]:
         "statistics": {str(each.name): each.definition for each in inspection.extended_statistics},
         "grant": dict.fromkeys(
             (f"{each.privilege}{f' ({each.column})' if each.column else ''} to {each.grantee or 'PUBLIC'}"
-             for each in table.grants), ""
+             for each in table.grants if each.grantee not in owners), ""
         ),
         "publication": dict.fromkeys(_publications(inspection), ""),
     }  # fmt: skip

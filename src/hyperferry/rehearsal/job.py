@@ -82,7 +82,7 @@ class Rehearsal:
         """Made-up rows, as many as the real table will have chunks; and what the application can do with the plain table."""
         with self.steps.step("rows") as step:
             scan, plan = self.real.inspection.scan, self.real.plan
-            chunks = max(1, min(scan.buckets if scan is not None else 3, self.options.chunks))
+            chunks = min((scan.buckets if scan is not None else 0) or 3, self.options.chunks)
             if scan is not None and scan.buckets > chunks:
                 self.report.warnings.append(
                     f"The hypertable will have about {count(scan.buckets)} chunks; {count(chunks)} were rehearsed (--chunks)."
@@ -189,13 +189,7 @@ class Rehearsal:
                 self._compare(step)
 
     def _accepts(self) -> None:
-        """What the cutover would have to be told besides what the user accepts already."""
-        needed = {
-            line.partition(":")[0]
-            for line in engine.cutover_dry_run(self.clone.dsn, self.table).refusals
-            if "--accept" in line
-        }
-        self.report.accepts_needed = tuple(sorted(needed | set(self.report.accepts_needed)))
+        """What the cutover will have to be told besides what the user accepts already: what was found on the real server."""
         if "all" not in self.options.accept:
             self.report.not_accepted = tuple(
                 rule for rule in self.report.accepts_needed if rule not in self.options.accept

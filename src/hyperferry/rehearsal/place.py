@@ -156,7 +156,7 @@ def _own_superuser(dsn: str) -> str:
 def _database(
     dsn: str, description: str, around: Surroundings, *, own_server: bool, say: Say
 ) -> Iterator[Place]:
-    database = PREFIX + secrets.token_hex(6)
+    database = f"{PREFIX}{os.getpid()}_{secrets.token_hex(4)}"
     made = Place(make_conninfo(dsn, dbname=database), dsn, database, own_server, description)
     with connect(dsn, purpose="rehearse") as conn:
         made.postgres = conn.info.server_version

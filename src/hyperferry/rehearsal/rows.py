@@ -171,17 +171,26 @@ def _has_row(conn: Connection, table: TableName, depth: int) -> bool:
 
 
 def _moment(time: Column, times: Times, uuid_maker: str | None) -> sql.Composable | None:
-    """The time of row `i`: each next row a chunk further back, and from the last chunk on again from the first."""
+    """The time of row `i`: each next row a chunk further back, and after the last from the first again, a little earlier."""
+    part, round_ = (
+        sql.SQL("i {} {}").format(sql.SQL(operator), sql.Literal(times.chunks))
+        for operator in ("OPERATOR(pg_catalog.%)", "OPERATOR(pg_catalog./)")
+    )
     if time.base_type in ("pg_catalog.int2", "pg_catalog.int4", "pg_catalog.int8"):
-        return sql.SQL("({} - (i OPERATOR(pg_catalog.%) {}) * {})::{}").format(
-            sql.SQL("{}::int8").format(sql.Literal(int(times.latest or 0))),
-            sql.Literal(times.chunks),
-            sql.SQL("{}::int8").format(sql.Literal(times.width)),
-            fragment(time.type_sql),
+        return sql.SQL("({latest}::int8 - ({part}) * {width}::int8 - ({round_}))::{type}").format(
+            latest=sql.Literal(int(times.latest or 0)),
+            part=part,
+            width=sql.Literal(times.width),
+            round_=round_,
+            type=fragment(time.type_sql),
         )
-    latest = sql.Literal(times.latest) if times.latest else sql.SQL("CURRENT_DATE")
-    at = sql.SQL("({}::timestamptz - (i OPERATOR(pg_catalog.%) {}) * {}::interval)").format(
-        latest, sql.Literal(times.chunks), sql.Literal(f"{times.width} microseconds")
+    at = sql.SQL(
+        "({latest}::timestamptz - ({part}) * {width}::interval - ({round_}) * '1 second'::interval)"
+    ).format(
+        latest=sql.Literal(times.latest) if times.latest else sql.SQL("CURRENT_DATE"),
+        part=part,
+        width=sql.Literal(f"{times.width} microseconds"),
+        round_=round_,
     )
     if time.base_type == "pg_catalog.uuid":
         return None if uuid_maker is None else sql.SQL("{}({})").format(fragment(uuid_maker), at)

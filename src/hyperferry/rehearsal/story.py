@@ -50,6 +50,9 @@ def rehearse(
         made = stack.enter_context(place(options, server, around, say))
         report.warnings += made.warnings
         clone = make_clone(real, around, programs, made, file, folder, report, clone_began, stop)
+        here = made.postgres // 10_000
+        if here > programs.major:
+            programs = find_programs(here, here, say=say)
         Rehearsal(options, real, around, programs, made, clone, report, say, stop).run()
     report.seconds = time.monotonic() - began
     return report
