@@ -105,7 +105,7 @@ def _table(r: random.Random, release: str) -> Table:
         time_nullable=r.random() < 0.15,
         columns=tuple(columns),
         uniques=tuple(uniques),
-        rows=r.choice((0, 100, 150, 250)) if wide else r.choice((100, 200, 300, 500, 1000)),
+        rows=r.choice((0, 60, 100, 150)) if wide else r.choice((100, 200, 200, 300, 500, 1000)),
         doubled=not key_form and not uniques and r.random() < 0.7,
         view=r.random() < 0.3,
         parent=r.random() < 0.25,

@@ -118,7 +118,8 @@ def server_of(release: str) -> Iterator[Server]:
             conn.execute("ALTER SYSTEM SET autovacuum_naptime = '5s'")
             conn.execute("ALTER SYSTEM SET log_min_messages = panic")
             conn.execute("SELECT pg_reload_conf()")
-            conn.execute(f"CREATE ROLE {OWNER} LOGIN; CREATE ROLE {APPLICATION} LOGIN")
+            # pg_monitor: to see whose snapshot is older than a swap.
+            conn.execute(f"CREATE ROLE {OWNER} LOGIN IN ROLE pg_monitor; CREATE ROLE {APPLICATION} LOGIN")
             small = _small_disk(made.data_dir)
             if small is not None:
                 conn.execute(f"CREATE TABLESPACE torture_small LOCATION '{small / 'space'}'")  # type: ignore[arg-type]
