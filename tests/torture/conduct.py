@@ -38,7 +38,7 @@ REACHED = {
     "abort": ("aborted",),
 }
 BUSY = ("Another hyperferry works", "was not to be had", "were not to be had", "gave way every time")
-GRAVE = ("are not the same", "cannot take", "is not what was verified", "Nothing is cut over unproved")
+GRAVE = ("are not the same", "cannot take", "is not what was verified")
 """Refusals that nothing but a fault of the program's can be behind, as long as nobody alters the table."""
 
 
@@ -381,7 +381,8 @@ class Conductor:
         early = run.ended.is_set()
         run.signal(faults.signal.SIGTERM)
         self._end(run)
-        if run.code not in (0, 4) and not any(end >= self._sync_began for _, end in self.server.outages):
+        excuses = [*self.server.outages, *self._full]
+        if run.code not in (0, 4) and not any(end >= self._sync_began for _, end in excuses):
             self.found(f"sync ended with {run.code}{' by itself' if early else ''}: {_message(run)}")
 
     def _compare(self, command: str) -> None:
