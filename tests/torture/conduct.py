@@ -37,6 +37,8 @@ REACHED = {
     "finish": ("finished",),
     "abort": ("aborted",),
 }
+HOSTILE = ("statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
+"""Settings that a program which depends on nobody's must not mind."""
 BUSY = ("Another hyperferry works", "was not to be had", "were not to be had", "gave way every time")
 GRAVE = ("are not the same", "cannot take", "is not what was verified")
 """Refusals that nothing but a fault of the program's can be behind, as long as nobody alters the table."""
@@ -328,6 +330,9 @@ class Conductor:
         with self.admin() as conn:
             for statement in statements(self.shape, len(self.writers), self.schedule.seed):
                 conn.execute(statement.replace("{database}", self.database_name))  # type: ignore[call-overload]
+            if self.schedule.hostile and self.schedule.owner:
+                for name in HOSTILE:
+                    conn.execute(f"ALTER ROLE {OWNER} IN DATABASE {self.database_name} SET {name} = '600ms'")  # type: ignore[call-overload]
             self._before = oracle.describe(conn, self._kit())
         for writer in self.writers:
             writer.thread.start()

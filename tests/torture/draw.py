@@ -65,6 +65,7 @@ def schedule_of(seed: int, release: str) -> Schedule:
         slice_rows=r.choice((60, 200, 1000, 20_000)),
         owner=r.random() < 0.6,
         syncing=r.random() < 0.2,
+        hostile=r.random() < 0.25,
     )
 
 

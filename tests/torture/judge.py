@@ -74,6 +74,8 @@ def leftovers(conn: Connection) -> list[str]:
 def manners(run: Run) -> list[str]:
     """What a command must never do, whatever happened to it."""
     found = []
+    if run.asked and run.code == -15:
+        return []  # SIGTERM came before the command had begun
     if not run.killed and run.code not in CODES:
         found.append(f"exit code {run.code}")
     if run.code == 4 and not run.asked:

@@ -96,7 +96,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All that one run is made of."""
+    """All that one run is made of. `owner`: the program runs as the table's owner, else as a superuser; `syncing`: a sync runs beside all
+    else; `hostile`: somebody gave the program's role short timeouts."""
 
     seed: int
     release: str
@@ -108,6 +109,7 @@ class Schedule:
     slice_rows: int
     owner: bool
     syncing: bool
+    hostile: bool = False
 
     def to_json(self) -> str:
         """One line."""

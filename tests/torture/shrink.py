@@ -56,7 +56,7 @@ def smaller(schedule: Schedule) -> Iterator[Schedule]:
     for number, writer in enumerate(schedule.writers):
         for simpler in _simpler_writers(writer):
             yield replace(schedule, writers=(*schedule.writers[:number], simpler, *schedule.writers[number + 1 :]))
-    for name, plain in (("workers", 1), ("slice_rows", 20_000), ("owner", False)):
+    for name, plain in (("workers", 1), ("slice_rows", 20_000), ("owner", False), ("hostile", False)):
         if getattr(schedule, name) != plain:
             yield replace(schedule, **{name: plain})  # type: ignore[arg-type]
     for number, step in enumerate(schedule.steps):

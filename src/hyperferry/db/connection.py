@@ -41,6 +41,9 @@ SESSION_SETTINGS: dict[str, str] = {
 """Set on every session, beside lock_timeout (`first_lock_ms`). `session_replication_role` needs a superuser
 and is skipped for others, whose default it is."""
 
+NEWER_SETTINGS = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
+"""Time limits to be lifted as well, with the server version that brought each."""
+
 FIRST_LOCK_MS = 300
 """How long any lock is waited for, at most: less than deadlock_timeout's default, so that we yield first (I0)."""
 
@@ -76,6 +79,7 @@ def connect(dsn: str, *, purpose: str = "", connect_timeout: int = 10) -> Connec
             remedy="give a reachable server with --dsn, DATABASE_URL or libpq's variables (PGHOST, PGSERVICE, ...).",
         ) from None
     settings = dict(SESSION_SETTINGS)
+    settings |= {name: "0" for name, since in NEWER_SETTINGS.items() if conn.info.server_version >= since}
     superuser = conn.info.parameter_status("is_superuser") == "on"
     if not superuser:
         settings.pop("session_replication_role")

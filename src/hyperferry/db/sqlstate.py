@@ -6,7 +6,7 @@ import psycopg
 
 LOCK_FAILURES = frozenset({"55P03", "40P01"})  # lock_not_available, deadlock_detected
 SERIALIZATION = frozenset({"40001"})
-LOST = frozenset({"57P01", "57P02", "57P03", "25P03", "57P05"})  # shutdowns, our idle session ended
+LOST = frozenset({"57P01", "57P02", "57P03", "25P03", "25P04", "57P05"})  # shutdowns, our session ended by a time limit
 DATA_ERRORS = ("22", "23")  # data exceptions, integrity constraint violations
 # Timeouts that the user or the server's administrator may have set: trying again may succeed.
 CANCELLED = frozenset({"57014"})
