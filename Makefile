@@ -14,13 +14,14 @@ BIN    := $(VENV)/bin
 PIN    := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config \
           --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: help demo test torture lint types imports venv pins clean bench
+.PHONY: help demo test torture breaks lint types imports venv pins clean bench
 
 help:
 	@echo "make demo    the main job from end to end in a sandbox    ARGS=\"--rows N --csv FILE\""
 	@echo "make test    all tests, on PostgreSQL 17 and 18           ARGS=\"-k WORD --release stable\""
 	@echo "make bench   how long things take, side by side          ARGS=\"convert --rows 1e6\" (long)"
 	@echo "make torture random tables, writers and faults             N=20 SEED=1 RELEASE=stable JOBS=2"
+	@echo "make breaks  each invariant broken on purpose: is it found?  ARGS=\"I3 -j 2\""
 	@echo "make lint    style, types, who may import whom"
 	@echo "make clean   remove what these made"
 
@@ -35,6 +36,8 @@ bench: $(VENV)/.dev
 
 torture: $(VENV)/.dev
 	@cd tests && $(abspath $(BIN))/python -m torture --count $(N) --seed $(SEED) --release $(RELEASE) --jobs $(JOBS) --keep-going $(ARGS)
+breaks: $(VENV)/.dev
+	@PYTHONPATH=src:tests $(BIN)/python -m breaks $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check src tests bench

@@ -61,6 +61,7 @@ def settle(job: Job) -> None:
 # No writer slips by.
 
 
+@pytest.mark.peer(number=2)
 def test_writers_that_began_before_capture_are_waited_for(job: Make) -> None:
     made = job(HOURS, options=THIRDS)
     _ = made.plan
@@ -79,6 +80,7 @@ def test_writers_that_began_before_capture_are_waited_for(job: Make) -> None:
     made.assert_equal()
 
 
+@pytest.mark.peer(number=12)
 def test_a_transaction_whose_snapshot_is_older_than_capture_is_logged(job: Make) -> None:
     made = job(HOURS, options=THIRDS)
     with made.application() as writer:
@@ -106,6 +108,7 @@ def test_a_statement_that_was_prepared_before_capture_is_logged(job: Make) -> No
     settle(made)
 
 
+@pytest.mark.peer(number=12)
 def test_rows_that_come_after_capture_and_before_the_batches_are_cut_are_covered(job: Make) -> None:
     made = job(HOURS, options=THIRDS).capture()
     made.run(
@@ -130,6 +133,7 @@ def test_insert_update_delete_leave_the_pairs_that_they_touch(keyed: Job) -> Non
     settle(keyed)
 
 
+@pytest.mark.peer(number=11)
 def test_an_update_of_the_key_or_of_the_time_leaves_the_old_pair_and_the_new_one(keyed: Job) -> None:
     keyed.run("UPDATE {table} SET id = 21, at = '2024-01-01 21:00+00' WHERE id = 1")
     keyed.run("UPDATE {table} SET at = '2024-01-01 22:00+00' WHERE id = 2")

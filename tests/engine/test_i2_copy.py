@@ -72,6 +72,7 @@ def test_an_empty_table_is_one_batch(captured: Make) -> None:
 # Recorded with its rows.
 
 
+@pytest.mark.peer(number=1)
 def test_a_batch_is_recorded_in_the_transaction_that_wrote_it(
     cut: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_batch_is_recorded_in_the_transaction_that_wrote_it(
     cut.assert_equal()
 
 
+@pytest.mark.peer(number=1)
 def test_a_batch_that_is_recorded_and_not_committed_is_not_done(
     cut: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +149,7 @@ def test_a_batch_that_was_taken_away_while_it_was_copied_is_rolled_back(
     assert cut.value("SELECT count(*) FROM {shadow}") == 0
 
 
+@pytest.mark.peer(number=13)
 def test_an_interrupted_copy_goes_on_without_emptying_what_is_there(cut: Job) -> None:
     cut.copy_next()
     before = cut.value("SELECT min(xmin::text::bigint) FROM {shadow}")
@@ -179,6 +182,7 @@ def test_a_stale_row_in_a_batchs_way_goes_when_the_backlog_is_applied(captured: 
     job.assert_equal()
 
 
+@pytest.mark.peer(number=8)
 def test_a_row_that_the_shadow_refuses_is_named_and_the_rest_of_its_batch_arrives(captured: Make) -> None:
     job = captured(HOURS.replace("at timestamptz NOT NULL", "at timestamptz"), options=THIRDS)
     job.run("UPDATE {table} SET at = NULL WHERE id IN (50, 250)")

@@ -38,6 +38,7 @@ def nothing_refused(job: Job) -> None:
 # By state, in any order, any number of times.
 
 
+@pytest.mark.peer(number=9)
 def test_a_value_set_to_null_arrives(copied: Make) -> None:
     job = copied(HOURS, options=THIRDS)
     job.run("UPDATE {table} SET v = NULL WHERE id < 10")
@@ -46,6 +47,7 @@ def test_a_value_set_to_null_arrives(copied: Make) -> None:
     job.assert_equal()
 
 
+@pytest.mark.peer(number=11)
 def test_a_changed_key_leaves_nothing_of_the_old_one(copied: Make) -> None:
     job = copied(HOURS, options=THIRDS)
     job.run("UPDATE {table} SET id = id + 1000 WHERE id < 10")
@@ -116,6 +118,7 @@ def test_one_slice_over_many_chunks_deletes_everywhere_and_inserts_each_row_once
 # Log rows go by their ids.
 
 
+@pytest.mark.peer(number=7)
 def test_a_change_that_commits_late_under_a_lower_id_is_not_removed_with_the_others(copied: Make) -> None:
     job = copied(HOURS, options=THIRDS)
     with job.application() as late:
@@ -163,10 +166,12 @@ def test_a_second_applier_waits_until_the_first_has_ended(copied: Make) -> None:
 def test_the_appliers_lock_is_taken_before_the_snapshot(copied: Make) -> None:
     """What commits while an applier waits for its turn must be in its snapshot."""
     job = copied(HOURS, options=THIRDS)
+    patient = job.session()
+    patient.execute("SET lock_timeout = 0")  # a second attempt would have a new snapshot anyhow
     job.run("UPDATE {table} SET v = 'one' WHERE id = 1")
     with job.db.connect(autocommit=False) as another:
         job.on(another, "LOCK TABLE {lock} IN EXCLUSIVE MODE")
-        waiting = aside(lambda: job.applier().apply_slice(pending_batches=True))
+        waiting = aside(lambda: job.applier(patient).apply_slice(pending_batches=True))
         job.until_we_wait("{lock}")
         job.run("UPDATE {table} SET v = 'two' WHERE id = 2")
         another.rollback()
@@ -198,6 +203,7 @@ def test_a_slice_is_applied_as_of_one_moment(copied: Make) -> None:
 
 
 @pytest.mark.parametrize("slice_rows", [1, 2, 3, 1000])
+@pytest.mark.peer(number=6)
 def test_two_rows_swap_a_unique_value_across_two_slices(copied: Make, slice_rows: int) -> None:
     job = unique(copied)
     with job.application() as conn:
@@ -209,6 +215,7 @@ def test_two_rows_swap_a_unique_value_across_two_slices(copied: Make, slice_rows
     nothing_refused(job)
 
 
+@pytest.mark.peer(number=6)
 def test_a_ring_of_eight_unique_values_is_applied_whole(copied: Make) -> None:
     job = unique(copied)
     job.run("UPDATE {table} SET u = -u; UPDATE {table} SET u = 1 + (-u) % 8")

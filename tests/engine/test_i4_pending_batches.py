@@ -62,6 +62,7 @@ def test_a_row_that_moves_out_of_a_pending_range_into_a_copied_one_arrives_once(
     third.assert_equal()
 
 
+@pytest.mark.peer(number=2)
 def test_a_batch_in_flight_still_counts_as_pending(third: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     written, go_on = threading.Event(), threading.Event()
     record = copier._done

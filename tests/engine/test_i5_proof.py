@@ -251,6 +251,7 @@ def test_another_table_under_the_name_is_not_taken_for_ours(ready: Ready) -> Non
 # Resuming never skips a failed verification (peers, 5).
 
 
+@pytest.mark.peer(number=5)
 def test_start_again_and_again_does_not_walk_past_a_difference(copied: Callable[..., Job]) -> None:
     job = copied("CREATE TABLE t (id bigint PRIMARY KEY, at timestamptz NOT NULL); "
                  "INSERT INTO t SELECT i, timestamptz '2024-01-01' + i * interval '1 hour' FROM generate_series(1, 100) i",
@@ -269,6 +270,7 @@ def test_start_again_and_again_does_not_walk_past_a_difference(copied: Callable[
     same_after_sync(job)
 
 
+@pytest.mark.peer(number=5)
 def test_a_verification_that_failed_later_is_not_walked_past_either(ready: Ready) -> None:
     job = ready()
     job.run(LOSE_A_ROW)

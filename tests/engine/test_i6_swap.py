@@ -164,6 +164,7 @@ def test_writers_of_parents_are_never_victims(ready: Ready) -> None:
     ],
     ids=["sequence", "parent", "table"],
 )
+@pytest.mark.peer(number=14)
 def test_attempts_are_bounded_and_name_who_is_in_the_way(ready: Ready, holds: str, then: str) -> None:
     """A session that is idle in its transaction: it goes on without an error, nothing is changed, and it is named."""
     job = ready(CHILD)
@@ -277,6 +278,7 @@ def test_a_session_that_waits_behind_us_is_no_victim_of_our_next_lock(
 
 
 @pytest.mark.parametrize("way", ["cutover", "rollback"])
+@pytest.mark.peer(number=4)
 def test_the_last_rows_written_before_the_lock_are_not_lost(ready: Ready, way: str) -> None:
     job = ready()
     if way == "rollback":
@@ -383,6 +385,7 @@ def shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "STATEMENT_TIMEOUT_MS", 2_000)
 
 
+@pytest.mark.peer(number=16)
 def test_a_client_that_hangs_while_it_holds_the_lock_cannot_keep_it(
     ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -403,6 +406,7 @@ def test_a_client_that_hangs_while_it_holds_the_lock_cannot_keep_it(
     same_after_sync(job)
 
 
+@pytest.mark.peer(number=16)
 def test_a_swap_that_takes_too_long_is_ended_by_the_server(
     ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -436,6 +440,7 @@ def test_a_swap_that_takes_too_long_is_ended_by_the_server(
     same_after_sync(job)
 
 
+@pytest.mark.peer(number=16)
 def test_a_backend_that_is_terminated_while_it_holds_the_lock(
     ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -449,6 +454,7 @@ def test_a_backend_that_is_terminated_while_it_holds_the_lock(
     same_after_sync(job)
 
 
+@pytest.mark.peer(number=15)
 def test_kill_9_while_it_holds_the_lock_leaves_writers_going_on(ready: Ready) -> None:
     """The process is gone without a word: the server notices within the timeouts, and the same command does it again."""
     job = ready()
@@ -484,6 +490,7 @@ def test_kill_9_while_it_holds_the_lock_leaves_writers_going_on(ready: Ready) ->
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.peer(number=16)
 def test_a_connection_that_is_lost_at_the_commit(ready: Ready, where: str) -> None:
     """`after`: the server committed, and its answer never came; `before`: it never heard of it. Both are told apart, and the
     swap happens once."""
@@ -519,6 +526,7 @@ def test_a_server_that_cannot_be_asked_is_said_so(ready: Ready, monkeypatch: pyt
 # All or nothing, and what it leaves.
 
 
+@pytest.mark.peer(number=15)
 def test_what_the_server_refuses_in_the_swap_leaves_everything_as_it_was(
     ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,7 @@ def test_writes_that_no_trigger_saw_are_found_before_the_way_back(ready: Ready) 
 # What the old keys would refuse.
 
 
+@pytest.mark.peer(number=8)
 def test_a_duplicate_of_the_old_key_is_told_at_once_and_stops_the_rollback(ready: Ready) -> None:
     job = ready()
     job.cutover()

@@ -107,6 +107,7 @@ def test_what_there_is_not_cannot_be_accepted(ready: Ready) -> None:
         job.cutover(accept=frozenset({"wider-key"}))
 
 
+@pytest.mark.peer(number=20)
 def test_updates_across_chunks_are_found_in_the_change_log(ready: Ready) -> None:
     """No function, no statistics: the application simply does it. Within a chunk is no matter."""
     job = ready()

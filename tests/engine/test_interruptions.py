@@ -169,6 +169,7 @@ def test_kill_9_in_the_middle_of_copying(halfway: Job, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.peer(number=18)
 def test_ctrl_c_ends_with_exit_code_4(halfway: Job, tmp_path: Path, sign: signal.Signals) -> None:
     with parked_in_an_insert(halfway):
         program = Program(halfway, tmp_path, "start")
@@ -181,6 +182,7 @@ def test_ctrl_c_ends_with_exit_code_4(halfway: Job, tmp_path: Path, sign: signal
     finishes(halfway)
 
 
+@pytest.mark.peer(number=3)
 def test_workers_whose_backends_are_ended_connect_again(halfway: Job) -> None:
     """A broken connection is never taken for the end of the copy (peers: gh-ost#444)."""
     with parked_in_an_insert(halfway) as let_go:

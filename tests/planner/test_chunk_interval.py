@@ -178,6 +178,7 @@ def test_a_bare_number_is_for_integers() -> None:
     ("unit", "per_second"),
     [("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9)],
 )
+@pytest.mark.peer(number=22)
 def test_the_unit_of_an_integer_is_told_from_its_values(unit: str, per_second: int) -> None:
     span = (str(1_700_000_000 * per_second), str(1_731_000_000 * per_second))
     made = chosen(table(span, MB, type_sql="bigint"))

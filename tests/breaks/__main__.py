@@ -1,0 +1,7 @@
+"""`python -m breaks`, with tests/ on the path."""
+
+import sys
+
+from .runner import main
+
+sys.exit(main())

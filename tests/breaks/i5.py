@@ -1,0 +1,132 @@
+"""I5: nothing is cut over unproved."""
+
+from __future__ import annotations
+
+from .model import Break, Edit
+
+BLOCK = "cutover/block.py"
+ENGINE = "engine.py"
+GATES = "gates.py"
+FILE = "engine/test_i5_proof.py"
+
+BREAKS = (
+    Break(
+        "epoch-not-compared",
+        "newer than the last copy, swap and repair",
+        (Edit(BLOCK, "AND v.match AND v.epoch = r.epoch AND", "AND v.match AND"),),
+        f"{FILE}::test_a_verification_of_an_older_epoch_does_not_count",
+        "What was copied, swapped or repaired since was never compared.",
+        quick=True,
+    ),
+    Break(
+        "verdict-not-read",
+        "a clean verification",
+        (Edit(BLOCK, "AND v.match AND v.epoch = r.epoch AND", "AND v.epoch = r.epoch AND"),),
+        f"{FILE}::test_a_verification_that_found_differences_does_not_count",
+        "A verification that found differences allows the swap.",
+    ),
+    Break(
+        "direction-not-compared",
+        "rollback needs one too",
+        (
+            Edit(
+                BLOCK,
+                "WHERE v.id = {id} AND v.match AND v.epoch = r.epoch AND v.direction = {direction} AND NOT EXISTS ",
+                "WHERE v.id = {id} AND v.match AND v.epoch = r.epoch AND {direction} <> '' AND NOT EXISTS ",
+            ),
+        ),
+        f"{FILE}::test_a_verification_of_the_other_direction_does_not_count",
+        "A verification of the hypertable's way back says nothing of the way there.",
+    ),
+    Break(
+        "fingerprint-not-compared-under-the-lock",
+        "of the same catalog fingerprint, checked again under the lock",
+        (
+            Edit(
+                BLOCK,
+                'sql.SQL("{} IS DISTINCT FROM {}").format(\n                fingerprint_expression(',
+                'sql.SQL("false AND {} IS DISTINCT FROM {}").format(\n                fingerprint_expression(',
+            ),
+        ),
+        f"{FILE}::test_what_is_changed_while_we_come_is_noticed_under_the_lock",
+        "A view, index or grant that was added in the last second is left behind on the old table.",
+        fails_by=("AssertionError", "Failed", "HyperferryError", "CaptureBroken"),
+    ),
+    Break(
+        "changes-since-the-plan-not-refused",
+        "of the same catalog fingerprint",
+        (Edit(GATES, "    if fingerprint != expected:\n", "    if False:\n"),),
+        f"{FILE}::test_what_was_hung_on_the_hypertable_since_the_cutover_stops_the_rollback",
+        "What hangs on the table is moved as the plan knows it: what was added since is left behind.",
+    ),
+    Break(
+        "triggers-not-compared-under-the-lock",
+        "triggers, checked again under the lock",
+        (Edit(BLOCK, "pg_catalog.starts_with(t.tgname, 'hyperferry_')) IS DISTINCT FROM \"", "pg_catalog.starts_with(t.tgname, 'hyperferry_')) IS NULL AND '{{}}' <> \""),),
+        f"{FILE}::test_capture_that_was_tampered_with_stops_the_swap_under_the_lock",
+        "Writes of the last second, while a trigger was off, are in no log.",
+    ),
+    Break(
+        "pending-batches-do-not-stop-the-swap",
+        "newer than the last copy",
+        (Edit(BLOCK, "EXISTS (SELECT FROM {} WHERE state = 'pending')", "EXISTS (SELECT FROM {} WHERE state = 'never')"),),
+        f"{FILE}::test_a_batch_that_is_still_to_be_copied_stops_the_swap",
+        "A batch that is still to be copied is missing afterwards.",
+    ),
+    Break(
+        "quarantine-does-not-stop-the-swap",
+        "a quarantined pair blocks the cutover",
+        (Edit(BLOCK, 'sql.SQL("EXISTS (SELECT FROM {} WHERE direction = {})")', 'sql.SQL("EXISTS (SELECT FROM {} WHERE direction = {} AND false)")'),),
+        f"{FILE}::test_a_pair_in_quarantine_stops_the_swap",
+        "Rows that the other side cannot take are gone after the swap.",
+    ),
+    Break(
+        "excused-pairs-not-looked-at-under-the-lock",
+        "what is still excused is checked under the lock",
+        (Edit(BLOCK, 'sql.SQL("NOT ({})").format(excused_check(flow, excused))', 'sql.SQL("false AND ({})").format(excused_check(flow, excused))'),),
+        f"{FILE}::test_an_excused_pair_that_differs_after_all_stops_the_swap",
+        "A pair that changed all the time was never found equal.",
+    ),
+    Break(
+        "resume-skips-the-verification",
+        "resuming never skips it",
+        (Edit(ENGINE, "            _prove(conn, connect, rollout, monitor)\n            rollout = blue_green.synced", "            if not store.last_verification(conn, rollout.id, \"forward\"):\n                _prove(conn, connect, rollout, monitor)\n            rollout = blue_green.synced"),),
+        f"{FILE}::test_start_again_and_again_does_not_walk_past_a_difference",
+        "The second start walks past what the first one found (peers, 5).",
+    ),
+    Break(
+        "swap-without-a-verification",
+        "the cutover needs a clean verification",
+        (Edit(ENGINE, "    if verification is None and not unverified:\n", "    if False:\n"),),
+        f"{FILE}::test_a_verification_that_failed_later_is_not_walked_past_either",
+        "A difference that was found is cut over.",
+    ),
+    Break(
+        "copy-keeps-the-epoch",
+        "newer than the last copy",
+        (Edit("strategies/blue_green.py", "        )\n    store.bump_epoch(conn, rollout.id)\n", "        )\n"),),
+        "engine/test_clauses.py::test_a_copy_ends_the_verifications_before_it",
+        "A verification that ran before the last batch landed never saw its rows.",
+    ),
+    Break(
+        "swap-keeps-the-epoch",
+        "newer than the last swap",
+        (Edit(BLOCK, "SET phase = {phase}, epoch = epoch + 1, updated_at", "SET phase = {phase}, updated_at"),),
+        f"{FILE}::test_a_swap_ends_the_verification_that_allowed_it",
+        "The second cutover goes by the verification of the first.",
+    ),
+    Break(
+        "repair-keeps-the-epoch",
+        "newer than the last repair",
+        (Edit("verify/verification.py", "        store.bump_epoch(conn, flow.rollout.id)\n", ""),),
+        f"{FILE}::test_a_repair_ends_the_verification",
+        "A verification that ran while the repair was in the backlog never saw it applied.",
+    ),
+    Break(
+        "truncation-keeps-the-epoch",
+        "newer than the last copy, swap and repair",
+        (Edit("apply/barrier.py", "        store.bump_epoch(conn, flow.rollout.id)\n", ""),),
+        f"{FILE}::test_a_truncation_that_was_applied_ends_the_verification",
+        "The shadow was emptied and filled anew since it was compared.",
+    ),
+)

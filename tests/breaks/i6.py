@@ -1,0 +1,281 @@
+"""I6: the cutover is one transaction, and short."""
+
+from __future__ import annotations
+
+from .model import Break, Edit
+
+BLOCK = "cutover/block.py"
+RUNNER = "cutover/runner.py"
+SWAP = "cutover/swap.py"
+HANGING = "cutover/hanging.py"
+FUNCTIONS = "capture/functions.py"
+FILE = "engine/test_i6_swap.py"
+HANGS = "engine/test_hanging.py"
+
+BREAKS = (
+    Break(
+        "block-in-repeatable-read",
+        "one DO block in READ COMMITTED",
+        (
+            Edit(
+                RUNNER,
+                "        conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED\n",
+                "        conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ\n",
+            ),
+        ),
+        f"{FILE}::test_the_last_rows_written_before_the_lock_are_not_lost",
+        "The snapshot is from before the wait for the lock: what committed meanwhile is missed (peers, 4).",
+        case="cutover",
+        fails_by=("AssertionError", "Failed", "LockUnavailable"),
+    ),
+    Break(
+        "no-drain-under-the-lock",
+        "drain the backlog to empty",
+        (Edit(BLOCK, "    parts.append(_drain(flow))\n", '    parts.append(sql.SQL("changes := 0;\\n"))\n'),),
+        f"{FILE}::test_the_last_rows_written_before_the_lock_are_not_lost",
+        "The last rows before the lock are lost (peers, 4).",
+        case="cutover",
+        quick=True,
+    ),
+    Break(
+        "one-slice-under-the-lock",
+        "drain the backlog to empty",
+        (
+            Edit(
+                BLOCK,
+                "\"SELECT COALESCE(pg_catalog.array_agg(id), '{{}}') INTO drained FROM {log};\\n\"",
+                "\"SELECT COALESCE(pg_catalog.array_agg(id), '{{}}') INTO drained FROM (SELECT id FROM {log} ORDER BY id LIMIT 20) AS l;\\n\"",
+            ),
+        ),
+        "engine/test_peers.py::test_more_than_one_slice_is_applied_under_the_lock",
+        "Only one batch is replayed under the lock, and the rest of the log is dropped (peers, 10).",
+    ),
+    Break(
+        "backlog-without-a-bound",
+        "give up and retry if it is larger than a bound",
+        (Edit(BLOCK, 'sql.SQL("changes > {}")', 'sql.SQL("changes < 0 AND changes > {}")'),),
+        f"{FILE}::test_a_backlog_that_is_too_large_gives_way",
+        "A burst in the last second, and the table is locked for as long as its changes take.",
+    ),
+    Break(
+        "block-without-statement-timeout",
+        "with statement_timeout set before it",
+        (Edit(RUNNER, "sql.Literal(STATEMENT_TIMEOUT_MS)))\n    execute(", "sql.Literal(0)))\n    execute("),),
+        f"{FILE}::test_a_swap_that_takes_too_long_is_ended_by_the_server",
+        "A swap that hangs keeps the table.",
+    ),
+    Break(
+        "block-without-idle-timeout",
+        "a vanished client cannot hold the table",
+        (
+            Edit(
+                RUNNER,
+                'sql.SQL("SET idle_in_transaction_session_timeout = {}").format(sql.Literal(IDLE_TIMEOUT_MS))',
+                'sql.SQL("SET idle_in_transaction_session_timeout = {}").format(sql.Literal(0))',
+            ),
+        ),
+        f"{FILE}::test_a_client_that_hangs_while_it_holds_the_lock_cannot_keep_it",
+        "A client that hangs between the block and its COMMIT keeps every lock (peers, 16).",
+        fails_by=("AssertionError", "TimeoutError"),
+    ),
+    Break(
+        "further-locks-are-waited-for",
+        "a further lock is asked for with NOWAIT, else all are released",
+        (
+            Edit(RUNNER, "\"SET LOCAL lock_timeout = '1ms'\"", "\"SET LOCAL lock_timeout = '5s'\""),
+        ),
+        f"{FILE}::test_a_session_that_waits_behind_us_is_no_victim_of_our_next_lock",
+        "A session that waits behind us and holds what we come for is the victim of the deadlock.",
+        case="sequence",
+        fails_by=("AssertionError", "DeadlockDetected", "TimeoutError"),
+    ),
+    Break(
+        "parents-are-waited-for",
+        "a further lock is asked for with NOWAIT, else all are released",
+        (
+            Edit(RUNNER, "\"SET LOCAL lock_timeout = '1ms'\"", "\"SET LOCAL lock_timeout = '5s'\""),
+            Edit(SWAP, 'sql.SQL("LOCK TABLE {} NOWAIT").format(mode)', 'sql.SQL("LOCK TABLE {}").format(mode)'),
+        ),
+        f"{FILE}::test_a_session_that_waits_behind_us_is_no_victim_of_our_next_lock",
+        "The same with a writer of a foreign key's parent. NOWAIT and the 1 ms of patience cover each other.",
+        case="parent",
+        fails_by=("AssertionError", "DeadlockDetected", "TimeoutError"),
+    ),
+    Break(
+        "further-lock-waits-into-a-deadlock-check",
+        "a further lock waits only where no session's deadlock check can fall into it",
+        (Edit("db/locks.sql", "    IF {budget} - spent < 1 OR EXISTS (", "    IF {budget} - spent < 1 OR false AND EXISTS ("),),
+        "engine/test_further_locks.py::test_no_wait_while_somebodys_deadlock_check_is_near",
+        "The session whose check falls into our wait finds the deadlock, and is its victim.",
+        case="0.7-relation",
+    ),
+    Break(
+        "attempts-without-end",
+        "tried again a bounded number of times, and names the blockers",
+        (Edit(RUNNER, "        while state.number < attempts:\n", "        while state.number < 4 * attempts:\n"),),
+        f"{FILE}::test_attempts_are_bounded_and_name_who_is_in_the_way",
+        "A cutover that retries for ever (peers, 14).",
+        case="table",
+    ),
+    Break(
+        "blockers-not-named",
+        "names the blockers",
+        (Edit(RUNNER, '        facts[f"blocker {number}"] = blocker\n', "        pass\n"),),
+        f"{FILE}::test_attempts_are_bounded_and_name_who_is_in_the_way",
+        "Nobody learns whom to ask.",
+        case="table",
+    ),
+    Break(
+        "lost-connection-taken-for-failure",
+        "after a lost connection the ledger and the transaction's id tell whether it happened",
+        (
+            Edit(
+                RUNNER,
+                "return _changes(conn, flow) if phase[0] == target_phase(flow).value else None",
+                "return None",
+            ),
+        ),
+        f"{FILE}::test_a_connection_that_is_lost_at_the_commit",
+        "The swap is tried once more on tables that have changed places.",
+        case="after",
+        fails_by=("AssertionError", "SchemaChanged", "CaptureBroken"),
+    ),
+    Break(
+        "lost-connection-taken-for-success",
+        "after a lost connection the ledger and the transaction's id tell whether it happened",
+        (
+            Edit(
+                RUNNER,
+                "return _changes(conn, flow) if phase[0] == target_phase(flow).value else None",
+                "return 0",
+            ),
+        ),
+        f"{FILE}::test_a_connection_that_is_lost_at_the_commit",
+        "`cut over`, and it is not.",
+        case="before",
+    ),
+    Break(
+        "older-snapshots-not-waited-for",
+        "sessions that hold an older snapshot are looked for as the last act before commit (I9)",
+        (Edit(BLOCK, "    if accepted:\n        return", "    if True:\n        return"),),
+        f"{FILE}::test_a_session_with_an_older_snapshot_is_waited_for_and_named",
+        "A REPEATABLE READ session reads and updates the hypertable without the last changes.",
+    ),
+    Break(
+        "reverse-capture-stays-asleep",
+        "capture of the active side awake",
+        (Edit(SWAP, "        *wake_statements(after),\n", ""),),
+        "engine/test_i7_way_back.py::test_a_truncation_through_the_hypertable_arrives_in_old",
+        "From the cutover on the way back loses everything.",
+    ),
+    Break(
+        "forward-capture-stays-awake",
+        "capture of the passive side off",
+        (Edit(SWAP, "        *sleep_statements(flow),\n", ""),),
+        f"{FILE}::test_capture_of_the_passive_side_is_off",
+        "What is carried back is logged again, for the next cutover to apply.",
+    ),
+    Break(
+        "capture-switched-by-a-flag",
+        "by a change of the catalog, never by data that a trigger reads",
+        (
+            Edit(FUNCTIONS, "_create(flow, event, _ASLEEP))", "_awake(flow, event))"),
+            Edit(
+                FUNCTIONS,
+                "else _by_row(flow, event)\n",
+                "else _by_row(flow, event)\n"
+                '    body = sql.SQL("BEGIN IF (SELECT (phase = \'cut_over\') = {} FROM hyperferry.rollout WHERE id = {}) THEN {}; END IF; "\n'
+                '        "RETURN NULL; END").format(sql.Literal(flow.direction is Direction.REVERSE), sql.Literal(flow.rollout.id), body)\n',
+            ),
+        ),
+        f"{FILE}::test_writes_of_a_session_older_than_the_swap_are_captured",
+        "An old snapshot reads the old value of the flag: its writes are in no log.",
+        case="cutover",
+    ),
+    Break(
+        "views-dropped-and-made-anew",
+        "CREATE OR REPLACE VIEW, never DROP",
+        (
+            Edit(
+                HANGING,
+                '"CREATE OR REPLACE VIEW {}{} AS {}"',
+                '"DROP VIEW {0} CASCADE; CREATE VIEW {0}{1} AS {2}"',
+            ),
+        ),
+        f"{FILE}::test_views_keep_their_oids_and_tables_theirs",
+        "Grants on the views and all that hangs on them go.",
+        fails_by=("AssertionError", "UndefinedTable", "Failed"),
+    ),
+    Break(
+        "views-lose-their-options",
+        "with the view's options restated",
+        (Edit(HANGING, "        if view.options:\n", "        if False:\n"),),
+        f"{HANGS}::test_all_that_hangs_on_the_table_moves_and_comes_back",
+        "A view that was security_invoker shows what its owner may see.",
+    ),
+    Break(
+        "views-stay-with-the-old-table",
+        "CREATE OR REPLACE VIEW",
+        (Edit(SWAP, "        *hanging.view_statements(inspection),\n", ""),),
+        f"{HANGS}::test_every_view_reads_the_table_that_serves",
+        "Readers through views see the table as it was at the cutover, for ever.",
+    ),
+    Break(
+        "serials-go-with-the-old-table",
+        "owned sequences do not follow as wished: handle them",
+        (
+            Edit(SWAP, "        *hanging.release_serials(inspection),\n", ""),
+            Edit(SWAP, "        *hanging.attach_serials(inspection),\n", ""),
+        ),
+        f"{HANGS}::test_sequences_go_on_and_stay",
+        "SET SCHEMA takes the sequence along, and `finish` drops it.",
+        fails_by=("AssertionError", "UndefinedTable", "Failed", "DependentObjectsStillExist"),
+    ),
+    Break(
+        "identities-begin-anew",
+        "sequences of identity columns: their last values",
+        (Edit(SWAP, "        *hanging.hand_over_identities(inspection, parked),\n", ""),),
+        f"{HANGS}::test_sequences_go_on_and_stay",
+        "The hypertable gives out the numbers from 1 on once more.",
+        fails_by=("AssertionError", "UniqueViolation"),
+    ),
+    Break(
+        "statistics-stay",
+        "extended statistics do not follow as wished: handle them",
+        (Edit(SWAP, "        *hanging.swap_statistics(inspection, parked, incoming.schema),\n", ""),),
+        f"{HANGS}::test_all_that_hangs_on_the_table_moves_and_comes_back",
+        "The application's statistics are in our schema, and go with `finish`.",
+    ),
+    Break(
+        "foreign-keys-validated-in-the-swap",
+        "put on the hypertable NOT VALID, to be validated afterwards",
+        (
+            Edit(
+                HANGING,
+                'key.definition if key.definition.rstrip().endswith("NOT VALID") else f"{key.definition} NOT VALID"',
+                "key.definition",
+            ),
+        ),
+        "engine/test_attacks.py::test_foreign_keys_are_validated_although_we_died_behind_the_swap",
+        "The whole table is read under ACCESS EXCLUSIVE.",
+    ),
+    Break(
+        "swap-in-two-transactions",
+        "the cutover is one transaction",
+        (
+            Edit(
+                SWAP,
+                "        *hanging.view_statements(inspection),\n",
+                "",
+            ),
+            Edit(
+                RUNNER,
+                "            execute(conn, message)\n",
+                "            execute(conn, message)\n        with conn.transaction():\n"
+                "            for view in hanging.view_statements(flow.rollout.plan.inspection):\n                execute(conn, view.sql)\n",
+            ),
+        ),
+        f"{FILE}::test_what_the_server_refuses_in_the_swap_leaves_everything_as_it_was",
+        "Between the two a reader through a view sees the table that no longer serves.",
+    ),
+)

@@ -1,0 +1,122 @@
+"""I7: the way back loses nothing."""
+
+from __future__ import annotations
+
+from .model import Break, Edit
+
+SWAP = "cutover/swap.py"
+DROPPED = "cutover/dropped.sql"
+FUNCTIONS = "capture/functions.py"
+FILE = "engine/test_i7_way_back.py"
+
+BREAKS = (
+    Break(
+        "old-keeps-its-foreign-keys",
+        "old has no FKs meanwhile",
+        (Edit(SWAP, "        *hanging.drop_foreign_keys(inspection, outgoing),\n", ""),),
+        f"{FILE}::test_old_refuses_nothing_and_fires_nothing_meanwhile",
+        "A CASCADE on old deadlocks the application, a NO ACTION fails its deletes of parents.",
+        fails_by=("AssertionError", "Failed", "DuplicateObject"),
+    ),
+    Break(
+        "old-keeps-its-triggers",
+        "old has no user triggers meanwhile",
+        (Edit(SWAP, "        *hanging.drop_triggers(inspection, outgoing),\n", ""),),
+        f"{FILE}::test_old_refuses_nothing_and_fires_nothing_meanwhile",
+        "The application's triggers fire a second time, for changes that are carried back.",
+        fails_by=("AssertionError", "Failed"),
+    ),
+    Break(
+        "triggers-do-not-return",
+        "they return in the rollback's own transaction",
+        (Edit(SWAP, "        *hanging.create_triggers(inspection),\n", ""),),
+        f"{FILE}::test_old_refuses_nothing_and_fires_nothing_meanwhile",
+        "The application's triggers are gone.",
+    ),
+    Break(
+        "foreign-keys-do-not-return",
+        "they return in the rollback's own transaction",
+        (Edit(SWAP, "        *hanging.add_foreign_keys(inspection),\n", ""),),
+        f"{FILE}::test_old_refuses_nothing_and_fires_nothing_meanwhile",
+        "Rows without a parent can be written.",
+    ),
+    Break(
+        "reverse-update-logs-the-new-pair-alone",
+        "reverse capture on the hypertable",
+        (
+            Edit(
+                FUNCTIONS,
+                'insert, pairs.of_row("old"), pairs.of_row("new")\n',
+                'insert, pairs.of_row("new"), pairs.of_row("new")\n',
+            ),
+        ),
+        f"{FILE}::test_writes_of_several_roles_arrive_in_old",
+        "A changed key or time leaves the old row behind in old.",
+        quick=True,
+    ),
+    Break(
+        "reverse-truncate-not-captured",
+        "row triggers and a TRUNCATE trigger",
+        (
+            Edit(
+                "capture/triggers.py",
+                "    by_statement = flow.direction is Direction.FORWARD\n    for event in EVENTS:\n",
+                "    by_statement = flow.direction is Direction.FORWARD\n"
+                '    for event in EVENTS if by_statement else EVENTS[:-1]:\n',
+            ),
+        ),
+        f"{FILE}::test_a_truncation_through_the_hypertable_arrives_in_old",
+        "What was truncated comes back with the rollback.",
+        fails_by=("AssertionError", "Refused"),
+    ),
+    Break(
+        "owner-may-not-name-the-functions",
+        "reverse capture on the hypertable, on its new chunks too",
+        (Edit("capture/triggers.py", "        *grant_statements(reverse),\n", ""),),
+        "engine/test_attacks.py::test_an_owner_who_is_not_us_gets_new_chunks_after_the_cutover",
+        "The first INSERT that needs a new chunk fails.",
+        fails_by=("AssertionError", "InsufficientPrivilege"),
+    ),
+    Break(
+        "dropped-rows-come-back",
+        "drop_chunks fires no trigger: recorded and shown",
+        (Edit("engine.py", "    elif not dropped_accepted:\n        gates.refuse_dropped(conn, flow)\n", ""),),
+        f"{FILE}::test_rows_of_dropped_chunks_do_not_come_back_unless_accepted",
+        "A rollback brings back what was deleted on purpose, in silence.",
+    ),
+    Break(
+        "dropped-at-the-last-moment",
+        "drop_chunks fires no trigger: looked for under the lock",
+        (Edit("cutover/block.py", "    elif not dropped_accepted:\n", "    elif False:\n"),),
+        f"{FILE}::test_a_chunk_that_is_dropped_at_the_last_moment_stops_the_rollback",
+        "The same, when retention runs while we roll back.",
+    ),
+    Break(
+        "dropped-chunk-made-anew",
+        "ranges recorded as dropped stay so",
+        (Edit(DROPPED, "SELECT FROM ({present}) AS p JOIN {known} AS o ON o.chunk = p.chunk WHERE", "SELECT FROM ({present}) AS p WHERE"),),
+        f"{FILE}::test_rows_written_into_a_dropped_range_later_are_kept",
+        "One late row in a dropped range, and the range counts as never dropped.",
+    ),
+    Break(
+        "refused-by-old-in-silence",
+        "what old's stricter keys would refuse is reported as soon as it is written",
+        (
+            Edit(
+                "apply/applier.py",
+                "                    self._patiently(lambda part=part, refused=refused: self._quarantine(part, refused.reason))",
+                "                    execute(self.conn, slices.remove(self.flow), {\"ids\": part})",
+            ),
+        ),
+        f"{FILE}::test_a_duplicate_of_the_old_key_is_told_at_once_and_stops_the_rollback",
+        "The stricter unique key of old eats a row (peers, 8).",
+        fails_by=("AssertionError", "Failed", "IndexError"),
+    ),
+    Break(
+        "rollback-without-a-verification",
+        "the way back needs a proof too (I5)",
+        (Edit("engine.py", "    if verification is None and not unverified:\n", "    if verification is None and not unverified and flow.direction is Direction.FORWARD:\n"),),
+        f"{FILE}::test_writes_that_no_trigger_saw_are_found_before_the_way_back",
+        "A write in the role of a replica is not captured on a hypertable: only the comparison finds it.",
+    ),
+)

@@ -1,0 +1,154 @@
+"""I8: verification is exact while writers run."""
+
+from __future__ import annotations
+
+from .model import Break, Edit
+
+SQL = "verify/verify.sql"
+VERIFICATION = "verify/verification.py"
+RANGES = "verify/ranges.py"
+IMAGE = "ledger/image.py"
+FILE = "engine/test_i8_verification.py"
+PARITY = "verify/test_verify_parity.py"
+
+BREAKS = (
+    Break(
+        "xor-for-sum",
+        "count and sum, not xor: two equal rows cancel out",
+        (
+            Edit(SQL, "COALESCE(sum({s_hash}) FILTER (WHERE NOT {s_dropped}), 0) AS h", "COALESCE(bit_xor({s_hash}) FILTER (WHERE NOT {s_dropped}), 0) AS h"),
+            Edit(SQL, "COALESCE(sum({t_hash}) FILTER (WHERE NOT {t_dropped}), 0) AS h", "COALESCE(bit_xor({t_hash}) FILTER (WHERE NOT {t_dropped}), 0) AS h"),
+        ),
+        f"{FILE}::test_equal_rows_without_a_key_are_counted",
+        "{a, a, b} and {b, b, b} have the same xor and the same count.",
+    ),
+    Break(
+        "rows-counted-alone",
+        "count and sum of a hash of each row's image",
+        (
+            Edit(
+                "verify/compare.py",
+                "equal = source_rows == target_rows and sums.source_hash == sums.target_hash",
+                "equal = source_rows == target_rows",
+            ),
+        ),
+        f"{PARITY}::test_values_that_two_rows_swapped_are_found",
+        "Stale rows are as many as fresh ones.",
+    ),
+    Break(
+        "linear-hash",
+        "a hash of each row's image",
+        (Edit(IMAGE, 'return _hash([sql.SQL("pg_catalog.int8send({})").format(image)])', "return image"),),
+        f"{PARITY}::test_values_that_two_rows_swapped_are_found",
+        "A record's hash is linear: two rows that swapped their values of one column have the same sum.",
+    ),
+    Break(
+        "equal-taken-for-the-same",
+        "parity means record_image_eq",
+        (
+            Edit(
+                IMAGE,
+                'term for column in columns if column.generated != "v" for term in exact_terms(alias, column)',
+                'term for column in columns if column.generated != "v" for term in coarse_terms(alias, column)',
+            ),
+        ),
+        f"{FILE}::test_every_planted_difference_is_found_and_repaired_only_when_asked",
+        "1.0 is not 1.00, and 0 not -0.0.",
+        case="forward",
+    ),
+    Break(
+        "nothing-before-the-first-cut",
+        "the first range open",
+        (
+            Edit(
+                RANGES,
+                "    edges: list[Cut | None] = [None, *cuts, None]\n",
+                "    edges: list[Cut | None] = [*cuts, None]\n",
+            ),
+        ),
+        f"{PARITY}::test_a_lost_row_and_a_missed_delete_are_found_and_repaired",
+        "Rows outside of the ranges are never compared.",
+        case="composite",
+    ),
+    Break(
+        "rows-without-a-time-not-compared",
+        "one range for NULL",
+        (Edit(RANGES, "        found.append(Range(None, None, null_time=True))\n", "        pass\n"),),
+        f"{PARITY}::test_a_row_without_a_time_is_missing_from_the_hypertable",
+        "A row that a hypertable cannot hold is missing, and verified.",
+    ),
+    Break(
+        "backlog-excuses-everything",
+        "the rows that differ must have a pair in the backlog",
+        (
+            Edit(
+                SQL,
+                "SELECT (SELECT count(*) FROM kept), (SELECT count(*) FROM differing WHERE NOT logged),\n",
+                "SELECT (SELECT count(*) FROM kept), (SELECT count(*) FROM differing WHERE NOT logged AND NOT EXISTS (SELECT FROM kept)),\n",
+            ),
+        ),
+        f"{FILE}::test_a_difference_is_not_hidden_by_a_change_that_stands_in_the_backlog",
+        "While writers run there is always something in the backlog.",
+        quick=True,
+    ),
+    Break(
+        "excused-for-good",
+        "excused pairs are kept and looked at again once applied",
+        (Edit("verify/excuses.py", "    for _ in range(ROUNDS):\n", "    for _ in range(0):\n"),),
+        "verify/test_verify_excuses.py::test_a_change_that_was_applied_wrongly_is_no_longer_excused",
+        "A change that was applied wrongly stood in the backlog when it was looked at.",
+    ),
+    Break(
+        "backlog-not-read",
+        "in a snapshot of its own that sees source, shadow and log",
+        (
+            Edit(SQL, "bool_or(side = 'l') AS logged", "false AS logged"),
+            Edit("verify/compare.py", "        if excused is not None:\n", "        if False:\n"),
+        ),
+        "verify/test_verify_excuses.py::test_changes_in_the_backlog_are_excused_and_then_applied",
+        "Every change on its way is called a difference. The two ways to look at the backlog cover each other.",
+        case="player_stats",
+    ),
+    Break(
+        "repaired-unasked",
+        "repaired only when asked",
+        (Edit(VERIFICATION, "if repair and count else 0", "if count else 0"),),
+        f"{FILE}::test_every_planted_difference_is_found_and_repaired_only_when_asked",
+        "A difference is a fault of ours: it must be seen before it is mended.",
+        case="forward",
+    ),
+    Break(
+        "epoch-of-the-end",
+        "newer than the last copy, swap and repair (I5)",
+        (Edit(VERIFICATION, "                    epoch=begun.epoch,\n", "                    epoch=store.epoch(conn, rollout),\n"),),
+        f"{PARITY}::test_the_epoch_is_that_of_the_beginning",
+        "What was swapped or repaired while it ran was compared in part.",
+    ),
+    Break(
+        "quarantine-taken-for-parity",
+        "anything else is a difference",
+        (Edit(VERIFICATION, "match=count == 0 and quarantined == 0", "match=count == 0"),),
+        f"{PARITY}::test_quarantined_pairs_are_no_match",
+        "Rows that the other side cannot take are no match.",
+    ),
+    Break(
+        "truncation-taken-for-differences",
+        "in a snapshot that sees source, shadow and log",
+        (
+            Edit(
+                "verify/compare.py",
+                'if not equal and fetch_value(conn, statements.query("pending_truncation").format(log=flow.log)):',
+                "if False:",
+            ),
+        ),
+        "verify/test_verify_excuses.py::test_a_truncate_is_waited_for",
+        "A TRUNCATE in the backlog has no pairs: every row of the shadow would be called extra.",
+    ),
+    Break(
+        "later-verification-overruled",
+        "the newest verification counts (I5)",
+        (Edit(VERIFICATION, '                if fetch_value(conn, statements.query("newer_verification"), known):\n', "                if known is None:\n"),),
+        f"{PARITY}::test_only_the_later_of_two_verifications_at_once_counts",
+        "A verification that began earlier, and ends later, hides what the other one found.",
+    ),
+)

@@ -1,0 +1,67 @@
+"""What a break is, and how it is put into a copy of the sources."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = ROOT / "tests"
+
+RELEASE_IDS = {"stable": "pg17", "testing": "pg18"}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """In `file` (below src/hyperferry) `old`, which must stand there exactly once, becomes `new`."""
+
+    file: str
+    old: str
+    new: str
+
+    def apply(self, package: Path) -> None:
+        """Edits the copy. Raises ValueError where the old text is not there once, SyntaxError where the new one is no Python."""
+        path = package / self.file
+        text = path.read_text("utf-8")
+        if (found := text.count(self.old)) != 1:
+            raise ValueError(f"{self.file}: the old text stands there {found} times, not once: {self.old!r}")
+        text = text.replace(self.old, self.new)
+        if path.suffix == ".py":
+            compile(text, self.file, "exec")
+        path.write_text(text, "utf-8")
+
+
+@dataclass(frozen=True)
+class Break:
+    """One clause taken out.
+
+    `test`: the test that finds it, below tests/, without the server's parameter; `case`: a parameter of its own. `fails_by`: the
+    kinds of error by which the test may fail; a break that only ends the program by a fault of the edit's own proves nothing.
+    """
+
+    name: str
+    clause: str
+    edits: tuple[Edit, ...]
+    test: str
+    why: str
+    case: str = ""
+    release: str = "stable"
+    fails_by: tuple[str, ...] = ("AssertionError", "Failed")
+    quick: bool = False
+    torture: str = ""
+
+    @property
+    def node(self) -> str:
+        """The pytest node id, from the root of the repository."""
+        suffix = f"[{RELEASE_IDS[self.release]}-{self.case}]" if self.case else ""
+        return f"tests/{self.test}{suffix}"
+
+    def put_into(self, folder: Path) -> Path:
+        """A copy of src in `folder`, broken; returns what belongs on PYTHONPATH."""
+        source = folder / "src"
+        # Times are kept, so that what is compiled already need not be compiled again.
+        shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("*.egg-info"))
+        for edit in self.edits:
+            edit.apply(source / "hyperferry")
+        return source

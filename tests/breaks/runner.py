@@ -1,0 +1,143 @@
+"""Runs breaks: each must make its test fail, by what the test says and not by a fault of the edit, and the unbroken test must pass."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import servers
+
+from . import catalogue, page
+from .model import ROOT, TESTS, Break
+from .witness import VARIABLE
+
+TIMEOUT_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of pytest told of one test: whether it ran and passed, else why not, and by which kind of error."""
+
+    passed: bool
+    why: str
+    kind: str
+    output: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the break was found, and in which words."""
+
+    found: bool
+    text: str
+    output: str = ""
+    seconds: float = 0.0
+
+
+def run_tests(nodes: Sequence[str], release: str, source: Path, folder: Path) -> dict[str, Run]:
+    """Tests in a process of their own with the hyperferry of `source`; on the servers of this run, if there is one."""
+    told = folder / "witness.json"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "breaks.witness", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    command += ["-p", "no:hypothesispytest", "--release", release, "--timeout", str(TIMEOUT_SECONDS), *nodes]
+    environment = os.environ | {"PYTHONPATH": f"{source}{os.pathsep}{TESTS}", VARIABLE: str(told)}
+    # By these xdist tells its workers that they are workers; ours is none.
+    for name in [name for name in environment if name.startswith("PYTEST_")]:
+        del environment[name]
+    began = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    seconds, output = time.monotonic() - began, done.stdout + done.stderr
+    if not told.exists():
+        return {node: Run(False, "pytest did not come to its end", "", output, seconds) for node in nodes}
+    witness = json.loads(told.read_text("utf-8"))
+    if not witness["tested"].startswith(str(source)):
+        raise RuntimeError(f"the test ran on {witness['tested']}, not on {source}")
+    return {node: _of_node(node, witness["seen"], output, seconds) for node in nodes}
+
+
+def _of_node(node: str, seen: list[dict[str, str]], output: str, seconds: float) -> Run:
+    """All cases of one test: it passes when all do and one ran; its failure is the first one's."""
+    own = [one for one in seen if one["node"] == node or one["node"].startswith(f"{node}[")]
+    for one in own:
+        if one["outcome"] == "failed":
+            in_call = one["when"] == "call"
+            return Run(False, one["text"] if in_call else f"in {one['when']}: {one['text']}", one["kind"] if in_call else "", output, seconds)
+    ran = any(one["when"] == "call" and one["outcome"] == "passed" for one in own)
+    return Run(ran, "" if ran else "nothing ran", "", output, seconds)
+
+
+def unbroken(breaks: Sequence[Break]) -> dict[tuple[str, str], Run]:
+    """The breaks' tests on the sources as they are, each once."""
+    found: dict[tuple[str, str], Run] = {}
+    for release in sorted({one.release for one in breaks}):
+        nodes = sorted({one.node for one in breaks if one.release == release})
+        with tempfile.TemporaryDirectory() as folder:
+            for node, run in run_tests(nodes, release, ROOT / "src", Path(folder)).items():
+                found[node, release] = run
+    return found
+
+
+def broken(one: Break) -> Run:
+    """The break's test on a broken copy."""
+    with tempfile.TemporaryDirectory(prefix="hyperferry-break-") as folder:
+        return run_tests([one.node], one.release, one.put_into(Path(folder)), Path(folder))[one.node]
+
+
+def judge(one: Break, whole: Run, run: Run) -> Verdict:
+    """What the test did without the break, and what with it."""
+    if not whole.passed:
+        return Verdict(False, f"the test does not pass unbroken: {whole.why}", whole.output)
+    if run.kind in one.fails_by:
+        return Verdict(True, run.why.splitlines()[0][:130], run.output, run.seconds)
+    if run.why:
+        return Verdict(False, f"fails by {run.kind or 'its set-up'}: {run.why[:200]}", run.output)
+    return Verdict(False, "passes", run.output)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 0 where every break was found."""
+    parser = argparse.ArgumentParser(prog="make breaks ARGS=...", description=__doc__)
+    parser.add_argument("which", nargs="*", help="names of breaks, or of invariants (I3); all without")
+    parser.add_argument("-j", "--jobs", type=int, default=1, help="how many at once")
+    parser.add_argument("--show", action="store_true", help="print what pytest said")
+    parser.add_argument("--list", action="store_true", help="names alone, nothing is run")
+    parser.add_argument("--page", action="store_true", help="write docs/breaks.md, run nothing")
+    options = parser.parse_args(arguments)
+    if options.page:
+        page.FILE.write_text(page.text(), "utf-8")
+        return 0
+    chosen = catalogue.chosen(options.which)
+    if options.list:
+        for one in chosen:
+            print(f"{catalogue.invariant_of(one)}  {one.name}")
+        return 0
+    servers.begin_run()
+    missed: list[str] = []
+    pool = ThreadPoolExecutor(options.jobs)
+    try:
+        for release in sorted({one.release for one in chosen}):
+            servers.server_of(release)
+        print(f"{len({one.node for one in chosen})} tests without any break ...", flush=True)
+        whole = pool.submit(unbroken, chosen)
+        runs = [(one, pool.submit(broken, one)) for one in chosen]
+        for one, run in runs:
+            verdict = judge(one, whole.result()[one.node, one.release], run.result())
+            if not verdict.found:
+                missed.append(one.name)
+            mark = "found" if verdict.found else "NOT FOUND"
+            line = f"{mark:9}  {catalogue.invariant_of(one)}  {one.name:40} {verdict.seconds:5.1f} s  {verdict.text}"
+            print(line + (f"\n{verdict.output}" if options.show else ""), flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        servers.end_run()
+    print(f"{len(chosen) - len(missed)} of {len(chosen)} breaks found" + "".join(f"\n  not: {name}" for name in missed))
+    return 1 if missed else 0

@@ -1,0 +1,5 @@
+"""Writes docs/peers.md."""
+
+from .page import FILE, text
+
+FILE.write_text(text(), "utf-8")
