@@ -23,8 +23,8 @@ BREAKS = (
         "old has no user triggers meanwhile",
         (Edit(SWAP, "        *hanging.drop_triggers(inspection, outgoing),\n", ""),),
         f"{FILE}::test_old_refuses_nothing_and_fires_nothing_meanwhile",
-        "The application's triggers fire a second time, for changes that are carried back.",
-        fails_by=("AssertionError", "Failed"),
+        "The application's triggers fire a second time, for changes that are carried back (here one does, in our session, and fails).",
+        fails_by=("AssertionError", "Failed", "UndefinedTable"),
     ),
     Break(
         "triggers-do-not-return",

@@ -19,8 +19,8 @@ BREAKS = (
             Edit(SQL, "COALESCE(sum({s_hash}) FILTER (WHERE NOT {s_dropped}), 0) AS h", "COALESCE(bit_xor({s_hash}) FILTER (WHERE NOT {s_dropped}), 0) AS h"),
             Edit(SQL, "COALESCE(sum({t_hash}) FILTER (WHERE NOT {t_dropped}), 0) AS h", "COALESCE(bit_xor({t_hash}) FILTER (WHERE NOT {t_dropped}), 0) AS h"),
         ),
-        f"{FILE}::test_equal_rows_without_a_key_are_counted",
-        "{a, a, b} and {b, b, b} have the same xor and the same count.",
+        "engine/test_clauses.py::test_two_equal_rows_that_became_two_others_are_found",
+        "{a, a, b} and {b, b, b} have the same exclusive or and the same count.",
     ),
     Break(
         "rows-counted-alone",
@@ -39,7 +39,7 @@ BREAKS = (
         "linear-hash",
         "a hash of each row's image",
         (Edit(IMAGE, 'return _hash([sql.SQL("pg_catalog.int8send({})").format(image)])', "return image"),),
-        f"{PARITY}::test_values_that_two_rows_swapped_are_found",
+        "verify/test_verify_exactness.py::test_sums_are_equal_exactly_when_the_multisets_are",
         "A record's hash is linear: two rows that swapped their values of one column have the same sum.",
     ),
     Break(

@@ -103,6 +103,22 @@ def judge(one: Break, whole: Run, run: Run) -> Verdict:
     return Verdict(False, "passes", run.output)
 
 
+TORTURE_SEEDS = (3, 4, 6, 7, 9)
+"""The fixed seeds that `make test` runs (tests/torture/test_torture_seeds.py)."""
+
+
+def torture(one: Break) -> str:
+    """Which fixed seed of the torture harness finds the break, and in which words; '' where none does."""
+    with tempfile.TemporaryDirectory(prefix="hyperferry-break-") as folder:
+        environment = os.environ | {"PYTHONPATH": f"{one.put_into(Path(folder))}{os.pathsep}{TESTS}"}
+        for seed in TORTURE_SEEDS:
+            command = [sys.executable, "-m", "torture", "--release", one.release, "--seed", str(seed)]
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+            if done.returncode:
+                return f"seed {seed}\n{done.stdout[-1500:]}{done.stderr[-500:]}"
+    return ""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 0 where every break was found."""
     parser = argparse.ArgumentParser(prog="make breaks ARGS=...", description=__doc__)
@@ -111,6 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--show", action="store_true", help="print what pytest said")
     parser.add_argument("--list", action="store_true", help="names alone, nothing is run")
     parser.add_argument("--page", action="store_true", help="write docs/breaks.md, run nothing")
+    parser.add_argument("--torture", action="store_true", help="try the torture harness's fixed seeds instead of the named tests")
     options = parser.parse_args(arguments)
     if options.page:
         page.FILE.write_text(page.text(), "utf-8")
@@ -119,6 +136,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         for one in chosen:
             print(f"{catalogue.invariant_of(one)}  {one.name}")
+        return 0
+    if options.torture:
+        for one in chosen:
+            print(f"{catalogue.invariant_of(one)}  {one.name:40} {torture(one) or 'passes them all'}", flush=True)
         return 0
     servers.begin_run()
     missed: list[str] = []

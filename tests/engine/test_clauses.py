@@ -75,3 +75,16 @@ def test_a_copy_ends_the_verifications_before_it(captured: Make) -> None:
     assert store.epoch(job.conn, job.rollout.id) > before
     recorded = job.run("SELECT DISTINCT epoch FROM hyperferry.verification")
     assert recorded == [(store.epoch(job.conn, job.rollout.id),)]
+
+
+def test_two_equal_rows_that_became_two_others_are_found(synced: Make) -> None:
+    """I8: {a, a, b, b} and {b, b, b, b}: as many rows, and the same exclusive or of their hashes."""
+    job: Job = synced(
+        "CREATE TABLE t (id integer, at timestamptz NOT NULL, v numeric); CREATE INDEX ON t (at);"
+        "INSERT INTO t SELECT i % 2, timestamptz '2024-01-01' + (i / 4) * interval '1 day', 1 FROM generate_series(0, 99) AS i",
+        options=THIRDS,
+    )
+    job.run("UPDATE {shadow} SET id = 1 WHERE at = '2024-01-01'")
+    report = job.verify()
+    assert (report.match, report.difference_count) == (False, 2)
+    assert report.source_rows == report.target_rows == 100

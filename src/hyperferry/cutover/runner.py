@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from ..apply import Applier, backlog_size
+from ..catalog import fingerprint
 from ..db import (
     DATA_ERRORS,
     Blocker,
@@ -290,7 +291,7 @@ def _try_once(
             state.reason, state.code = "the connection was lost", ""
             conn.close()
             return _after_loss(connect, flow, xid)
-        _judge(error, flow, state)
+        _judge(error, conn, flow, gate, state)
         return None
     finally:
         if not conn.closed:
@@ -298,7 +299,7 @@ def _try_once(
             execute(conn, "SET statement_timeout = 0")
 
 
-def _judge(error: psycopg.Error, flow: Flow, state: _Attempt) -> None:
+def _judge(error: psycopg.Error, conn: Connection, flow: Flow, gate: Gate, state: _Attempt) -> None:
     """Notes why an attempt that may be repeated gave way; raises for one that may not."""
     code = error.sqlstate or ""
     text = (error.diag.message_primary or str(error)).strip()
@@ -324,6 +325,13 @@ def _judge(error: psycopg.Error, flow: Flow, state: _Attempt) -> None:
         kind = CaptureBroken if "triggers that capture" in text else SchemaChanged
         raise kind(
             "The table is not what was verified.",
+            facts=facts,
+            remedy="undo the change and verify again, or end this rollout with `hyperferry abort` and start anew.",
+        ) from None
+    if fingerprint(conn, flow.active.oid) != gate.fingerprint:
+        # Made for what was verified, they may fail by a change of the last moment before the check under the lock sees it.
+        raise SchemaChanged(
+            f"The definition of {flow.active.name} (or what hangs on it) was changed since it was verified.",
             facts=facts,
             remedy="undo the change and verify again, or end this rollout with `hyperferry abort` and start anew.",
         ) from None
