@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from ..ledger.flow import Flow, Side
-from ..ledger.objects import range_columns
+from ..ledger.objects import column_list, range_columns
 from ..model.rollout import Direction
 
 IDS = sql.SQL("%(ids)s")
@@ -109,14 +109,6 @@ def delete(flow: Flow, bounds: Bounds | None, ids: sql.Composable = IDS) -> sql.
         pairs=_distinct(flow, ids),
         match=flow.pairs.matches("p", "t"),
         limits=_limits(flow, flow.passive, "t", bounds),
-    )
-
-
-def column_list(flow: Flow, alias: str | None = None) -> sql.Composed:
-    """The columns that an INSERT names: all but generated ones."""
-    names = [column.name for column in flow.rollout.plan.inspection.writable_columns]
-    return sql.SQL(", ").join(
-        sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names
     )
 
 

@@ -12,7 +12,7 @@ from psycopg import sql
 from ..db import LockMode, execute, fetch_one, is_row_refused, is_transient, is_unique_violation
 from ..db.connection import Connection
 from ..ledger.flow import Flow
-from ..ledger.objects import range_columns
+from ..ledger.objects import column_list, range_columns
 from ..ledger.transaction import flow_transaction
 from ..model.plan import BatchBy
 
@@ -94,20 +94,13 @@ def _within(flow: Flow, part: _Range, alias: str) -> sql.Composable:
     return sql.SQL("({})").format(where)
 
 
-def _columns(flow: Flow, alias: str | None = None) -> sql.Composed:
-    names = [column.name for column in flow.rollout.plan.inspection.writable_columns]
-    return sql.SQL(", ").join(
-        sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names
-    )
-
-
 def _insert(flow: Flow, part: _Range, *, limit: int | None = None) -> sql.Composed:
     return sql.SQL(
         "INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {source} AS s WHERE {within}{limit}"
     ).format(
         target=flow.passive.ident,
-        columns=_columns(flow),
-        values=_columns(flow, "s"),
+        columns=column_list(flow),
+        values=column_list(flow, "s"),
         source=flow.active.ident,
         within=_within(flow, part, "s"),
         limit=sql.SQL(" LIMIT {}").format(sql.Literal(limit)) if limit else sql.SQL(""),

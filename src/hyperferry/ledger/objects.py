@@ -14,6 +14,14 @@ from .rights import Kind, owner_alone
 STEP = "ledger"
 
 
+def column_list(flow: Flow, alias: str | None = None) -> sql.Composed:
+    """The columns that an INSERT names: all but generated ones."""
+    names = [column.name for column in flow.rollout.plan.inspection.writable_columns]
+    return sql.SQL(", ").join(
+        sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names
+    )
+
+
 def range_columns(flow: Flow) -> list[tuple[str, sql.Composable]]:
     """The columns by which batches are cut, with their types: the time, or the identity's columns, or none."""
     pairs, plan = flow.pairs, flow.rollout.plan
