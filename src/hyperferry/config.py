@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from .errors import Usage
+from .model.names import name_parts
 
 __all__ = [
     "ACCEPT_RULES",
@@ -52,7 +53,17 @@ RESERVED = frozenset(
 """Sections of the file that later versions will read."""
 
 ABOUT_ONE_TABLE = frozenset(
-    {"time_column", "chunk_interval", "batch_rows", "workers", "strategy", "accept", "max_rows"}
+    {
+        "time_column",
+        "chunk_interval",
+        "batch_rows",
+        "workers",
+        "strategy",
+        "accept",
+        "max_rows",
+        "drop_inbound_fks",
+        "drop_from_publications",
+    }
 )
 """Keys that mean nothing for another table than the file's own."""
 
@@ -73,6 +84,8 @@ class Settings(BaseSettings):
     strategy: Literal["blue-green", "in-place"] | None = None
     accept: Annotated[tuple[str, ...], NoDecode] = ()
     max_rows: int = Field(default=1_000_000, ge=0)
+    drop_inbound_fks: Annotated[tuple[str, ...], NoDecode] = ()
+    drop_from_publications: Annotated[tuple[str, ...], NoDecode] = ()
 
     @field_validator("dsn")
     @classmethod
@@ -98,6 +111,15 @@ class Settings(BaseSettings):
                 near = _near(rule, (*ACCEPT_RULES, "all"))
                 raise ValueError(f"{rule!r} is no rule{near} (there are {', '.join(ACCEPT_RULES)}, all)")
         return rules
+
+    @field_validator("drop_inbound_fks", "drop_from_publications", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        """Names as a list, or with commas between them in the environment."""
+        words = [word.strip() for word in value.split(",")] if isinstance(value, str) else value
+        if not isinstance(words, list | tuple) or not all(isinstance(word, str) and word for word in words):
+            raise ValueError("a list of names is expected")
+        return tuple(words)
 
     @property
     def accepted(self) -> frozenset[str]:
@@ -156,15 +178,9 @@ def same_table(one: str, other: str) -> bool:
 
     Case folds outside quotes; a schema counts where both have one.
     """
-    first, second = _parts(one), _parts(other)
+    first, second = name_parts(one), name_parts(other)
     shorter = min(len(first), len(second))
     return first[-shorter:] == second[-shorter:]
-
-
-def _parts(name: str) -> list[str]:
-    """`public.Stats` -> ['public', 'stats']; within double quotes every character stands for itself."""
-    found = re.findall(r'"(?:[^"]|"")*"|[^".]+', name.strip())
-    return [p[1:-1].replace('""', '"') if p.startswith('"') else p.strip().lower() for p in found] or [name]
 
 
 def _read(path: Path) -> dict[str, Any]:

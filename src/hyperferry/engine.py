@@ -27,11 +27,11 @@ from .cutover.runner import locked_tables
 from .db.connection import Connection
 from .errors import CaptureBroken, Conflict, Interrupted, Refused, SchemaChanged, Usage
 from .ledger import store
+from .ledger.codec import dump_inspection
 from .ledger.flow import flow_of
 from .model.finding import Finding
 from .model.inspection import Inspection
 from .model.need import RightsReport
-from .model.options import PreflightOptions
 from .model.plan import Plan, Strategy
 from .model.plan_options import PlanOptions
 from .model.report import StatusReport, SwapReport, VerifyReport
@@ -86,8 +86,8 @@ def preflight(
 ) -> tuple[Inspection, tuple[Finding, ...]]:
     """What stands in the way, and what will change for the application."""
     inspection = inspect(dsn, table, time_column, interval=options.chunk_interval)
-    strategy = options.strategy or Strategy.BLUE_GREEN
-    return inspection, rules.run(inspection, PreflightOptions(strategy=strategy))
+    gates.check_given_up(inspection, options)
+    return inspection, rules.run(inspection, gates.preflight_options(options))
 
 
 def make_plan(dsn: str, table: str, time_column: str, options: PlanOptions) -> Plan:
@@ -419,6 +419,8 @@ def cutover(
     attempts: int = 60,
     max_wait: float | None = None,
     appointment: Appointment | None = None,
+    drop_inbound_fks: tuple[str, ...] = (),
+    drop_from_publications: tuple[str, ...] = (),
     stop: threading.Event | None = None,
     progress: Progress = lambda report: None,
     say: Say = lambda text: None,
@@ -430,6 +432,9 @@ def cutover(
     gates.check_accept(accept)
     connect = _connector(dsn)
     monitor = Monitor(stop or threading.Event(), say)
+    if drop_inbound_fks or drop_from_publications:
+        with connect("cutover") as conn:
+            gates.refuse_unplanned(_open(conn, table).plan, drop_inbound_fks, drop_from_publications)
     if appointment is not None:
         _wait(connect, table, accept, appointment, monitor, progress)
     monitor.give_up_after(max_wait)
@@ -502,6 +507,7 @@ def _swap(
     unverified: bool = False,
     dropped_accepted: bool = False,
 ) -> SwapReport:
+    _settle(conn, rollout, monitor)
     gates.refuse_changed(conn, rollout)
     gates.refuse_missing_rights(conn, rollout)
     flow = flow_of(rollout)
@@ -541,7 +547,13 @@ def _settle(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
         return
     now = flow_of(rollout)
     validate_foreign_keys(conn, now, say=monitor.say, should_stop=monitor.should_stop)
-    store.event(conn, rollout.id, "fingerprint", {"fingerprint": catalog.fingerprint(conn, now.active.oid)})
+    inspection = catalog.inspect(conn, rollout.table.quoted, rollout.plan.time_column, scan=False)
+    store.event(
+        conn,
+        rollout.id,
+        "fingerprint",
+        {"fingerprint": inspection.fingerprint, "inspection": dump_inspection(inspection)},
+    )
 
 
 def rollback(

@@ -11,11 +11,15 @@ from .cutover import dropped
 from .db.connection import Connection
 from .errors import Refused, SchemaChanged, Usage
 from .ledger import store
+from .ledger.codec import load_inspection
 from .ledger.flow import Flow, flow_of
 from .model.finding import Finding, Level
+from .model.given_up import is_given, leaves, unknown_keys, unknown_publications
+from .model.inspection import Inspection
 from .model.names import TableName
 from .model.options import PreflightOptions
-from .model.plan import Plan
+from .model.plan import Plan, Strategy
+from .model.plan_options import PlanOptions
 from .model.rollout import Phase, Rollout
 
 
@@ -41,7 +45,66 @@ def check_plan(conn: Connection, plan: Plan) -> None:
             remedy="make a new plan with `hyperferry plan`.",
         )
     refuse_blockers(plan.findings, plan.table)
-    refuse_blockers(rules.run(now, PreflightOptions(strategy=plan.strategy)), plan.table)
+    refuse_blockers(rules.run(now, preflight_options(plan)), plan.table)
+
+
+def preflight_options(options: Plan | PlanOptions) -> PreflightOptions:
+    """What the rules judge by, from what the user decided."""
+    return PreflightOptions(
+        strategy=options.strategy or Strategy.BLUE_GREEN,
+        drop_inbound_fks=options.drop_inbound_fks,
+        drop_from_publications=options.drop_from_publications,
+    )
+
+
+def check_given_up(inspection: Inspection, options: Plan | PlanOptions) -> None:
+    """Raises Usage for a foreign key or a publication to drop that is not there: a slip of the pen would be a surprise later."""
+    there = {
+        "foreign keys that point at it": [key.identity for key in inspection.inbound_keys],
+        "publications that name it": [member.name for member in inspection.replication.memberships],
+    }
+    for unknown, what, option in (
+        (unknown_keys(inspection, options.drop_inbound_fks), "foreign key", "--drop-inbound-fk"),
+        (
+            unknown_publications(inspection, options.drop_from_publications),
+            "publication",
+            "--drop-from-publication",
+        ),
+    ):
+        if unknown:
+            raise Usage(
+                f"{inspection.table.name} has no {what} {', '.join(unknown)} to be dropped from.",
+                facts={kind: ", ".join(names) or "none" for kind, names in there.items()},
+                remedy=f"correct {option}, or leave it out.",
+            )
+
+
+def refuse_unplanned(plan: Plan, keys: tuple[str, ...], publications: tuple[str, ...]) -> None:
+    """What is given up is decided by the plan: a cutover takes the same names, and no others."""
+    inspection = plan.inspection
+    others = [
+        *(
+            k.identity
+            for k in inspection.inbound_keys
+            if is_given(k, keys) and not is_given(k, plan.drop_inbound_fks)
+        ),
+        *unknown_keys(inspection, keys),
+        *(
+            m.name
+            for m in inspection.replication.memberships
+            if leaves(m, publications) and not leaves(m, plan.drop_from_publications)
+        ),
+        *unknown_publications(inspection, publications),
+    ]
+    if others:
+        raise Refused(
+            f"The plan of this rollout says nothing of dropping {', '.join(others)}.",
+            facts={
+                "foreign keys that it drops": ", ".join(plan.drop_inbound_fks) or "none",
+                "publications that it leaves": ", ".join(plan.drop_from_publications) or "none",
+            },
+            remedy="leave the name out; or `hyperferry abort` and start anew with it.",
+        )
 
 
 def valid_verification(conn: Connection, rollout: Rollout) -> store.Verification | None:
@@ -152,21 +215,35 @@ def refuse_missing_rights(conn: Connection, rollout: Rollout) -> None:
 
 def refuse_changed(conn: Connection, rollout: Rollout) -> None:
     """What hangs on the table is moved as the plan knows it: what was added or changed since would be left behind."""
+    cut_over = rollout.phase is Phase.CUT_OVER
     fingerprint = catalog.fingerprint(conn, flow_of(rollout).active.oid)
-    if rollout.phase is Phase.CUT_OVER:
-        events = store.last_events(conn, rollout.id, ["fingerprint"])
-        expected = events[0][2]["fingerprint"] if events else fingerprint
-    else:
-        expected = rollout.plan.fingerprint
-    if fingerprint != expected:
-        raise SchemaChanged(
-            f"{rollout.table}, or something that hangs on it (an index, a view, a grant, a trigger, ...), was changed since "
-            + ("the cutover." if rollout.phase is Phase.CUT_OVER else "the plan was made."),
-            facts={"rollout": rollout.id, "phase": rollout.phase},
-            remedy="undo that change, then run the same command again"
-            + (
-                "."
-                if rollout.phase is Phase.CUT_OVER
-                else "; or `hyperferry abort` and start anew with a new plan."
-            ),
-        )
+    noted = store.last_events(conn, rollout.id, ["swap", "fingerprint"])
+    detail = noted[0][2] if noted and noted[0][1] == "fingerprint" else {}
+    # A swap binds views and the like anew, which PostgreSQL stores a little otherwise than they were written.
+    if fingerprint in (detail.get("fingerprint"), None if cut_over else rollout.plan.fingerprint):
+        return
+    before = load_inspection(detail["inspection"]) if "inspection" in detail else rollout.plan.inspection
+    now = catalog.inspect(conn, rollout.table.quoted, rollout.plan.time_column, scan=False)
+    changes = planner.changes_between(before, now)
+    if cut_over and "inspection" not in detail:
+        changes = ("it cannot be told what: the cutover's last step was not done",)
+    elif rollout.phase is Phase.ROLLED_BACK and not changes:
+        return
+    raise SchemaChanged(
+        f"{rollout.table}, or something that hangs on it (an index, a view, a grant, a trigger, ...), was changed since "
+        + ("the cutover." if cut_over else "the plan was made."),
+        facts={
+            "rollout": rollout.id,
+            "phase": rollout.phase,
+            **{f"change {number}": line for number, line in enumerate(changes, 1)},
+        },
+        remedy=("the old table would not have it, so: " if cut_over else "")
+        + "undo that change"
+        + "".join(f"; {text}" for text in planner.undo_statements(before, now))
+        + "; then run the same command again"
+        + (
+            ", and make it anew afterwards."
+            if cut_over
+            else "; or `hyperferry abort` and start anew with a new plan."
+        ),
+    )

@@ -244,7 +244,7 @@ def test_each_right_that_is_taken_away_is_named_beforehand(shop: Shop) -> None:
             assert "Cannot connect" in str(error)
         else:
             assert type(error) is Refused, (revoke, error)
-            assert {"missing-rights", "view-owners"} & set(found), revoke
+            assert {"missing-rights", "dependent-owners"} & set(found), revoke
     assert _state(shop) == before
     assert blockers(shop) == {}
 

@@ -11,7 +11,8 @@ from .conftest import Place
 TESTED = {
     "missing-rights",
     "row-security",
-    "view-owners",
+    "dependent-owners",
+    "grants-by-others",
     "long-transactions",
     "prepared-transactions",
     "snapshot-transactions",
@@ -68,10 +69,23 @@ def test_a_view_of_somebody_else(place: Place) -> None:
         f'GRANT USAGE, CREATE ON SCHEMA s TO "{owner}", "{reporter}"; ALTER TABLE s.t OWNER TO "{owner}";'
         f'CREATE VIEW s.v AS SELECT v FROM s.t; ALTER VIEW s.v OWNER TO "{reporter}"'
     )
-    (finding,) = place.found("view-owners", role=owner)
+    (finding,) = place.found("dependent-owners", role=owner)
     assert reporter in finding.message
     place.execute(f'GRANT "{reporter}" TO "{owner}"')
-    assert place.found("view-owners", role=owner) == []
+    assert place.found("dependent-owners", role=owner) == []
+
+
+def test_grants_of_somebody_else(place: Place) -> None:
+    owner, clerk, reader = (place.database.make_role(name) for name in ("owner", "clerk", "reader"))
+    place.execute(
+        f'GRANT USAGE, CREATE ON SCHEMA s TO "{owner}", "{clerk}"; ALTER TABLE s.t OWNER TO "{owner}";'
+        f'GRANT SELECT ON s.t TO "{clerk}" WITH GRANT OPTION; SET ROLE "{clerk}"; GRANT SELECT ON s.t TO "{reader}"'
+    )
+    (finding,) = place.found("grants-by-others", role=owner)
+    assert (clerk in finding.remedy, f"SELECT to {reader}" in finding.message) == (True, True)
+    assert place.found("grants-by-others") == []
+    place.execute(f'GRANT "{clerk}" TO "{owner}"')
+    assert place.found("grants-by-others", role=owner) == []
 
 
 def test_a_transaction_that_stays_open(place: Place) -> None:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from hyperferry.preflight import RULES
+from hyperferry.model.given_up import unknown_keys
+from hyperferry.model.options import PreflightOptions
+from hyperferry.model.plan import Strategy
+from hyperferry.preflight import RULES, run
 
 from .conftest import Place
 
@@ -191,15 +194,41 @@ CASES = [
     ),
     Case(
         "inbound-foreign-keys",
-        "blocker",
+        "note",
         "CREATE TABLE s.c (id bigint, ts timestamptz, CONSTRAINT up FOREIGN KEY (id, ts) REFERENCES s.t)",
-        ("s.c", "yet"),
+        ("s.c", "NOT VALID", "--drop-inbound-fk s.c.up"),
     ),
     Case(
         "inbound-foreign-keys",
         "blocker",
-        "ALTER TABLE s.t ADD UNIQUE (id), ADD p bigint CONSTRAINT own REFERENCES s.t (id)",
-        ("own", "without ts"),
+        'ALTER TABLE s.t ADD UNIQUE (id); CREATE TABLE s."C d" (p bigint CONSTRAINT "u p" REFERENCES s.t (id))',
+        ("without ts", """--drop-inbound-fk 's."C d"."u p"'""", 'DROP CONSTRAINT "u p"'),
+    ),
+    Case(
+        "inbound-foreign-keys",
+        "blocker",
+        "ALTER TABLE s.t ADD p bigint, ADD q timestamptz, ADD CONSTRAINT own FOREIGN KEY (p, q) REFERENCES s.t",
+        ("own", "itself", "--drop-inbound-fk s.t.own"),
+    ),
+    Case(
+        "inbound-foreign-keys",
+        "blocker",
+        "CREATE TABLE s.c (n int, id bigint, ts timestamptz NOT NULL, CONSTRAINT up FOREIGN KEY (id, ts) REFERENCES s.t);"
+        "SELECT create_hypertable('s.c', 'ts'); INSERT INTO s.c SELECT 1, id, ts FROM s.t",
+        ("one hypertable cannot", "--drop-inbound-fk s.c.up"),
+    ),
+    Case(
+        "inbound-foreign-keys",
+        "blocker",
+        "CREATE TABLE s.c (n int, id bigint, ts timestamptz, CONSTRAINT up FOREIGN KEY (id, ts) REFERENCES s.t) PARTITION BY LIST (n)",
+        ("partitioned", "18"),
+        release="stable",
+    ),
+    Case(
+        "inbound-foreign-keys",
+        "blocker",
+        "CREATE TABLE s.c (id bigint, ts timestamptz, CONSTRAINT up FOREIGN KEY (id, ts) REFERENCES s.t); ALTER TABLE s.c DISABLE TRIGGER ALL",
+        ("not enabled in the ordinary way",),
     ),
     Case(
         "outbound-foreign-keys",
@@ -303,6 +332,26 @@ CASES = [
         "CREATE PUBLICATION feed FOR ALL TABLES",
         ("feed", "FOR ALL TABLES"),
     ),
+    Case(
+        "odd-parts",
+        "blocker",
+        "CREATE EXTENSION IF NOT EXISTS hstore; CREATE INDEX i ON s.t (v); ALTER INDEX s.i DEPENDS ON EXTENSION hstore",
+        ("s.i depends on the extension hstore",),
+    ),
+    Case("odd-parts", "blocker", "COMMENT ON TYPE s.t IS 'rows'", ("row type has a comment",)),
+    Case("odd-parts", "blocker", "REVOKE USAGE ON TYPE s.t FROM PUBLIC", ("row type has privileges",)),
+    Case(
+        "odd-parts",
+        "blocker",
+        "CREATE TABLE s.o (id bigint PRIMARY KEY); ALTER TABLE s.t ADD o bigint CONSTRAINT out REFERENCES s.o; ALTER TABLE s.t DISABLE TRIGGER ALL",
+        ("constraint out", "ENABLE TRIGGER ALL"),
+    ),
+    Case(
+        "toast-options",
+        "warning",
+        "ALTER TABLE s.t SET (toast.autovacuum_enabled = false)",
+        ("toast.autovacuum_enabled=false",),
+    ),
     Case("replica-identity", "note", "ALTER TABLE s.t REPLICA IDENTITY FULL", ("FULL",)),
     Case("row-type-dependents", "blocker", "CREATE VIEW s.v AS SELECT t FROM s.t", ("s.v",)),
     Case(
@@ -322,27 +371,61 @@ CASES = [
     Case(
         "materialized-views",
         "blocker",
-        "CREATE VIEW s.v AS SELECT v FROM s.t; CREATE MATERIALIZED VIEW s.m AS SELECT * FROM s.v",
-        ("s.m", "DROP MATERIALIZED VIEW"),
+        "CREATE MATERIALIZED VIEW s.m WITH (fillfactor = 70) AS SELECT v, note || '  two  ' AS n FROM s.t",
+        ("s.m", 'CREATE VIEW "s"."m_rows" AS', "'  two  '", "WITH (fillfactor=70) AS SELECT * FROM"),
     ),
     Case(
         "function-bodies",
-        "blocker",
+        "note",
         "CREATE FUNCTION s.g() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM s.t; END",
         ("s.g()",),
     ),
-    Case(
-        "other-dependents",
-        "blocker",
-        "CREATE TABLE s.c (id int); CREATE POLICY seen ON s.c USING (EXISTS (SELECT FROM s.t WHERE t.id = "
-        "c.id))",
-        ("policy", "seen on s.c"),
+    *(
+        Case(
+            "function-bodies",
+            "blocker",
+            f"CREATE PROCEDURE s.g() LANGUAGE sql BEGIN ATOMIC SELECT 1; {body}; END",
+            ("s.g()", "writes"),
+        )
+        for body in (
+            "INSERT INTO s.t VALUES (1, now())",
+            "UPDATE s.t SET v = 1",
+            "DELETE FROM s.t",
+            "WITH gone AS (DELETE FROM s.t RETURNING 1) SELECT * FROM gone",
+            "SELECT v FROM s.t FOR UPDATE",
+            "MERGE INTO s.t USING (VALUES (1)) AS n (id) ON t.id = n.id WHEN MATCHED THEN DO NOTHING",
+        )
     ),
     Case(
         "other-dependents",
         "blocker",
+        "ALTER TABLE s.t ADD n bigint GENERATED ALWAYS AS IDENTITY; CREATE TABLE s.c (id bigint DEFAULT nextval('s.t_n_seq'))",
+        ("default value for s.c.id", "through the sequence of an identity"),
+    ),
+    Case(
+        "other-dependents",
+        "blocker",
+        "CREATE TABLE s.c (o oid CONSTRAINT other CHECK (o <> 's.t'::regclass))",
+        ("constraint other on s.c",),
+    ),
+    Case(
+        "other-dependents",
+        "blocker",
+        FUNCTION + "CREATE TABLE s.c (o oid); CREATE TRIGGER a AFTER UPDATE ON s.c FOR EACH ROW WHEN (NEW.o = 's.t'::regclass) "
+        "EXECUTE FUNCTION s.f()",
+        ("trigger a on s.c",),
+    ),
+    Case(
+        "dependent-views",
+        "note",
+        "CREATE TABLE s.c (id int); CREATE POLICY seen ON s.c USING (EXISTS (SELECT FROM s.t WHERE t.id = c.id))",
+        ("policy seen on s.c",),
+    ),
+    Case(
+        "dependent-views",
+        "note",
         "CREATE TABLE s.c (id int); CREATE RULE r AS ON DELETE TO s.c DO ALSO DELETE FROM s.t",
-        ("rule",),
+        ("rule r on s.c",),
     ),
     Case("dependent-views", "note", "CREATE VIEW s.v AS SELECT v FROM s.t", ("s.v",)),
     Case(
@@ -351,6 +434,13 @@ CASES = [
         "ALTER TABLE s.t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (id); CREATE VIEW s.v AS SELECT id, v "
         "FROM s.t GROUP BY id",
         ("s.v", "GROUP BY"),
+    ),
+    Case(
+        "view-groups-by-key",
+        "blocker",
+        "ALTER TABLE s.t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (id); CREATE FUNCTION s.g() RETURNS SETOF bigint LANGUAGE sql "
+        "BEGIN ATOMIC SELECT v::bigint FROM s.t GROUP BY id; END",
+        ("s.g()", "GROUP BY"),
     ),
     Case(
         "identity-and-serial-columns",
@@ -415,6 +505,35 @@ def test_a_table_that_has_it(place: Place, case: Case) -> None:
     text = " ".join(finding.message + " " + finding.remedy for finding in found)
     for word in case.words:
         assert word in text
+
+
+def test_what_is_given_up_by_name_is_told_and_no_longer_refused(place: Place) -> None:
+    place.execute(
+        "ALTER TABLE s.t ADD UNIQUE (id); CREATE TABLE s.c (p bigint CONSTRAINT up REFERENCES s.t (id)); CREATE PUBLICATION feed FOR TABLE s.t"
+    )
+    for name in ("up", "c.up", "s.C.up", '"s".c."up"'):
+        options = PreflightOptions(drop_inbound_fks=(name,), drop_from_publications=("feed",))
+        found = {f.rule: f.level.value for f in run(place.inspect(), options)}
+        assert found["inbound-foreign-keys"] == found["publications"] == "warning"
+    for name in ("u", "d.up", "s.up", "x.c.up"):
+        assert unknown_keys(place.inspect(), [name]) == [name]
+        found = {f.rule: f.level.value for f in run(place.inspect(), PreflightOptions(drop_inbound_fks=(name,)))}
+        assert found["inbound-foreign-keys"] == found["publications"] == "blocker"
+    in_place = PreflightOptions(Strategy.IN_PLACE, drop_inbound_fks=("up",), drop_from_publications=("feed",))
+    found = {f.rule: f.level.value for f in run(place.inspect(), in_place)}
+    assert found["inbound-foreign-keys"] == found["publications"] == "blocker"
+
+
+def test_what_reads_the_table_through_a_view_is_no_hindrance(place: Place) -> None:
+    """The view is pointed at the hypertable, and stays what it is for whatever is bound to it: its rows, its row type."""
+    place.execute(
+        "CREATE VIEW s.v AS SELECT id, v FROM s.t; CREATE MATERIALIZED VIEW s.m AS SELECT * FROM s.v;"
+        "CREATE FUNCTION s.g() RETURNS SETOF s.v LANGUAGE sql BEGIN ATOMIC SELECT * FROM s.v; END;"
+        "CREATE FUNCTION s.w(s.v) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE VIEW s.w AS SELECT v AS row FROM s.v;"
+        "CREATE PROCEDURE s.add() LANGUAGE sql BEGIN ATOMIC INSERT INTO s.v VALUES (1, 1); END;"
+        "CREATE TABLE s.c (id int); CREATE POLICY seen ON s.c USING (EXISTS (SELECT FROM s.v WHERE v.id = c.id))"
+    )
+    assert [finding.message for finding in place.findings() if finding.level != "note"] == []
 
 
 def test_a_clean_table_has_none_of_it(place: Place) -> None:

@@ -8,7 +8,7 @@ import psycopg
 
 from ..db import fetch_all, fetch_one, fetch_value, load_queries
 from ..db.connection import Connection
-from ..model.inspection import Activity, ReplicationFacts, TableFacts, TransactionNow
+from ..model.inspection import Activity, Membership, ReplicationFacts, TableFacts, TransactionNow
 from .records import records
 
 _FILE = "activity.sql"
@@ -76,8 +76,12 @@ def replication(conn: Connection, oid: int) -> ReplicationFacts:
         params = None if query == "all_tables_publications" else {"oid": oid}
         return tuple(row[0] for row in fetch_all(conn, queries[query], params))
 
+    memberships = tuple(Membership(**row) for row in records(conn, queries["memberships"], {"oid": oid}))
+    schemas = names("schema_publications")
     return ReplicationFacts(
-        publications=names("publications"),
+        publications=tuple(sorted({*(member.name for member in memberships), *schemas})),
+        memberships=memberships,
+        schema_publications=schemas,
         all_tables_publications=names("all_tables_publications"),
         subscriptions=names("subscriptions"),
         replicas=tuple((row[0], row[1]) for row in fetch_all(conn, queries["replicas"])),

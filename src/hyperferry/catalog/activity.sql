@@ -71,10 +71,21 @@ SELECT slot_name::text,
        active
 FROM pg_replication_slots ORDER BY 1;
 
--- name: publications
--- Publications that name the table or, from PostgreSQL 15, its schema: those leave a dependency of the publication on the schema.
-SELECT p.pubname::text FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid WHERE r.prrelid = %(oid)s
-UNION
+-- name: memberships
+-- Publications that name the table, with what they publish of it (lists and filters exist from PostgreSQL 15, so they are read by name).
+SELECT p.pubname::text AS name,
+       (SELECT array_agg(a.attname::text ORDER BY u.place)
+        FROM jsonb_array_elements_text(CASE jsonb_typeof(to_jsonb(r) -> 'prattrs') WHEN 'array' THEN to_jsonb(r) -> 'prattrs' END)
+            WITH ORDINALITY AS u(number, place)
+        JOIN pg_attribute a ON a.attrelid = r.prrelid AND a.attnum = u.number::int) AS columns,
+       (SELECT to_jsonb(v) ->> 'rowfilter' FROM pg_publication_tables v JOIN pg_class c ON c.oid = r.prrelid
+        WHERE v.pubname = p.pubname AND v.tablename = c.relname AND v.schemaname = (SELECT nspname FROM pg_namespace WHERE oid = c.relnamespace)) AS filter,
+       pg_get_userbyid(p.pubowner)::text AS owner, pg_has_role(p.pubowner, 'USAGE') AS owned
+FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid WHERE r.prrelid = %(oid)s
+ORDER BY 1;
+
+-- name: schema_publications
+-- Publications that name the table's schema (PostgreSQL 15): they leave a dependency of the publication on the schema.
 SELECT p.pubname::text
 FROM pg_class t
 JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = t.relnamespace

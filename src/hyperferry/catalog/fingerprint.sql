@@ -19,13 +19,30 @@ FROM (
             WHERE f.classid = 'pg_class'::regclass AND c.oid = f.objid
             UNION ALL
             SELECT 'pg_constraint'::regclass, k.oid FROM pg_constraint k
-            WHERE f.classid = 'pg_class'::regclass AND k.conrelid = f.objid AND k.contype = 'p'
+            WHERE f.classid = 'pg_class'::regclass AND k.conrelid = f.objid AND k.contype IN ('p', 'u', 'x')
+            UNION ALL
+            SELECT 'pg_class'::regclass, i.indexrelid FROM pg_index i WHERE f.depth = 0 AND i.indrelid = f.objid
+            UNION ALL
+            SELECT 'pg_class'::regclass, s.objid FROM pg_depend s
+            WHERE f.depth = 0 AND s.classid = 'pg_class'::regclass AND s.refclassid = 'pg_class'::regclass AND s.refobjid = f.objid
+              AND s.refobjsubid > 0 AND s.deptype = 'i'
         ) AS r(classid, objid)
         JOIN pg_depend d ON d.refclassid = r.classid AND d.refobjid = r.objid AND d.deptype IN ('n', 'a')
         LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
         LEFT JOIN pg_class v ON v.oid = w.ev_class AND v.relkind IN ('v', 'm') AND w.rulename = '_RETURN'
         WHERE f.depth < 50 AND COALESCE(v.oid, d.objid) <> f.objid
-          AND d.classid IN ('pg_class'::regclass, 'pg_rewrite'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass)
+          AND d.classid NOT IN ('pg_statistic_ext'::regclass, 'pg_publication_rel'::regclass, 'pg_default_acl'::regclass)
+          AND NOT (d.classid = 'pg_constraint'::regclass AND EXISTS (
+              SELECT FROM pg_constraint k WHERE k.oid = d.objid AND (k.conrelid IN (f.objid, {oid}) OR k.contype = 'f')))
+          AND NOT (d.classid = 'pg_attrdef'::regclass AND EXISTS (
+              SELECT FROM pg_attrdef k WHERE k.oid = d.objid AND k.adrelid IN (f.objid, {oid})))
+          AND NOT (d.classid = 'pg_trigger'::regclass AND EXISTS (
+              SELECT FROM pg_trigger k WHERE k.oid = d.objid AND k.tgrelid IN (f.objid, {oid})))
+          AND NOT (d.classid = 'pg_policy'::regclass AND EXISTS (
+              SELECT FROM pg_policy k WHERE k.oid = d.objid AND (k.polrelid IN (f.objid, {oid})
+              -- The shadow's copy of a policy that reads its own table: the swap binds it anew.
+              OR k.polrelid IN (SELECT o.oid FROM pg_class o JOIN pg_namespace s ON s.oid = o.relnamespace
+                                WHERE s.nspname ~ '^hyperferry_(new|old)_[0-9]+$'))))
           AND NOT (d.classid = 'pg_rewrite'::regclass AND w.ev_class = f.objid)
           AND NOT (d.classid = 'pg_class'::regclass AND (
               EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = d.objid AND h.inhparent = f.objid)
@@ -58,7 +75,8 @@ FROM (
                obj_description(k.oid, 'pg_constraint'))::text
     FROM t JOIN pg_constraint k ON k.conrelid = t.oid AND k.contype IN ('p', 'u', 'c', 'x', 'f', 'n')
     UNION ALL
-    SELECT jsonb_build_array('inbound', k.conrelid::regclass::text, k.conname, pg_get_constraintdef(k.oid), k.convalidated)::text
+    SELECT jsonb_build_array('inbound', k.conrelid::regclass::text, k.conname, pg_get_constraintdef(k.oid), k.convalidated,
+               obj_description(k.oid, 'pg_constraint'))::text
     FROM t JOIN pg_constraint k ON k.confrelid = t.oid AND k.contype = 'f'
     UNION ALL
     SELECT jsonb_build_array('trigger', g.tgname, pg_get_triggerdef(g.oid), g.tgenabled, obj_description(g.oid, 'pg_trigger'))::text
@@ -72,7 +90,8 @@ FROM (
     SELECT jsonb_build_array('rule', w.rulename, w.ev_type, w.is_instead, w.ev_qual::text, w.ev_action::text, w.ev_enabled)::text
     FROM t JOIN pg_rewrite w ON w.ev_class = t.oid AND w.rulename <> '_RETURN'
     UNION ALL
-    SELECT jsonb_build_array('publication', p.pubname)::text
+    SELECT jsonb_build_array('publication', p.pubname,
+               (SELECT to_jsonb(r) - ARRAY['oid', 'prpubid', 'prrelid'] FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = t.oid))::text
     FROM t JOIN pg_publication p ON p.puballtables
         OR EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = t.oid)
     UNION ALL
@@ -91,7 +110,7 @@ FROM (
     JOIN pg_sequence q ON q.seqrelid = s.oid
     JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
     UNION ALL
-    SELECT jsonb_build_array('statistics', s.stxname, s.stxnamespace::regnamespace::text, pg_get_statisticsobjdef(s.oid), COALESCE(s.stxstattarget, -1),
+    SELECT jsonb_build_array('statistics', s.stxname, s.stxnamespace::regnamespace::text, pg_get_userbyid(s.stxowner), pg_get_statisticsobjdef(s.oid), COALESCE(s.stxstattarget, -1),
                obj_description(s.oid, 'pg_statistic_ext'))::text
     FROM t JOIN pg_statistic_ext s ON s.stxrelid = t.oid
     UNION ALL
@@ -106,6 +125,9 @@ FROM (
     UNION ALL
     SELECT jsonb_build_array('dependent', i.type, i.identity,
                (SELECT w.ev_action::text FROM pg_rewrite w WHERE w.ev_class = c.oid AND w.rulename = '_RETURN'),
+               (SELECT jsonb_build_array(w.ev_type, w.is_instead, w.ev_qual::text, w.ev_action::text, w.ev_enabled) FROM pg_rewrite w
+                WHERE o.classid = 'pg_rewrite'::regclass AND w.oid = o.objid),
+               (SELECT to_jsonb(y) FROM pg_policy y WHERE o.classid = 'pg_policy'::regclass AND y.oid = o.objid),
                ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum),
                to_jsonb(p),
                c.reloptions, pg_get_userbyid(COALESCE(c.relowner, p.proowner)),

@@ -17,7 +17,7 @@ from .scan import scan as scan_rows
 from .server import event_triggers, isolation_defaults, overloads, rights, server_facts
 from .statements import statement_facts
 from .structure import constraints, extended_statistics, inbound_keys, indexes, policies, rules, triggers
-from .table import columns, hypertables, security_labels, sequences, table_facts
+from .table import columns, hypertables, odd_parts, security_labels, sequences, table_facts
 
 ATTEMPTS = 5
 
@@ -57,14 +57,15 @@ def inspect(
 def _read(conn: Connection, oid: int, time_column: str, mark: str) -> Inspection:
     server = server_facts(conn)
     table = table_facts(conn, oid, server)
+    cut = hypertables(conn, server)
     return Inspection(
         server=server,
         table=table,
         rights=rights(conn, oid),
         columns=columns(conn, oid),
         indexes=indexes(conn, oid),
-        constraints=constraints(conn, oid, hypertables(conn, server)),
-        inbound_keys=inbound_keys(conn, oid),
+        constraints=constraints(conn, oid, cut),
+        inbound_keys=inbound_keys(conn, oid, cut),
         triggers=triggers(conn, oid),
         policies=policies(conn, oid),
         rules=rules(conn, oid),
@@ -83,4 +84,5 @@ def _read(conn: Connection, oid: int, time_column: str, mark: str) -> Inspection
         event_triggers=event_triggers(conn),
         overloads=overloads(conn),
         needs=rights_report(conn, table=(oid, table.name)),
+        odd_parts=odd_parts(conn, oid),
     )

@@ -50,12 +50,13 @@ def constraints(conn: Connection, oid: int, hypertables: frozenset[TableName]) -
     return tuple(result)
 
 
-def inbound_keys(conn: Connection, oid: int) -> tuple[InboundKey, ...]:
-    """Foreign keys that point at the table."""
-    return tuple(
-        InboundKey(table=TableName(row.pop("table_schema"), row.pop("table_name")), **row)
-        for row in records(conn, load_queries(__package__, _FILE)["inbound_keys"], {"oid": oid})
-    )
+def inbound_keys(conn: Connection, oid: int, hypertables: frozenset[TableName]) -> tuple[InboundKey, ...]:
+    """Foreign keys that point at the table. `hypertables` as for `constraints`."""
+    result = []
+    for row in records(conn, load_queries(__package__, _FILE)["inbound_keys"], {"oid": oid}):
+        table = TableName(row.pop("table_schema"), row.pop("table_name"))
+        result.append(InboundKey(table=table, hypertable=table in hypertables, **row))
+    return tuple(result)
 
 
 def triggers(conn: Connection, oid: int) -> tuple[Trigger, ...]:

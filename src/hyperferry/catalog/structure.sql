@@ -61,6 +61,7 @@ SELECT c.conname::text AS name, c.contype::text AS kind, pg_get_constraintdef(c.
        CASE WHEN c.contype IN ('p', 'u', 'x') THEN (SELECT relname::text FROM pg_class WHERE oid = c.conindid) END AS index,
        rn.nspname::text AS references_schema, r.relname::text AS references_name,
        NULLIF(c.confrelid, 0)::bigint AS references_oid,
+       NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgconstraint = c.oid AND g.tgisinternal AND g.tgenabled <> 'O') AS ordinary,
        obj_description(c.oid, 'pg_constraint') AS comment
 FROM pg_constraint c
 LEFT JOIN pg_class r ON r.oid = c.confrelid AND c.contype = 'f'
@@ -74,11 +75,17 @@ SELECT c.conname::text AS name, n.nspname::text AS table_schema, t.relname::text
        pg_get_constraintdef(c.oid) AS definition,
        ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY AS k(number, position)
              JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number ORDER BY k.position) AS referenced_columns,
-       c.convalidated AS validated
+       c.convalidated AS validated, COALESCE((to_jsonb(c) ->> 'conenforced')::boolean, true) AS enforced,
+       t.relkind::text AS table_kind, pg_get_userbyid(t.relowner)::text AS owner, pg_has_role(t.relowner, 'USAGE') AS owned,
+       NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgconstraint = c.oid AND g.tgenabled <> 'O') AS ordinary,
+       obj_description(c.oid, 'pg_constraint') AS comment
 FROM pg_constraint c
 JOIN pg_class t ON t.oid = c.conrelid
 JOIN pg_namespace n ON n.oid = t.relnamespace
 WHERE c.confrelid = %(oid)s AND c.contype = 'f' AND c.conparentid = 0
+  -- A hypertable's chunks have its keys under names of their own.
+  AND NOT EXISTS (SELECT FROM pg_inherits h JOIN pg_constraint p ON p.conrelid = h.inhparent AND p.contype = 'f' AND p.confrelid = c.confrelid
+                  WHERE h.inhrelid = c.conrelid AND p.confkey = c.confkey)
 ORDER BY n.nspname, t.relname, c.conname;
 
 -- name: triggers
@@ -100,6 +107,10 @@ SELECT p.polname::text AS name, concat(
                     FROM unnest(p.polroles) AS u(role) LEFT JOIN pg_roles r ON r.oid = u.role),
            ' USING (' || pg_get_expr(p.polqual, p.polrelid) || ')',
            ' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')') AS create,
+       -- A sub-select of the table itself stands in the stored expression by OID.
+       CASE WHEN concat(p.polqual, p.polwithcheck) ~ format(':relid %%s\M', p.polrelid) THEN concat(
+           'ALTER POLICY ', quote_ident(p.polname), ' ON {table}', ' USING (' || pg_get_expr(p.polqual, p.polrelid) || ')',
+           ' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')') END AS again,
        obj_description(p.oid, 'pg_policy') AS comment
 FROM pg_policy p WHERE p.polrelid = %(oid)s ORDER BY p.polname;
 
@@ -110,6 +121,7 @@ SELECT rulename::text FROM pg_rewrite WHERE ev_class = %(oid)s AND rulename <> '
 -- name: extended_statistics
 -- CREATE STATISTICS objects; a target of -1 (NULL from PostgreSQL 17) means none.
 SELECT n.nspname::text AS schema, s.stxname::text AS name, pg_get_statisticsobjdef(s.oid) AS definition,
-       NULLIF(s.stxstattarget, -1)::int AS target, obj_description(s.oid, 'pg_statistic_ext') AS comment
+       NULLIF(s.stxstattarget, -1)::int AS target, obj_description(s.oid, 'pg_statistic_ext') AS comment,
+       pg_get_userbyid(s.stxowner)::text AS owner, pg_has_role(s.stxowner, 'USAGE') AS owned
 FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
 WHERE s.stxrelid = %(oid)s ORDER BY 1, 2;

@@ -52,6 +52,13 @@ def security_labels(conn: Connection, oid: int) -> tuple[str, ...]:
     )
 
 
+def odd_parts(conn: Connection, oid: int) -> tuple[str, ...]:
+    """What a part of the table has that cannot be carried over, a sentence each."""
+    return tuple(
+        row[0] for row in fetch_all(conn, load_queries(__package__, "table.sql")["odd_parts"], {"oid": oid})
+    )
+
+
 def hypertables(conn: Connection, server: ServerFacts) -> frozenset[TableName]:
     """All hypertables of the database; none where TimescaleDB is not installed."""
     if not server.timescaledb_installed:

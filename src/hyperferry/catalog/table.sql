@@ -27,6 +27,7 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, c.oid::bigint AS oid,
        c.relreplident::text AS replica_identity,
        c.relrowsecurity AS row_security,
        c.relforcerowsecurity AS row_security_forced,
+       COALESCE(c.relacl = '{}', false) AS bare,
        obj_description(c.oid, 'pg_class') AS comment,
        (SELECT e.extname::text FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_extension'::regclass
@@ -49,14 +50,18 @@ SELECT hypertable_schema::text, hypertable_name::text FROM timescaledb_informati
 -- name: grants
 -- Privileges on the relation and on its columns; the owner's own are listed where an ACL was ever set.
 SELECT COALESCE(g.rolname::text, CASE WHEN a.grantee = 0 THEN '' ELSE a.grantee::text END) AS grantee,
-       a.privilege_type AS privilege, a.is_grantable AS grantable, s.column_name AS column
+       a.privilege_type AS privilege, a.is_grantable AS grantable, s.column_name AS column,
+       CASE WHEN a.grantor = s.owner THEN '' ELSE COALESCE(b.rolname::text, a.grantor::text) END AS grantor,
+       pg_has_role(a.grantor, CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END) AS as_grantor
 FROM (
-    SELECT NULL::text AS column_name, 0 AS number, c.relacl AS acl FROM pg_class c WHERE c.oid = %(oid)s
+    SELECT NULL::text AS column_name, 0 AS number, c.relacl AS acl, c.relowner AS owner FROM pg_class c WHERE c.oid = %(oid)s
     UNION ALL
-    SELECT attname::text, attnum, attacl FROM pg_attribute WHERE attrelid = %(oid)s AND attnum > 0 AND NOT attisdropped
+    SELECT attname::text, attnum, attacl, c.relowner
+    FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE attrelid = %(oid)s AND attnum > 0 AND NOT attisdropped
 ) s
 CROSS JOIN LATERAL aclexplode(s.acl) a
 LEFT JOIN pg_roles g ON g.oid = a.grantee
+LEFT JOIN pg_roles b ON b.oid = a.grantor
 ORDER BY s.number, 1, 2, 3;
 
 -- name: columns
@@ -96,7 +101,7 @@ ORDER BY a.attnum;
 SELECT a.attname::text AS column, n.nspname::text AS schema, s.relname::text AS name, s.oid::bigint AS oid,
        d.deptype = 'i' AS identity, format_type(q.seqtypid, NULL) AS type_sql, q.seqstart AS start, q.seqincrement AS increment,
        q.seqmin AS minimum, q.seqmax AS maximum, q.seqcache AS cache, q.seqcycle AS cycle,
-       obj_description(s.oid, 'pg_class') AS comment
+       COALESCE(s.relacl = '{}', false) AS bare, obj_description(s.oid, 'pg_class') AS comment
 FROM pg_depend d
 JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
 JOIN pg_namespace n ON n.oid = s.relnamespace
@@ -107,8 +112,29 @@ WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
 ORDER BY a.attnum, n.nspname, s.relname;
 
 -- name: security_labels
--- Security labels of the table and its columns.
-SELECT provider || ': ' || label || COALESCE(' (column ' || a.attname || ')', '')
-FROM pg_seclabel s LEFT JOIN pg_attribute a ON a.attrelid = s.objoid AND a.attnum = s.objsubid AND s.objsubid > 0
+-- Security labels of the table, its columns, its row type and the sequences of its identities.
+SELECT s.provider || ': ' || s.label || CASE WHEN s.objoid = %(oid)s AND s.objsubid = 0 THEN '' ELSE ' (' || i.type || ' ' || i.identity || ')' END
+FROM pg_seclabel s CROSS JOIN LATERAL pg_identify_object(s.classoid, s.objoid, s.objsubid) AS i
 WHERE s.classoid = 'pg_class'::regclass AND s.objoid = %(oid)s
+   OR s.classoid = 'pg_type'::regclass AND s.objoid = (SELECT reltype FROM pg_class WHERE oid = %(oid)s)
+   OR s.classoid = 'pg_class'::regclass AND EXISTS (
+       SELECT FROM pg_depend d WHERE d.classid = s.classoid AND d.objid = s.objoid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = %(oid)s
+         AND d.refobjsubid > 0 AND d.deptype = 'i')
+ORDER BY 1;
+
+-- name: odd_parts
+-- What a part of the table has that cannot be carried over: rights and comments on its row type, parts that go with an extension, members of one.
+SELECT 'its row type has privileges of its own'
+FROM pg_class c JOIN pg_type t ON t.oid = c.reltype WHERE c.oid = %(oid)s AND t.typacl IS DISTINCT FROM NULL AND t.typacl <> acldefault('T', t.typowner)
+UNION ALL
+SELECT 'its row type has a comment'
+FROM pg_class c WHERE c.oid = %(oid)s AND obj_description(c.reltype, 'pg_type') IS NOT NULL
+UNION ALL
+SELECT i.type || ' ' || i.identity || CASE d.deptype WHEN 'e' THEN ' belongs to' ELSE ' depends on' END || ' the extension ' || e.extname
+FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) AS i
+WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype IN ('e', 'x') AND (
+    d.classid = 'pg_class'::regclass AND (d.objid IN (SELECT indexrelid FROM pg_index WHERE indrelid = %(oid)s) OR d.objid = %(oid)s AND d.deptype = 'x'
+        OR d.objid IN (SELECT s.objid FROM pg_depend s WHERE s.classid = 'pg_class'::regclass AND s.refclassid = 'pg_class'::regclass
+                       AND s.refobjid = %(oid)s AND s.refobjsubid > 0 AND s.deptype = 'i'))
+    OR d.classid = 'pg_trigger'::regclass AND d.objid IN (SELECT oid FROM pg_trigger WHERE tgrelid = %(oid)s))
 ORDER BY 1;

@@ -18,7 +18,15 @@ from .render.as_json import status_json
 from .render.progress import Progress
 from .render.status import status_lines
 
-FIXED_BY_PLAN = ("time_column", "chunk_interval", "strategy", "batch_rows", "workers")
+FIXED_BY_PLAN = {
+    "time_column": "--time",
+    "chunk_interval": "--chunk-interval",
+    "strategy": "--strategy",
+    "batch_rows": "--batch-rows",
+    "workers": "--workers",
+    "drop_inbound_fks": "--drop-inbound-fk",
+    "drop_from_publications": "--drop-from-publication",
+}
 
 
 @click.command(short_help="Prepare, copy, catch up, verify: writers go on meanwhile.")
@@ -44,7 +52,7 @@ def start(
     force: bool,
     max_rows: int | None,
     rehearse_it: bool,
-    **wishes: str | int | None,
+    **wishes: str | int | tuple[str, ...] | None,
 ) -> int:
     """Prepare, copy, catch up and verify: ends with the rollout synced, and the application none the wiser.
 
@@ -57,11 +65,11 @@ def start(
 
     plan = None if target is None else plan_in(target)
     if plan is not None:
-        given = [name for name in FIXED_BY_PLAN if wishes.get(name) is not None]
+        given = [flag for name, flag in FIXED_BY_PLAN.items() if wishes.get(name) not in (None, ())]
         if given:
             raise Usage(
                 f"The plan in {target} decides what is done; options cannot change it.",
-                facts={"options": ", ".join(flag(name) for name in given)},
+                facts={"options": ", ".join(given)},
                 remedy="leave them out, or make another plan with `hyperferry plan`.",
             )
         settings = call.settings(max_rows=max_rows)
@@ -190,11 +198,6 @@ def _unfinished(settings: Settings, table: str) -> bool:
 
     reports: list[StatusReport] = engine.status(settings.dsn, table)
     return any(not report.phase.ended for report in reports)
-
-
-def flag(name: str) -> str:
-    """How the option is written whose value the setting of this name holds."""
-    return "--time" if name == "time_column" else "--" + name.replace("_", "-")
 
 
 def _give(call: Call, report: StatusReport, interrupted: bool) -> int:

@@ -102,9 +102,29 @@ def plan_options(function: F) -> F:
             help=f"Copying sessions at once (default {DEFAULT_WORKERS}).",
         ),
     )
+    function = given_up_options(function)
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def given_up_options(function: F) -> F:
+    """--drop-inbound-fk and --drop-from-publication: what a hypertable cannot keep."""
+    function = click.option(
+        "--drop-from-publication",
+        "drop_from_publications",
+        multiple=True,
+        metavar="NAME",
+        help="Have the cutover take the table out of this publication; a rollback puts it back. Several times for several.",
+    )(function)
+    return click.option(
+        "--drop-inbound-fk",
+        "drop_inbound_fks",
+        multiple=True,
+        metavar="NAME",
+        help="Have the cutover drop this foreign key of another table (constraint, table.constraint or "
+        "schema.table.constraint); a rollback puts it back. Several times for several.",
+    )(function)
 
 
 def accept_option(function: F) -> F:
@@ -177,4 +197,6 @@ def options_of(settings: Settings) -> PlanOptions:
         chunk_interval=settings.chunk_interval,
         batch_rows=settings.batch_rows or DEFAULT_BATCH_ROWS,
         workers=settings.workers or DEFAULT_WORKERS,
+        drop_inbound_fks=settings.drop_inbound_fks,
+        drop_from_publications=settings.drop_from_publications,
     )

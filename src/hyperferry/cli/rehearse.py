@@ -12,7 +12,7 @@ from hyperferry.errors import Refused, Usage
 from hyperferry.model.plan import Plan
 
 from .look import announce_scan
-from .move import FIXED_BY_PLAN, flag, plan_in
+from .move import FIXED_BY_PLAN, plan_in
 from .options import Call, accept_option, common, options_of, plan_options, table_of, time_of
 from .render.rehearsal import rehearsal_lines
 
@@ -62,7 +62,7 @@ def rehearse(
     server: str | None,
     chunks: int,
     no_scan: bool,
-    **wishes: str | int | None,
+    **wishes: str | int | tuple[str, ...] | None,
 ) -> int:
     """Run the whole job on an empty clone of TABLE and all that hangs on it, and say what would fail.
 
@@ -80,7 +80,7 @@ def rehearse(
         raise Usage("--release and --server name two sandboxes.", remedy="give one of them.")
     plan = None if target is None else plan_in(target)
     if plan is not None:
-        fixed = [flag(name) for name in FIXED_BY_PLAN if wishes.get(name) is not None]
+        fixed = [flag for name, flag in FIXED_BY_PLAN.items() if wishes.get(name) not in (None, ())]
         if fixed:
             raise Usage(
                 f"The plan in {target} decides what is rehearsed; options cannot change it.",

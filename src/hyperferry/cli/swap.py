@@ -16,6 +16,7 @@ from .options import (
     accept_option,
     attempts_option,
     common,
+    given_up_options,
     max_wait_option,
     qualified,
     table_argument,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 @click.option(
     "--now", "go", is_flag=True, help="Let a cutover go that waits (--postpone, --at), and return at once."
 )
+@given_up_options
 @common
 def cutover(
     call: Call,
@@ -65,13 +67,16 @@ def cutover(
     at: str | None,
     postpone: bool,
     go: bool,
+    drop_inbound_fks: tuple[str, ...],
+    drop_from_publications: tuple[str, ...],
 ) -> int:
     """Put the hypertable in the table's place, in one short transaction.
 
     Needs a clean verification, and each change for the application accepted by name (`preflight` lists
     them). Writers wait for as long as the swap takes, milliseconds as a rule, and go on through the same
     name; they see no error. What cannot have its locks at once gives way and tries again. Writes made
-    afterwards are carried back to the old table until `finish`.
+    afterwards are carried back to the old table until `finish`. --drop-inbound-fk and --drop-from-publication
+    say again what the plan says; other names are refused.
 
     With --at or --postpone it waits first, and keeps applying changes; `pause`, `resume` and Ctrl-C are
     obeyed, `status` shows what it waits for.
@@ -80,7 +85,12 @@ def cutover(
 
     _one_of({"--dry-run": dry_run, "--now": go, "--at": at is not None, "--postpone": postpone})
     appointment = _appointment(at, postpone)
-    settings = call.settings(table=table, accept=accept)
+    settings = call.settings(
+        table=table,
+        accept=accept,
+        drop_inbound_fks=drop_inbound_fks,
+        drop_from_publications=drop_from_publications,
+    )
     name = table_of(settings)
     if go:
         status = engine.cutover_now(settings.dsn, name)
@@ -100,6 +110,8 @@ def cutover(
             attempts=attempts,
             max_wait=max_wait,
             appointment=appointment,
+            drop_inbound_fks=settings.drop_inbound_fks,
+            drop_from_publications=settings.drop_from_publications,
             stop=stop,
             progress=progress,
             say=call.out.say,

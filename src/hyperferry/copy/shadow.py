@@ -186,9 +186,9 @@ def _one_extended_statistics(plan: Plan, names: Names, statistics: ExtendedStati
         ),
         Statement(
             "statistics",
-            f"{statistics.name.name} belongs to the table's owner",
+            f"{statistics.name.name} belongs to the same owner",
             sql.SQL("ALTER STATISTICS {} OWNER TO {}").format(
-                name, sql.Identifier(plan.inspection.table.owner)
+                name, sql.Identifier(statistics.owner or plan.inspection.table.owner)
             ),
         ),
     ]

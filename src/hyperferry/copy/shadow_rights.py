@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from ..ledger.rights import Kind, owner_alone
-from ..model.definitions import tokens
+from ..model.definitions import with_table
 from ..model.inspection import Grant, Inspection
 from ..model.names import Names, TableName
 from ..model.statement import Statement, fragment
@@ -41,28 +41,29 @@ def privilege_statements(inspection: Inspection, names: Names) -> list[Statement
     """The privileges of the table, its columns and its identity sequences: those of the source, and no
     others."""
     every = _TABLE_PRIVILEGES | ({"MAINTAIN"} if inspection.server.version_num >= _MAINTAIN_SINCE else set())
-    statements = _privileges("TABLE", names.shadow, inspection.table.grants, inspection.table.owner, every)
+    table = inspection.table
+    statements = _privileges("TABLE", names.shadow, table.grants, table.owner, every, bare=table.bare)
     for column in inspection.columns:
         sequence = identity_sequence(inspection, column) if column.identity else None
         if sequence is not None:
             name = TableName(names.new_schema, sequence.name.name)
             statements += _privileges(
-                "SEQUENCE", name, sequence.grants, inspection.table.owner, _SEQUENCE_PRIVILEGES
+                "SEQUENCE", name, sequence.grants, table.owner, _SEQUENCE_PRIVILEGES, bare=sequence.bare
             )
     return statements
 
 
 def _privileges(
-    kind: str, name: TableName, grants: Iterable[Grant], owner: str, every: frozenset[str]
+    kind: str, name: TableName, grants: Iterable[Grant], owner: str, every: frozenset[str], *, bare: bool
 ) -> list[Statement]:
     statements = [owner_alone(Kind[kind], name.quoted, step="grant")]
-    groups: defaultdict[tuple[str, bool, str | None], list[str]] = defaultdict(list)
-    for grant in grants:
-        groups[grant.grantee, grant.grantable, grant.column].append(grant.privilege)
-    whole = any(column is None for _, _, column in groups)
-    if whole:
-        if frozenset(groups.get((owner, False, None), ())) == every and not groups.get((owner, True, None)):
-            del groups[owner, False, None]
+    groups: defaultdict[tuple[str, str, bool, str | None], list[str]] = defaultdict(list)
+    for grant in _in_order(grants):
+        groups[grant.grantor, grant.grantee, grant.grantable, grant.column].append(grant.privilege)
+    if bare or any(column is None for _, _, _, column in groups):
+        own = ("", owner, False, None)
+        if frozenset(groups.get(own, ())) == every and not groups.get(("", owner, True, None)):
+            del groups[own]
         else:
             statements.append(
                 Statement(
@@ -73,36 +74,57 @@ def _privileges(
                     ),
                 )
             )
-    for (grantee, grantable, column), privileges in groups.items():
+    for (grantor, grantee, grantable, column), privileges in groups.items():
         on = sql.SQL("") if column is None else sql.SQL(" ({})").format(sql.Identifier(column))
+        grant_ = sql.SQL("GRANT {} ON {} {} TO {}{}").format(
+            sql.SQL(", ").join(sql.Composed([fragment(p), on]) for p in sorted(set(privileges))),
+            sql.SQL(kind),
+            _identifier(name),
+            sql.Identifier(grantee) if grantee else sql.SQL("PUBLIC"),
+            sql.SQL(" WITH GRANT OPTION") if grantable else sql.SQL(""),
+        )
         statements.append(
             Statement(
                 "grant",
-                f"privileges of {grantee or 'PUBLIC'}" + (f" on the column {column}" if column else ""),
-                sql.SQL("GRANT {} ON {} {} TO {}{}").format(
-                    sql.SQL(", ").join(sql.Composed([fragment(p), on]) for p in sorted(set(privileges))),
-                    sql.SQL(kind),
-                    _identifier(name),
-                    sql.Identifier(grantee) if grantee else sql.SQL("PUBLIC"),
-                    sql.SQL(" WITH GRANT OPTION") if grantable else sql.SQL(""),
-                ),
+                f"privileges of {grantee or 'PUBLIC'}"
+                + (f" on the column {column}" if column else "")
+                + (f", granted by {grantor}" if grantor else ""),
+                _as(grantor, name.schema, grant_) if grantor else grant_,
             )
         )
     return statements
+
+
+def _in_order(grants: Iterable[Grant]) -> list[Grant]:
+    """The owner's grants first, then those of whoever was given the right to grant by one before."""
+    left = list(grants)
+    ordered = [grant for grant in left if not grant.grantor]
+    left = [grant for grant in left if grant.grantor]
+    while left:
+        able = {(grant.grantee, grant.privilege) for grant in ordered if grant.grantable}
+        ready = [grant for grant in left if (grant.grantor, grant.privilege) in able] or left
+        ordered += ready
+        left = [grant for grant in left if grant not in ready]
+    return ordered
+
+
+def _as(role: str, schema: str, statement: sql.Composed) -> sql.Composed:
+    """The statement run as another role, who may look into our schema for as long as that takes."""
+    return sql.SQL(
+        "GRANT USAGE ON SCHEMA {schema} TO {role}; SET ROLE {role}; {statement}; RESET ROLE; "
+        "REVOKE USAGE ON SCHEMA {schema} FROM {role}"
+    ).format(schema=sql.Identifier(schema), role=sql.Identifier(role), statement=statement)
 
 
 def policy_statements(inspection: Inspection, shadow: TableName) -> list[Statement]:
     """Row security and its policies."""
     statements: list[Statement] = []
     for policy in inspection.policies:
-        # The first brace outside of quotes: a policy may be named {table}.
-        brace = next(token.start for token in tokens(policy.create) if token.text == "{")
-        before, after = policy.create[:brace], policy.create[brace + len("{table}") :]
         statements.append(
             Statement(
                 "policy",
                 f"the policy {policy.name}",
-                sql.SQL("{}{}{}").format(fragment(before), _identifier(shadow), fragment(after)),
+                sql.Composed([fragment(with_table(policy.create, shadow.quoted))]),
             )
         )
         if policy.comment is not None:

@@ -1,8 +1,9 @@
 """The swap and the swap back. See README.md."""
 
 from . import dropped
-from .runner import CutoverPreview, Gate, run_swap, validate_foreign_keys
+from .runner import CutoverPreview, Gate, run_swap
 from .swap import lock_statements, swap_statements
+from .validate import validate_foreign_keys
 
 __all__ = [
     "CutoverPreview",

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from ..model.inspection import Constraint, Dependent, Inspection, OwnedSequence
+from ..model.inspection import Constraint, Inspection, OwnedSequence
 from ..model.names import TableName
 from ..model.statement import Statement, fragment
+from .inbound import not_valid
 
 IDENTITY_MARGIN = 1_000
 """So many numbers of an identity are left out at a swap."""
@@ -20,51 +21,14 @@ def ident(name: TableName) -> sql.Identifier:
     return sql.Identifier(name.schema, name.name)
 
 
-def views(inspection: Inspection) -> list[Dependent]:
-    """The views that read the table themselves, outermost first: one that reads the table and another view of it is among them.
-    Views on those alone keep their meaning by themselves."""
-    direct = [d for d in inspection.dependents if d.kind == "view" and d.direct]
-    return sorted(direct, key=lambda d: d.depth, reverse=True)
-
-
 def foreign_keys(inspection: Inspection) -> list[Constraint]:
-    """The table's own foreign keys."""
-    return [c for c in inspection.constraints if c.kind == "f"]
+    """The table's own foreign keys to other tables. One to the table itself is among those that point at it (inbound.py)."""
+    return [c for c in inspection.constraints if c.kind == "f" and c.references != inspection.table.name]
 
 
 def parents(inspection: Inspection) -> list[TableName]:
     """The tables that the foreign keys point at, each once, without the table itself."""
-    found = {
-        c.references
-        for c in foreign_keys(inspection)
-        if c.references and c.references != inspection.table.name
-    }
-    return sorted(found)
-
-
-def view_statements(inspection: Inspection) -> list[Statement]:
-    """CREATE OR REPLACE VIEW for each direct view, its options restated: they would be lost otherwise. Never DROP: grants and
-    what depends on the view survive. Inner views first, since an outer one may name them."""
-    out: list[Statement] = []
-    for view in reversed(views(inspection)):
-        options = sql.SQL("")
-        if view.options:
-            options = sql.SQL(" WITH ({})").format(sql.SQL(", ").join(map(_option, view.options)))  # type: ignore[assignment]
-        out.append(
-            Statement(
-                "views",
-                f"{view.name} reads the table that has the name now",
-                sql.SQL("CREATE OR REPLACE VIEW {}{} AS {}").format(
-                    ident(view.name), options, fragment((view.definition or "").rstrip().rstrip(";"))
-                ),
-            )
-        )
-    return out
-
-
-def _option(option: str) -> sql.Composed:
-    name, _, value = option.partition("=")
-    return sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value))
+    return sorted({c.references for c in foreign_keys(inspection) if c.references})
 
 
 def drop_foreign_keys(inspection: Inspection, table: TableName) -> list[Statement]:
@@ -85,9 +49,7 @@ def add_foreign_keys(inspection: Inspection) -> list[Statement]:
     out: list[Statement] = []
     table = inspection.table.name
     for key in foreign_keys(inspection):
-        text = (
-            key.definition if key.definition.rstrip().endswith("NOT VALID") else f"{key.definition} NOT VALID"
-        )
+        text = not_valid(key.definition, key.enforced)
         name = sql.Identifier(key.name)
         out.append(
             Statement(

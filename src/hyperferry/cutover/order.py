@@ -36,7 +36,8 @@ class Lock:
 @dataclass(frozen=True)
 class Wanted:
     """Everything that the swap locks: views outermost first, the sequences of serial columns, the table of record, the parents
-    of its foreign keys, and the other table, which is ours and comes last."""
+    of its foreign keys (with the tables whose foreign keys point at it, and whose rules or policies read it), and the other
+    table, which is ours and comes last."""
 
     views: tuple[Lock, ...]
     serials: tuple[Lock, ...]

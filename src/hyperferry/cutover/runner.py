@@ -18,7 +18,6 @@ from ..db import (
     cancel_autovacuum,
     deadlock_timeouts_ms,
     execute,
-    fetch_all,
     fetch_one,
     fetch_value,
     further_locks,
@@ -26,7 +25,6 @@ from ..db import (
     is_transient,
     pause_seconds,
     snapshot_holders_of,
-    yield_and_retry,
 )
 from ..db.connection import Connection
 from ..errors import (
@@ -46,9 +44,9 @@ from ..model.report import SwapReport
 from ..model.statement import Statement
 from ..verify import excused_groups
 from ..verify.pairwise import Group
-from . import block, hanging
+from . import block, bound, hanging
 from .order import PATIENT_FROM, first, further, order
-from .swap import target_phase, wanted_locks
+from .swap import others, target_phase, wanted_locks
 
 STATEMENT_TIMEOUT_MS = 5_000
 """How long the swap itself may take under the locks before the server ends it."""
@@ -97,8 +95,8 @@ def locked_tables(flow: Flow) -> list[TableName]:
     inspection = flow.rollout.plan.inspection
     return [
         flow.active.name,
-        *(view.name for view in hanging.views(inspection)),
-        *hanging.parents(inspection),
+        *bound.locked_views(inspection),
+        *others(inspection),
         *(sequence.name for sequence in hanging.serials(inspection)),
     ]
 
@@ -373,42 +371,3 @@ def _after_loss(connect: Callable[[], Connection], flow: Flow, xid: str | None) 
         facts={"transaction": xid, "last error": str(last)[:300]},
         remedy="when the server is back, `hyperferry status` says which phase it is: the swap happened as a whole or not at all.",
     )
-
-
-def validate_foreign_keys(
-    conn: Connection, flow: Flow, *, say: Callable[[str], None], should_stop: Callable[[], None]
-) -> None:
-    """Validates the foreign keys that the swap put on the table as NOT VALID, each in a transaction of its own.
-
-    Takes SHARE UPDATE EXCLUSIVE on the table, which stops no writer. Those that were NOT VALID before stay so. `flow` is the
-    one in which the table of record is active now.
-    """
-    inspection = flow.rollout.plan.inspection
-    wanted = {key.name for key in hanging.foreign_keys(inspection) if key.validated}
-    rows = fetch_all(
-        conn,
-        "SELECT conname FROM pg_constraint WHERE conrelid = %s AND contype = 'f' AND NOT convalidated ORDER BY 1",
-        [flow.active.oid],
-    )
-    for (name,) in rows:
-        if name not in wanted:
-            continue
-        should_stop()
-
-        def work(name: str = name) -> None:
-            with conn.transaction():
-                execute(
-                    conn,
-                    sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(
-                        flow.active.ident, sql.Identifier(name)
-                    ),
-                )
-
-        yield_and_retry(
-            conn,
-            f"validate {name}",
-            [flow.active.name, *hanging.parents(inspection)],
-            work,
-            should_stop=should_stop,
-        )
-        say(f"foreign key {name} validated")

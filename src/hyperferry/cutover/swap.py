@@ -10,10 +10,11 @@ from ..capture import sleep_statements, wake_statements
 from ..db import LockMode
 from ..ledger.flow import Flow, flow_of
 from ..ledger.transaction import lock_statement
+from ..model.inspection import Inspection
 from ..model.names import TableName
 from ..model.rollout import Direction, Phase
 from ..model.statement import Statement
-from . import hanging
+from . import bound, hanging, inbound
 from .order import Lock, Wanted, order, statements
 
 
@@ -35,11 +36,11 @@ def wanted_locks(flow: Flow) -> Wanted:
         views=tuple(
             _restated(
                 "VIEW",
-                view.name,
-                view.owner,
-                f"{view.name} alone: its own owner once more changes nothing, and locks no other table",
+                view,
+                owner,
+                f"{view} alone: its own owner once more changes nothing, and locks no other table",
             )
-            for view in hanging.views(inspection)
+            for view, owner in bound.locked_views(inspection).items()
         ),
         serials=tuple(
             _restated(
@@ -55,7 +56,7 @@ def wanted_locks(flow: Flow) -> Wanted:
             lock_statement(flow.active, LockMode.ACCESS_EXCLUSIVE),
             lock_statement(flow.active, LockMode.ACCESS_EXCLUSIVE, nowait=True),
         ),
-        parents=tuple(_parent(parent) for parent in hanging.parents(inspection)),
+        parents=tuple(_other(table) for table in others(inspection)),
         other=Lock(
             "the other one",
             lock_statement(flow.passive, LockMode.ACCESS_EXCLUSIVE, nowait=True),
@@ -69,6 +70,18 @@ def lock_statements(flow: Flow, attempt: int = 1) -> tuple[Statement, ...]:
     return statements(order(wanted_locks(flow), attempt))
 
 
+def others(inspection: Inspection) -> list[TableName]:
+    """Other tables that change with the table: those that its foreign keys point at, those whose foreign keys point at it,
+    those whose rules or policies read it."""
+    return sorted(
+        {
+            *hanging.parents(inspection),
+            *inbound.referencing(inspection),
+            *bound.locked_tables(inspection),
+        }
+    )
+
+
 def _restated(kind: LiteralString, name: TableName, owner: str, comment: str) -> Lock:
     statement = sql.SQL("ALTER {} {} OWNER TO {}").format(
         sql.SQL(kind),
@@ -78,10 +91,10 @@ def _restated(kind: LiteralString, name: TableName, owner: str, comment: str) ->
     return Lock(comment, statement, statement)
 
 
-def _parent(parent: TableName) -> Lock:
-    mode = sql.SQL("{} IN ACCESS EXCLUSIVE MODE").format(hanging.ident(parent))
+def _other(table: TableName) -> Lock:
+    mode = sql.SQL("{} IN ACCESS EXCLUSIVE MODE").format(hanging.ident(table))
     return Lock(
-        f"{parent}: its side of the foreign keys changes",
+        f"{table}: its side of the foreign keys, or what of it reads the table, changes",
         sql.SQL("LOCK TABLE ONLY {}").format(mode),
         sql.SQL("LOCK TABLE {} NOWAIT").format(mode),
         partitioned=True,
@@ -99,6 +112,8 @@ def swap_statements(flow: Flow) -> tuple[Statement, ...]:
     return (
         *sleep_statements(flow),
         *hanging.drop_foreign_keys(inspection, outgoing),
+        *inbound.drop_inbound(flow),
+        *inbound.leave_publications(flow),
         *hanging.drop_triggers(inspection, outgoing),
         *hanging.release_serials(inspection),
         Statement(
@@ -114,8 +129,10 @@ def swap_statements(flow: Flow) -> tuple[Statement, ...]:
         *hanging.swap_statistics(inspection, parked, incoming.schema),
         *hanging.hand_over_identities(inspection, parked),
         *hanging.attach_serials(inspection),
-        *hanging.view_statements(inspection),
+        *bound.bind_statements(inspection),
         *hanging.add_foreign_keys(inspection),
+        *inbound.add_inbound(flow),
+        *inbound.join_publications(flow),
         *hanging.create_triggers(inspection),
         *wake_statements(after),
     )

@@ -32,6 +32,8 @@ SESSION_SETTINGS: dict[str, str] = {
     "bytea_output": "hex",
     "lc_monetary": "C",
     "xmloption": "content",
+    # What is made goes where its statement says, whatever the role's own defaults are.
+    "default_tablespace": "",
     "client_min_messages": "warning",
     "statement_timeout": "0",
     "session_replication_role": "origin",

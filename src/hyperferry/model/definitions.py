@@ -117,6 +117,13 @@ def insert_clause(definition: str, clause: str) -> str:
     return f"{definition[:last]} {clause}{definition[last:]}"
 
 
+def with_table(statement: str, table: str) -> str:
+    """The statement with the table's (quoted) name for its `{table}`: the first brace outside of quotes, since a name may
+    hold braces."""
+    brace = next(token.start for token in tokens(statement) if token.text == "{")
+    return f"{statement[:brace]}{table}{statement[brace + len('{table}') :]}"
+
+
 def statistics_body(definition: str) -> str:
     """What stands between the name and FROM in a CREATE STATISTICS: `(ndistinct) ON a, b`."""
     outer = [token for token in tokens(definition) if token.depth == 0 and not token.text.isspace()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from .names import TableName
+from .names import TableName, quoted_if_needed
 from .need import RightsReport
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "IndexColumn",
     "Inspection",
     "IsolationDefault",
+    "Membership",
     "OwnedSequence",
     "Policy",
     "ReplicationFacts",
@@ -78,6 +79,8 @@ class Grant:
     privilege: str  # SELECT, INSERT, ...
     grantable: bool
     column: str | None = None
+    grantor: str = ""  # '' where it is the owner
+    as_grantor: bool = True  # the session's role can act as the grantor
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class TableFacts:
     extension: str | None  # member of this extension
     typed_of: str | None  # CREATE TABLE ... OF type
     grants: tuple[Grant, ...] = ()
+    bare: bool = False  # every privilege was taken, the owner's too
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,7 @@ class Constraint:
     references_oid: int | None
     comment: str | None
     references_hypertable: bool = False
+    ordinary: bool = True  # the triggers that see to it are enabled as they are made
 
 
 @dataclass(frozen=True)
@@ -199,6 +204,18 @@ class InboundKey:
     definition: str
     referenced_columns: tuple[str, ...]
     validated: bool
+    enforced: bool = True
+    table_kind: str = "r"  # relkind of the referencing table
+    hypertable: bool = False  # the referencing table is one
+    owner: str = ""  # of the referencing table
+    owned: bool = True  # by a role that the session's role is a member of
+    ordinary: bool = True  # its triggers are enabled as they are made
+    comment: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """`schema.table.constraint`, quoted where needed: as --drop-inbound-fk takes it."""
+        return f"{self.table}.{quoted_if_needed(self.name)}"
 
 
 @dataclass(frozen=True)
@@ -218,19 +235,23 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Policy:
-    """A row security policy, with the statement that would create it, `{table}` for the table's name."""
+    """A row security policy, with the statement that would create it, `{table}` for the table's name; and the one
+    that points its sub-selects of the table at whatever has the name (None where it has none)."""
 
     name: str
     create: str
     comment: str | None
+    again: str | None = None
 
 
 @dataclass(frozen=True)
 class Dependent:
-    """A view, materialized view or function that depends on the table (or on such a view: depth > 1).
+    """A view, function, rule, policy or anything else that depends on the table (or on such a view: depth > 1).
 
-    `via` says through what: 'columns', 'rowtype' (whole rows: it would break or keep the old table), 'key' (a GROUP BY that
-    relies on the primary key). For views `definition` is pg_get_viewdef, for functions pg_get_functiondef.
+    `via` says through what a direct one does: 'columns', 'rowtype' (whole rows: it would break or keep the old table), 'key'
+    (a GROUP BY that relies on the primary key, an ON CONFLICT ON CONSTRAINT), 'index', 'sequence' (an identity's). For views
+    `definition` is pg_get_viewdef; for functions, rules and policies the statement that puts them on whatever has the
+    table's name.
     """
 
     kind: str  # view, materialized view, function, procedure, type, table, ...
@@ -245,7 +266,13 @@ class Dependent:
     depth: int
     comment: str | None
     rules: bool = False  # a view with rules or INSTEAD OF triggers besides its own
-    direct: bool = True  # it names the table itself, whatever else it reads; `depth` is the longest way to the table
+    direct: bool = (
+        True  # it names the table itself, whatever else it reads; `depth` is the longest way to the table
+    )
+    of: TableName | None = None  # whose rule or policy it is
+    of_kind: str | None = None  # relkind of that: v, r, p, ...
+    writes: bool = False  # a stored SQL body that does more than read
+    leakproof: bool = False  # a function that only a superuser may define
 
 
 @dataclass(frozen=True)
@@ -265,6 +292,7 @@ class OwnedSequence:
     cycle: bool
     grants: tuple[Grant, ...] = ()
     comment: str | None = None
+    bare: bool = False  # every privilege was taken, the owner's too
 
 
 @dataclass(frozen=True)
@@ -275,6 +303,8 @@ class ExtendedStatistics:
     definition: str
     target: int | None
     comment: str | None
+    owner: str = ""
+    owned: bool = True  # by a role that the session's role is a member of
 
 
 @dataclass(frozen=True)
@@ -324,6 +354,17 @@ class IsolationDefault:
 
 
 @dataclass(frozen=True)
+class Membership:
+    """A publication that names the table, with what it publishes of it: a list of columns (None: all), a filter of rows."""
+
+    name: str
+    columns: tuple[str, ...] | None
+    filter: str | None
+    owner: str
+    owned: bool  # by a role that the session's role is a member of
+
+
+@dataclass(frozen=True)
 class ReplicationFacts:
     """Replicas and slots. Lags are bytes of WAL."""
 
@@ -332,6 +373,8 @@ class ReplicationFacts:
     subscriptions: tuple[str, ...]  # whose target the table is
     replicas: tuple[tuple[str, int], ...]
     slots: tuple[tuple[str, int, bool], ...]  # name, lag, active
+    memberships: tuple[Membership, ...] = ()  # publications that name the table itself
+    schema_publications: tuple[str, ...] = ()  # that name its schema
 
 
 @dataclass(frozen=True)
@@ -388,6 +431,9 @@ class Inspection:
     event_triggers: tuple[str, ...] = field(default=())
     overloads: tuple[str, ...] = field(default=())  # others' functions under the names of TimescaleDB's
     needs: RightsReport | None = None  # what the session's role needs for a rollout, and what of it it has
+    odd_parts: tuple[str, ...] = field(
+        default=()
+    )  # what a part of the table has that cannot be carried over, a sentence each
 
     def column(self, name: str) -> Column | None:
         """The column of that name, if there is one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 LEDGER_SCHEMA = "hyperferry"
@@ -10,6 +11,18 @@ LEDGER_SCHEMA = "hyperferry"
 def quote_ident(name: str) -> str:
     """The name as a quoted SQL identifier (always with quotes; for messages and for DDL text)."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def quoted_if_needed(name: str) -> str:
+    """The name for people: in quotes where it would not be read as it stands."""
+    return name if name.isidentifier() and name == name.lower() else quote_ident(name)
+
+
+def name_parts(text: str) -> tuple[str, ...]:
+    """A name as users write it: `public.Stats` -> ('public', 'stats'). Within double quotes every character stands for itself."""
+    found = re.findall(r'"(?:[^"]|"")*"|[^".]+', text.strip())
+    parts = (p[1:-1].replace('""', '"') if p.startswith('"') else p.strip().lower() for p in found)
+    return tuple(parts) or (text,)
 
 
 @dataclass(frozen=True, order=True)
@@ -26,10 +39,7 @@ class TableName:
 
     def __str__(self) -> str:
         """For people: quoted only where needed."""
-        return ".".join(
-            part if part.isidentifier() and part == part.lower() else quote_ident(part)
-            for part in (self.schema, self.name)
-        )
+        return ".".join(map(quoted_if_needed, (self.schema, self.name)))
 
 
 @dataclass(frozen=True)

@@ -108,4 +108,6 @@ class Plan:
     accepts_needed: tuple[str, ...]  # what `cutover --accept` must be given
     notes: tuple[str, ...] = field(default=())
     hyperferry_version: str = ""
+    drop_inbound_fks: tuple[str, ...] = field(default=())  # as the user named them (model/inbound.py)
+    drop_from_publications: tuple[str, ...] = field(default=())
     format: int = PLAN_FORMAT

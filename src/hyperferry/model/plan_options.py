@@ -14,9 +14,11 @@ DEFAULT_WORKERS = 2
 class PlanOptions:
     """Choices that steer the planner. `strategy` None means blue-green; `chunk_interval` is text such as '7
     days', 'PT12H' or, for integer columns, a number in the column's own unit (None: computed from the
-    data)."""
+    data). `drop_inbound_fks` and `drop_from_publications` name what may be dropped in the cutover."""
 
     strategy: Strategy | None = None
     chunk_interval: str | None = None
     batch_rows: int = DEFAULT_BATCH_ROWS
     workers: int = DEFAULT_WORKERS
+    drop_inbound_fks: tuple[str, ...] = ()
+    drop_from_publications: tuple[str, ...] = ()

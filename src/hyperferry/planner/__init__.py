@@ -4,6 +4,16 @@ from .decide import plan
 from .describe import describe
 from .grants import grants_script
 from .plan_file import dump_plan, load_plan
-from .stale import is_stale
+from .stale import changes_between, is_stale
+from .undo import undo_statements
 
-__all__ = ["describe", "dump_plan", "grants_script", "is_stale", "load_plan", "plan"]
+__all__ = [
+    "changes_between",
+    "describe",
+    "dump_plan",
+    "grants_script",
+    "is_stale",
+    "load_plan",
+    "plan",
+    "undo_statements",
+]

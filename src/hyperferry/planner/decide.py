@@ -62,6 +62,8 @@ def plan(inspection: Inspection, findings: Sequence[Finding], options: PlanOptio
         accepts_needed=tuple(sorted({f.accept for f in own if f.accept is not None})),
         notes=_notes(inspection),
         hyperferry_version=__version__,
+        drop_inbound_fks=options.drop_inbound_fks,
+        drop_from_publications=options.drop_from_publications,
     )
 
 

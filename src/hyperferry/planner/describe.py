@@ -19,6 +19,7 @@ def describe(plan: Plan) -> list[str]:
         *(f"  {line}" for line in plan.interval.reason),
         *_keys(plan),
         *_indexes(plan),
+        *_given_up(plan),
     ]
     if plan.strategy is Strategy.BLUE_GREEN:
         lines += _copying(plan)
@@ -76,6 +77,12 @@ def _indexes(plan: Plan) -> list[str]:
         "Other indexes, carried over:",
         *(f"  {quote_ident(index.name)} {index.tail}" for index in plan.indexes),
     ]
+
+
+def _given_up(plan: Plan) -> list[str]:
+    lines = [f"  the foreign key {name} is dropped" for name in plan.drop_inbound_fks]
+    lines += [f"  the table leaves the publication {name}" for name in plan.drop_from_publications]
+    return ["In the cutover, as asked for; a rollback puts it back:", *lines] if lines else []
 
 
 def _copying(plan: Plan) -> list[str]:

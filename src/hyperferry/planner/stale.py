@@ -20,6 +20,10 @@ _VOLATILE = frozenset(
         "index_bytes",
         "table_oid",
         "references_oid",
+        # What the session's role may do, and the form in which the table stands in a stored expression.
+        "owned",
+        "as_grantor",
+        "again",
     }
 )
 
@@ -28,7 +32,13 @@ def is_stale(plan: Plan, inspection: Inspection) -> tuple[str, ...]:
     """Empty while the table's fingerprint is the plan's; else what differs, a line each."""
     if plan.fingerprint == inspection.fingerprint:
         return ()
-    before, now = plan.inspection, inspection
+    return changes_between(plan.inspection, inspection) or (
+        "the table's catalog fingerprint differs (in something that is not listed here)",
+    )
+
+
+def changes_between(before: Inspection, now: Inspection) -> tuple[str, ...]:
+    """What was added, taken away or changed from one inspection to another of the same table, a line each."""
     lines = list(_table(before.table, now.table))
     parts: tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...] = (
         ("column", _named(before.columns), _named(now.columns)),
@@ -54,10 +64,16 @@ def is_stale(plan: Plan, inspection: Inspection) -> tuple[str, ...]:
             {p: p for p in before.replication.publications + before.replication.all_tables_publications},
             {p: p for p in now.replication.publications + now.replication.all_tables_publications},
         ),
+        (
+            "membership in publication",
+            _named(before.replication.memberships),
+            _named(now.replication.memberships),
+        ),
+        ("security label", {x: x for x in before.security_labels}, {x: x for x in now.security_labels}),
     )
     for kind, old, new in parts:
         lines += _compare(kind, old, new)
-    return tuple(lines) or ("the table's catalog fingerprint differs (in something that is not listed here)",)
+    return tuple(lines)
 
 
 def _named(things: Iterable[Any]) -> dict[str, Any]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from hyperferry import engine, planner, preflight
+from hyperferry import engine, gates, planner, preflight
 from hyperferry.errors import Refused
 from hyperferry.model.finding import Finding, Level
 from hyperferry.model.inspection import Inspection, ServerFacts
-from hyperferry.model.options import PreflightOptions
 from hyperferry.model.plan import Plan, Strategy
 from hyperferry.words import plural
 
@@ -80,8 +79,8 @@ def _without_scan(options: RehearsalOptions) -> tuple[Inspection, tuple[Finding,
     inspection = engine.inspect(
         options.dsn, options.table, options.time_column, interval=wishes.chunk_interval, scan=False
     )
-    strategy = wishes.strategy or Strategy.BLUE_GREEN
-    return inspection, preflight.run(inspection, PreflightOptions(strategy=strategy))
+    gates.check_given_up(inspection, wishes)
+    return inspection, preflight.run(inspection, gates.preflight_options(wishes))
 
 
 def server_text(server: ServerFacts) -> str:

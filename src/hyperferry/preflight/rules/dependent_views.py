@@ -1,4 +1,4 @@
-"""Views are pointed at the hypertable in the cutover."""
+"""Views, rules and policies of other tables are pointed at the hypertable in the cutover."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from ...model.inspection import Inspection
 from ...model.options import PreflightOptions
 from ..words import BLUE_GREEN, listed, note
 
+MOVED = ("view", "rule", "policy")
+
 
 def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding]:
-    """Views are pointed at the hypertable in the cutover."""
-    views = [
-        dependent for dependent in inspection.dependents if dependent.kind == "view" and dependent.direct
+    """Views, rules and policies of other tables are pointed at the hypertable in the cutover."""
+    moved = [
+        f"{dependent.kind} {dependent.identity}"
+        for dependent in inspection.dependents
+        if dependent.kind in MOVED and dependent.direct and "rowtype" not in dependent.via
     ]
-    if views:
+    if moved:
         yield note(
-            "CREATE OR REPLACE VIEW points these at the hypertable in the cutover, with their grants and "
-            f"options: {listed(view.name for view in views)}.",
+            "These are pointed at the hypertable in the cutover without being dropped, with their grants, options and comments: "
+            f"{listed(moved)}.",
             "nothing.",
             only=BLUE_GREEN,
         )

@@ -17,7 +17,7 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
     if report is None:
         return
     for need in report.missing:
-        if need.kind != "view owner":  # the rule view-owners tells of those, view by view
+        if need.kind != "view owner":  # the rule dependent-owners tells of those, one by one
             yield blocker(
                 f"{report.grantee(need)} lacks {need.what}: {need.why}.",
                 remedy(report, need),

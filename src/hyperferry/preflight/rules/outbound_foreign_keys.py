@@ -21,7 +21,9 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
                 "cannot refer to another.",
                 f"ALTER TABLE {inspection.table.name.quoted} DROP CONSTRAINT {quote_ident(key.name)};",
             )
-    plain = [key.name for key in keys if not key.references_hypertable]
+    table = inspection.table.name
+    # One to the table itself is among those that point at it.
+    plain = [key.name for key in keys if not key.references_hypertable and key.references != table]
     if plain:
         yield note(
             "Foreign keys that are put on the hypertable NOT VALID in the cutover, and validated after it: "

@@ -14,7 +14,7 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
     """What depends on the row type would keep the old table."""
     table = inspection.table
     for dependent in inspection.dependents:
-        if "rowtype" in dependent.via:
+        if "rowtype" in dependent.via:  # of the table's own row type; a view keeps its
             yield blocker(
                 f"The {dependent.kind} {dependent.identity} depends on the row type of {table.name}; it "
                 "would go on with the old table's.",

@@ -1,0 +1,68 @@
+"""After a swap: the foreign keys that it made NOT VALID are validated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+from psycopg import sql
+
+from ..db import execute, fetch_all, yield_and_retry
+from ..db.connection import Connection
+from ..ledger.flow import Flow
+from ..model.names import TableName
+from ..model.rollout import Direction
+from . import hanging, inbound
+
+
+def _expected(flow: Flow) -> list[tuple[TableName, str, list[TableName]]]:
+    """The foreign keys that were valid before: table, name, and the tables that validating locks. `flow` is the one in which
+    the table of record is active now."""
+    inspection = flow.rollout.plan.inspection
+    own = [
+        (flow.active.name, key.name, [key.references] if key.references else [])
+        for key in hanging.foreign_keys(inspection)
+        if key.validated
+    ]
+    plain = flow.direction is Direction.FORWARD
+    keys = inspection.inbound_keys if plain else inbound.kept_keys(flow)
+    return own + [(key.table, key.name, [flow.active.name]) for key in keys if key.validated]
+
+
+def validate_foreign_keys(
+    conn: Connection, flow: Flow, *, say: Callable[[str], None], should_stop: Callable[[], None]
+) -> None:
+    """Validates the foreign keys that the swap made NOT VALID, each in a transaction of its own. Those that were NOT VALID
+    before stay so.
+
+    Takes SHARE UPDATE EXCLUSIVE on the key's table, which stops no writer. A key that rows violate by now stays NOT VALID
+    (it holds for every new row), and that is said.
+    """
+    for table, name, others in _expected(flow):
+        pending = fetch_all(
+            conn,
+            "SELECT FROM pg_catalog.pg_constraint WHERE conrelid = pg_catalog.to_regclass(%s) AND conname = %s AND contype = 'f' "
+            "AND NOT convalidated",
+            [table.quoted, name],
+        )
+        if not pending:
+            continue
+        should_stop()
+        statement = sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(
+            hanging.ident(table), sql.Identifier(name)
+        )
+
+        def work(statement: sql.Composed = statement) -> None:
+            with conn.transaction():
+                execute(conn, statement)
+
+        try:
+            yield_and_retry(conn, f"validate {name}", [table, *others], work, should_stop=should_stop)
+        except psycopg.errors.ForeignKeyViolation as error:
+            say(
+                f"foreign key {name} of {table} is back, but stays NOT VALID, because rows violate it: "
+                f"{error.diag.message_detail or error.diag.message_primary}. It holds for every new row; mend those rows, then: "
+                f"{statement.as_string(None)};"
+            )
+        else:
+            say(f"foreign key {name} validated")
