@@ -152,7 +152,7 @@ GRANT SELECT, INSERT ON "my.schema"."Weird ""Näme" TO hang_clerk WITH GRANT OPT
 GRANT UPDATE, DELETE, TRIGGER ON "my.schema"."Weird ""Näme" TO hang_clerk;
 GRANT SELECT ("Id%", note), UPDATE (note) ON "my.schema"."Weird ""Näme" TO hang_reader WITH GRANT OPTION;
 GRANT REFERENCES ("Id%") ON "my.schema"."Weird ""Näme" TO PUBLIC;
-REVOKE TRUNCATE ON "my.schema"."Weird ""Näme" FROM hang_owner;
+REVOKE REFERENCES ON "my.schema"."Weird ""Näme" FROM hang_owner;
 REVOKE ALL ON "my.schema"."Weird ""Näme" FROM hang_nobody;
 REVOKE ALL ON SEQUENCE "my.schema"."auto ""seq" FROM PUBLIC;
 GRANT USAGE, SELECT ON SEQUENCE "my.schema"."Weird ""Näme_Id%_seq" TO hang_clerk;

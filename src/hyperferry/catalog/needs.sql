@@ -106,9 +106,13 @@ SELECT DISTINCT 'view owner', 'INHERIT', quote_ident(w.rolname), 'a view that re
 FROM me, view v JOIN pg_roles w ON w.oid = v.relowner
 WHERE v.relowner <> me.owner
 UNION ALL
-SELECT DISTINCT 'member', 'INHERIT', quote_ident(w.rolname), 'extended statistics on the table are that role''s, and change places with it', 'role',
-       COALESCE(pg_has_role(me.id, s.stxowner, 'USAGE'), false), false, true, w.rolsuper, 'STATISTICS ' || s.name
+SELECT DISTINCT 'member', p.privilege, quote_ident(w.rolname), p.why, 'role',
+       COALESCE(CASE p.privilege WHEN 'INHERIT' THEN pg_has_role(me.id, s.stxowner, 'USAGE')
+            ELSE pg_has_role(me.id, s.stxowner, CASE WHEN me.version >= 160000 THEN 'SET' ELSE 'MEMBER' END) END, false),
+       false, true, w.rolsuper, 'STATISTICS ' || s.name
 FROM me, statistic s JOIN pg_roles w ON w.oid = s.stxowner
+CROSS JOIN (VALUES ('INHERIT', 'extended statistics on the table are that role''s, and change places with it'),
+                   ('SET', 'the hypertable''s extended statistics are given to the same owner')) AS p(privilege, why)
 WHERE s.stxowner <> me.owner
 UNION ALL
 SELECT 'schema', 'USAGE', 'SCHEMA ' || quote_ident(n.nspname), 'the table, or something in its definition, stands there', 'role',

@@ -187,9 +187,7 @@ def _one_extended_statistics(plan: Plan, names: Names, statistics: ExtendedStati
         Statement(
             "statistics",
             f"{statistics.name.name} belongs to the same owner",
-            sql.SQL("ALTER STATISTICS {} OWNER TO {}").format(
-                name, sql.Identifier(statistics.owner or plan.inspection.table.owner)
-            ),
+            _statistics_owner(plan, names, name, statistics),
         ),
     ]
     if statistics.target is not None:
@@ -209,3 +207,17 @@ def _one_extended_statistics(plan: Plan, names: Names, statistics: ExtendedStati
             )
         )
     return statements
+
+
+def _statistics_owner(
+    plan: Plan, names: Names, name: sql.Identifier, statistics: ExtendedStatistics
+) -> sql.Composed:
+    """ALTER STATISTICS ... OWNER. Who is not the table's owner needs CREATE in our schema for as long as that takes."""
+    table_owner = plan.inspection.table.owner
+    owner = sql.Identifier(statistics.owner or table_owner)
+    alter = sql.SQL("ALTER STATISTICS {} OWNER TO {}").format(name, owner)
+    if statistics.owner in ("", table_owner):
+        return alter
+    return sql.SQL(
+        "GRANT CREATE ON SCHEMA {schema} TO {owner}; {alter}; REVOKE CREATE ON SCHEMA {schema} FROM {owner}"
+    ).format(schema=sql.Identifier(names.new_schema), owner=owner, alter=alter)
