@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 
 from . import catalog, db, gates, planner
 from . import preflight as rules
 from .apply import requeue_quarantined
+from .claim import open_rollout as _open
+from .claim import orphan as _orphan
+from .claim import worker_of
+from .claim import working as _working
 from .cutover import (
     CutoverPreview,
     Gate,
@@ -50,8 +53,6 @@ Say = Callable[[str], None]
 Progress = Callable[[StatusReport], None]
 LOOK_SECONDS = 5.0
 """How often `sync` looks for chunks that were dropped."""
-WORK_LOCK = 71509172
-"""The class of the advisory locks that tell which rollout is being worked on."""
 
 
 def _connector(dsn: str) -> Connect:
@@ -99,59 +100,6 @@ def make_plan(dsn: str, table: str, time_column: str, options: PlanOptions) -> P
 def preview(plan: Plan) -> tuple[Statement, ...]:
     """Every statement of the plan, in order."""
     return _preview(plan)
-
-
-@contextmanager
-def _working(conn: Connection, rollout: Rollout) -> Iterator[None]:
-    """Only one command works on a rollout at a time. A matter of manners: safety does not rest on it."""
-    if not db.fetch_value(conn, "SELECT pg_try_advisory_lock(%s, %s)", [WORK_LOCK, rollout.id]):
-        raise Conflict(
-            f"Another hyperferry works on the rollout of {rollout.table}.",
-            facts={"by": worker_of(conn, rollout) or "a session that just ended"},
-            remedy="wait for it, stop it (Ctrl-C keeps its work), or watch it with `hyperferry status`.",
-        )
-    try:
-        yield
-    finally:
-        if not conn.closed:
-            db.execute(conn, "SELECT pg_advisory_unlock(%s, %s)", [WORK_LOCK, rollout.id])
-
-
-def worker_of(conn: Connection, rollout: Rollout) -> str | None:
-    """Who works on the rollout now."""
-    row = db.fetch_one(
-        conn,
-        "SELECT a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid "
-        "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = %s AND l.objid = %s "
-        "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-        [WORK_LOCK, rollout.id],
-    )
-    return f"pid {row[0]} ({row[1]})" if row else None
-
-
-def _open(conn: Connection, table: str) -> Rollout:
-    """The unfinished rollout of the table. Raises Refused where there is none."""
-    _, name = catalog.resolve_table(conn, table)
-    rollout = store.open_rollout(conn, name)
-    if rollout is None:
-        ended = store.latest(conn, name)
-        raise Refused(
-            f"There is no rollout of {name} under way.",
-            facts={"last rollout": f"{ended[0].phase}, {ended[0].updated_at:%Y-%m-%d %H:%M}"}
-            if ended
-            else None,
-            remedy=f"begin one with `hyperferry start {name} --time COLUMN`.",
-        )
-    return rollout
-
-
-def _orphan(conn: Connection, table: str) -> Rollout | None:
-    """The unfinished rollout of a table that somebody dropped."""
-    for rollout in store.latest(conn, None):
-        name = rollout.table
-        if not rollout.phase.ended and table in (str(name), name.quoted, name.name):
-            return rollout
-    return None
 
 
 def start(
