@@ -120,9 +120,9 @@ BREAKS = (
         "every step can be run again after a crash",
         (
             Edit(
-                "strategies/blue_green.py",
+                "strategies/copying.py",
                 "    for _ in range(ORPHAN_ROUNDS):\n        _copy_round(",
-                '    execute(conn, sql.SQL("TRUNCATE {}").format(flow.passive.ident))\n'
+                '    conn.execute(sql.SQL("TRUNCATE {}").format(flow.passive.ident))\n'
                 "    for _ in range(ORPHAN_ROUNDS):\n        _copy_round(",
             ),
         ),

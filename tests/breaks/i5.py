@@ -104,7 +104,7 @@ BREAKS = (
     Break(
         "copy-keeps-the-epoch",
         "newer than the last copy",
-        (Edit("strategies/blue_green.py", "        )\n    store.bump_epoch(conn, rollout.id)\n", "        )\n"),),
+        (Edit("strategies/copying.py", "        )\n    store.bump_epoch(conn, rollout.id)\n", "        )\n"),),
         "engine/test_clauses.py::test_a_copy_ends_the_verifications_before_it",
         "A verification that ran before the last batch landed never saw its rows.",
     ),

@@ -7,12 +7,12 @@ from job import HOURS, THIRDS, Make
 
 from hyperferry import engine
 from hyperferry.model.rollout import Phase
-from hyperferry.strategies import blue_green
+from hyperferry.strategies import copying
 
 
 def test_a_batch_held_by_a_session_that_lost_its_client(captured: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     job = captured(HOURS, options=THIRDS)
-    monkeypatch.setattr(blue_green, "ORPHAN_SECONDS", 0.4)
+    monkeypatch.setattr(copying, "ORPHAN_SECONDS", 0.4)
     said: list[str] = []
     with job.db.connect(autocommit=False) as orphan:
         held = orphan.execute(f"SELECT id FROM hyperferry.batch_{job.rollout.id} ORDER BY id LIMIT 1 FOR UPDATE").fetchall()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -17,9 +16,9 @@ from ..copy.batches import boundaries, record_batches
 from ..cutover import dropped
 from ..db import Blocker, LockMode, cancel_autovacuum, execute, fetch_value, yield_and_retry
 from ..db.connection import Connection
-from ..errors import Failed, Refused, SchemaChanged
+from ..errors import Refused, SchemaChanged
 from ..ledger import objects, store
-from ..ledger.flow import Flow, Side, flow_of
+from ..ledger.flow import Side, flow_of
 from ..ledger.rights import Kind, owner_alone
 from ..ledger.transaction import expect, lock_statement
 from ..model.names import TableName, quote_ident
@@ -28,8 +27,10 @@ from ..model.report import VerifyReport
 from ..model.rollout import Direction, Phase, Rollout
 from ..model.statement import Statement
 from ..verify import verify
+from .copying import copy as copy
+from .copying import pending as _pending
 from .monitor import Monitor
-from .workers import Connect, Worker, applier, copier, run_workers
+from .workers import Connect
 
 
 def telling(monitor: Monitor, what: str) -> Callable[[int, list[Blocker]], None]:
@@ -127,63 +128,6 @@ def cut_batches(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout
         rollout = store.set_phase(conn, rollout, Phase.COPYING)
     monitor.say(f"{number} batches to copy")
     return rollout
-
-
-def _pending(conn: Connection, flow: Flow) -> bool:
-    return bool(
-        fetch_value(
-            conn,
-            sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE state = 'pending')").format(flow.of_ledger("batch")),
-        )
-    )
-
-
-ORPHAN_ROUNDS = 24
-ORPHAN_SECONDS = 5.0
-"""How often and how long a batch is waited for that a session without a client still holds."""
-
-
-def _copy_round(connect: Connect, flow: Flow, monitor: Monitor, tick: Callable[[], None]) -> None:
-    """Copiers and the applier, until no copier finds a batch that nobody works on."""
-    done = threading.Event()
-    copiers = [
-        Worker(f"copy {n}", connect, monitor, copier(flow, monitor))
-        for n in range(1, flow.rollout.plan.workers + 1)
-    ]
-    apply_worker = Worker("apply", connect, monitor, applier(flow, monitor, done.is_set))
-
-    def ticking() -> None:
-        if not any(worker.is_alive() for worker in copiers):
-            done.set()
-        tick()
-
-    run_workers([*copiers, apply_worker], monitor, ticking)
-
-
-def copy(
-    conn: Connection, connect: Connect, rollout: Rollout, monitor: Monitor, tick: Callable[[], None]
-) -> None:
-    """Copies every pending batch, with the backlog applied meanwhile."""
-    flow = flow_of(rollout, Direction.FORWARD)
-    if not _pending(conn, flow):
-        return
-    for _ in range(ORPHAN_ROUNDS):
-        _copy_round(connect, flow, monitor, tick)
-        if not _pending(conn, flow):
-            break
-        # No worker of ours found one to take: it is claimed by a session whose client is gone, until the server notices.
-        monitor.say("a batch is still held by a session that lost its client; waiting for it to end")
-        for _ in range(int(ORPHAN_SECONDS / 0.2)):
-            monitor.should_stop()
-            time.sleep(0.2)
-    else:
-        raise Failed(
-            "The copy ended although batches are pending.",
-            facts={"rollout": rollout.id, "waited": f"{ORPHAN_ROUNDS * ORPHAN_SECONDS:.0f} s"},
-            remedy="end the sessions named hyperferry in pg_stat_activity that do not belong to a running command, then run the "
-            "same command again.",
-        )
-    store.bump_epoch(conn, rollout.id)
 
 
 def complete(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
