@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -25,6 +25,7 @@ from pydantic_settings import (
 
 from .errors import Usage
 from .model.names import name_parts
+from .model.throttle import DEFAULTS, parse_limit
 
 __all__ = [
     "ACCEPT_RULES",
@@ -63,6 +64,7 @@ ABOUT_ONE_TABLE = frozenset(
         "max_rows",
         "drop_inbound_fks",
         "drop_from_publications",
+        "max_rate",
     }
 )
 """Keys that mean nothing for another table than the file's own."""
@@ -86,6 +88,11 @@ class Settings(BaseSettings):
     max_rows: int = Field(default=1_000_000, ge=0)
     drop_inbound_fks: Annotated[tuple[str, ...], NoDecode] = ()
     drop_from_publications: Annotated[tuple[str, ...], NoDecode] = ()
+    max_rate: str | None = None
+    max_replica_lag: str | None = None
+    max_slot_lag: str | None = None
+    max_latency: str | None = None
+    max_lock_wait: str | None = None
 
     @field_validator("dsn")
     @classmethod
@@ -97,6 +104,15 @@ class Settings(BaseSettings):
     def _integer_interval(cls, value: object) -> object:
         """An integer time column has an integer interval, which a person writes without quotes."""
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator(*DEFAULTS, mode="before")
+    @classmethod
+    def _limit(cls, value: object, info: ValidationInfo) -> object:
+        """A limit in a person's words; a bare number may stand without quotes."""
+        text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+        if isinstance(text, str):
+            parse_limit(str(info.field_name), text)
+        return text
 
     @field_validator("accept", mode="before")
     @classmethod
@@ -120,6 +136,11 @@ class Settings(BaseSettings):
         if not isinstance(words, list | tuple) or not all(isinstance(word, str) and word for word in words):
             raise ValueError("a list of names is expected")
         return tuple(words)
+
+    @property
+    def limits(self) -> dict[str, str]:
+        """The throttle's limits that are set here, by name."""
+        return {name: getattr(self, name) for name in DEFAULTS if getattr(self, name) is not None}
 
     @property
     def accepted(self) -> frozenset[str]:

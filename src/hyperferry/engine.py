@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from . import catalog, db, gates, planner
@@ -29,7 +29,7 @@ from .cutover import (
 from .cutover.runner import locked_tables
 from .db.connection import Connection
 from .errors import CaptureBroken, Conflict, Interrupted, Refused, SchemaChanged, Usage
-from .ledger import store
+from .ledger import controls, store
 from .ledger.codec import dump_inspection
 from .ledger.flow import flow_of
 from .model.finding import Finding
@@ -40,10 +40,12 @@ from .model.plan_options import PlanOptions
 from .model.report import StatusReport, SwapReport, VerifyReport
 from .model.rollout import Control, Direction, Phase, Rollout
 from .model.statement import Statement
+from .model.throttle import limits_of
 from .status import status_of
 from .strategies import blue_green, in_place
 from .strategies.monitor import Monitor
 from .strategies.preview import preview as _preview
+from .strategies.throttling import throttling
 from .strategies.workers import Connect, keep_connected
 from .waiting import Appointment, keep, what_for
 
@@ -109,11 +111,17 @@ def start(
     *,
     force: bool = False,
     max_rows: int = in_place.DEFAULT_MAX_ROWS,
+    limits: Mapping[str, str] | None = None,
+    set_limits: Mapping[str, str | None] | None = None,
     stop: threading.Event | None = None,
     progress: Progress = lambda report: None,
     say: Say = lambda text: None,
 ) -> StatusReport:
-    """Prepare, copy, catch up, verify; ends with the rollout synced. Goes on where an earlier start was interrupted."""
+    """Prepare, copy, catch up, verify; ends with the rollout synced. Goes on where an earlier start was interrupted.
+
+    `limits` hold for the throttle where the ledger has none; `set_limits` are put into the ledger first (see `throttle`).
+    """
+    _check_limits(limits, set_limits)
     connect = _connector(dsn)
     monitor = Monitor(stop or threading.Event(), say)
     with connect("start") as conn:
@@ -140,8 +148,27 @@ def start(
             )
         with _working(conn, rollout):
             rollout = store.get(conn, rollout.id)
-            rollout = _advance(conn, connect, rollout, monitor, progress)
+            _set_limits(conn, rollout, set_limits)
+            copying = rollout.phase in (Phase.PLANNED, Phase.PREPARED, Phase.COPYING)
+            with throttling(connect, rollout, monitor, limits or {}, copying=copying):
+                rollout = _advance(conn, connect, rollout, monitor, progress)
         return status_of(conn, rollout)
+
+
+def _check_limits(*given: Mapping[str, str | None] | None) -> None:
+    """Raises Usage for a limit that is not understood."""
+    for wishes in given:
+        try:
+            limits_of({name: text for name, text in (wishes or {}).items() if text is not None})
+        except ValueError as error:
+            raise Usage(f"A limit is not understood: {error}.", remedy="see docs/commands.md.") from None
+
+
+def _set_limits(conn: Connection, rollout: Rollout, wishes: Mapping[str, str | None] | None) -> None:
+    store.install(conn)  # a ledger made by an older hyperferry has no place for them
+    if wishes:
+        controls.set_limits(conn, rollout.id, wishes)
+        store.event(conn, rollout.id, "limits", dict(wishes))
 
 
 def _start_in_place(
@@ -173,22 +200,16 @@ def _start_in_place(
 
 
 class _Ticker:
-    """Reads the controls and reports progress about once a second, on the command's own connection."""
+    """Reports progress about once a second, on the command's own connection."""
 
-    def __init__(self, conn: Connection, rollout: Rollout, monitor: Monitor, progress: Progress) -> None:
-        self.conn, self.rollout, self.monitor, self.progress = conn, rollout, monitor, progress
+    def __init__(self, conn: Connection, rollout: Rollout, progress: Progress) -> None:
+        self.conn, self.rollout, self.progress = conn, rollout, progress
         self._last = 0.0
 
     def __call__(self) -> None:
         if time.monotonic() - self._last < 1.0:
             return
         self._last = time.monotonic()
-        if store.control(self.conn, self.rollout.id) is Control.PAUSE:
-            if not self.monitor.paused.is_set():
-                self.monitor.say("paused; `hyperferry resume` lets it go on")
-            self.monitor.paused.set()
-        else:
-            self.monitor.paused.clear()
         self.progress(status_of(self.conn, self.rollout))
 
 
@@ -198,7 +219,7 @@ def _advance(
     """From whatever phase the rollout is in to `synced`."""
     while True:
         monitor.should_stop()
-        tick = _Ticker(conn, rollout, monitor, progress)
+        tick = _Ticker(conn, rollout, progress)
         if rollout.phase is Phase.PLANNED:
             rollout = blue_green.prepare(conn, rollout, monitor)
         elif rollout.phase is Phase.PREPARED:
@@ -244,12 +265,18 @@ def sync(
     dsn: str,
     table: str,
     *,
+    limits: Mapping[str, str] | None = None,
+    set_limits: Mapping[str, str | None] | None = None,
     stop: threading.Event | None = None,
     progress: Progress = lambda report: None,
     say: Say = lambda text: None,
     until_empty: bool = False,
 ) -> StatusReport:
-    """Keeps applying changes in whichever direction the phase has, until stopped or (`until_empty`) the backlog was empty."""
+    """Keeps applying changes in whichever direction the phase has, until stopped or (`until_empty`) the backlog was empty.
+
+    `limits` and `set_limits` as for `start`.
+    """
+    _check_limits(limits, set_limits)
     monitor = Monitor(stop or threading.Event(), say)
     with db.connect(dsn, purpose="sync") as conn:
         rollout = _open(conn, table)
@@ -258,30 +285,41 @@ def sync(
                 f"The rollout of {rollout.table} is in phase {rollout.phase}: there is nothing to keep in step yet.",
                 remedy="run `hyperferry start TABLE` until it is synced.",
             )
+        _set_limits(conn, rollout, set_limits)
         requeue_quarantined(conn, flow_of(rollout))
-        looked = 0.0
-        while not rollout.phase.ended:
-            tick = _Ticker(conn, rollout, monitor, progress)
-            tick()
-            if rollout.phase is Phase.CUT_OVER and time.monotonic() - looked > LOOK_SECONDS:
-                dropped.look(conn, flow_of(rollout))
-                looked = time.monotonic()
-            empty = False
-            try:
-                monitor.wait_while_paused()
-                empty = blue_green.keep_in_step(conn, rollout, monitor)
-            except Interrupted:
-                break
-            except (SchemaChanged, CaptureBroken):
-                # A swap between two looks: the tables have changed places, and the flow its direction.
-                if store.get(conn, rollout.id).phase is rollout.phase:
-                    raise
-            if empty and until_empty:
-                break
-            if empty and monitor.stop.wait(0.5):
-                break
-            rollout = store.get(conn, rollout.id)
-        return status_of(conn, store.get(conn, rollout.id))
+        with throttling(_connector(dsn), rollout, monitor, limits or {}, copying=False):
+            rollout = _keep_in_step(conn, rollout, monitor, progress, until_empty)
+        return status_of(conn, rollout)
+
+
+def _keep_in_step(
+    conn: Connection, rollout: Rollout, monitor: Monitor, progress: Progress, until_empty: bool
+) -> Rollout:
+    looked = 0.0
+    while not rollout.phase.ended:
+        tick = _Ticker(conn, rollout, progress)
+        tick()
+        if rollout.phase is Phase.CUT_OVER and time.monotonic() - looked > LOOK_SECONDS:
+            dropped.look(conn, flow_of(rollout))
+            looked = time.monotonic()
+        empty = False
+        try:
+            monitor.wait_while_paused()
+            begun = time.monotonic()
+            empty = blue_green.keep_in_step(conn, rollout, monitor)
+            monitor.rest_from_applying(time.monotonic() - begun)
+        except Interrupted:
+            break
+        except (SchemaChanged, CaptureBroken):
+            # A swap between two looks: the tables have changed places, and the flow its direction.
+            if store.get(conn, rollout.id).phase is rollout.phase:
+                raise
+        if empty and until_empty:
+            break
+        if empty and monitor.stop.wait(0.5):
+            break
+        rollout = store.get(conn, rollout.id)
+    return store.get(conn, rollout.id)
 
 
 def status(dsn: str, table: str | None = None) -> list[StatusReport]:
@@ -311,6 +349,18 @@ def pause(dsn: str, table: str) -> StatusReport:
 def resume(dsn: str, table: str) -> StatusReport:
     """Ends a pause."""
     return _control(dsn, table, Control.RUN)
+
+
+def throttle(dsn: str, table: str, set_limits: Mapping[str, str | None]) -> StatusReport:
+    """Sets limits of the rollout, by name as in `model.throttle.DEFAULTS`; None: as where nobody said anything.
+
+    Whoever works on it follows within about a second.
+    """
+    _check_limits(set_limits)
+    with db.connect(dsn, purpose="throttle limits") as conn:
+        rollout = _open(conn, table)
+        _set_limits(conn, rollout, set_limits)
+        return replace(status_of(conn, rollout), worker=worker_of(conn, rollout))
 
 
 def verify(

@@ -7,14 +7,16 @@ from dataclasses import replace
 from psycopg import sql
 
 from .apply import quarantine_size
+from .catalog.horizon import oldest_holder, our_oldest
 from .copy.copier import progress
 from .cutover import dropped
 from .db import fetch_all, fetch_value
 from .db.connection import Connection
-from .ledger import store
+from .ledger import controls, objects, store
 from .ledger.flow import Flow, flow_of
-from .model.report import QuarantinedPair, StatusReport
+from .model.report import QuarantinedPair, StatusReport, ThrottleReport
 from .model.rollout import Control, Phase, Rollout
+from .model.throttle import DEFAULTS
 
 BACKLOG_COUNTED = 5_000_000
 
@@ -41,6 +43,40 @@ def _quarantined(conn: Connection, flow: Flow) -> tuple[QuarantinedPair, ...]:
     return tuple(QuarantinedPair(row[0], row[1], row[2]) for row in rows)
 
 
+def _throttle(conn: Connection, rollout: Rollout) -> ThrottleReport:
+    """What whoever works on the rollout last decided; where nobody does, the limits alone."""
+    noted = controls.state(conn, rollout.id)
+    if noted is None:
+        return ThrottleReport(limits={**DEFAULTS, **controls.limits(conn, rollout.id)})
+    state, at = noted
+    return ThrottleReport(
+        state=state["state"],
+        pace=state["pace"],
+        rate=state["rate"],
+        reasons=tuple(reason["text"] for reason in state["reasons"]),
+        limits=state["limits"],
+        seen=state["seen"],
+        blind=tuple(state["blind"]),
+        at=at,
+    )
+
+
+def _throttled_by(rollout: Rollout, throttle: ThrottleReport) -> str | None:
+    if rollout.phase.ended:
+        return None
+    if rollout.control is Control.PAUSE:
+        return "paused"
+    return "; ".join(throttle.reasons) or None
+
+
+def eta_seconds(left: int, rows_per_second: float | None, throttle: ThrottleReport) -> float | None:
+    """Seconds until the copy is done: unknown while it is stopped; a rate given by hand bounds the speed that was measured."""
+    if not rows_per_second or throttle.state == "stopped":
+        return None
+    speed = rows_per_second if throttle.rate is None else min(rows_per_second, throttle.rate)
+    return left / speed
+
+
 def status_of(conn: Connection, rollout: Rollout) -> StatusReport:
     """The rollout's status now. Cheap enough to be asked for every second."""
     rollout = store.get(conn, rollout.id)
@@ -48,6 +84,7 @@ def status_of(conn: Connection, rollout: Rollout) -> StatusReport:
     estimated = max(rollout.plan.inspection.table.estimated_rows, 0)
     if rollout.plan.inspection.scan is not None:
         estimated = rollout.plan.inspection.scan.rows
+    throttle = ThrottleReport() if phase.ended else _throttle(conn, rollout)
     last = store.last_events(conn, rollout.id, ["phase", "quarantined", "truncated", "swap", "dropped"])
     report = StatusReport(
         rollout=rollout.id,
@@ -60,12 +97,13 @@ def status_of(conn: Connection, rollout: Rollout) -> StatusReport:
         backlog=0,
         rows_per_second=None,
         eta_seconds=None,
-        throttled_by="paused" if rollout.control is Control.PAUSE and not phase.ended else None,
+        throttled_by=_throttled_by(rollout, throttle),
         worker=None,
         last_event=f"{last[0][0]:%Y-%m-%d %H:%M:%S} {last[0][1]} {last[0][2]}" if last else None,
         table=str(rollout.table),
         source=str(names.old if phase is Phase.CUT_OVER else rollout.table),
         shadow=str(rollout.table if phase.hypertable_serves else names.shadow),
+        throttle=throttle,
     )
     if phase.ended:
         copied = store.last_events(conn, rollout.id, ["copied", "in place"])
@@ -81,6 +119,9 @@ def _with_figures(conn: Connection, rollout: Rollout, report: StatusReport) -> S
     rate = batches.rows_per_second
     left = max(report.rows_estimated - batches.rows, 0)
     copying = rollout.phase is Phase.COPYING and batches.done < batches.total
+    paused = rollout.control is Control.PAUSE
+    eta = None if paused else eta_seconds(left, rate, report.throttle)
+    own = our_oldest(conn)
     verification = store.last_verification(conn, rollout.id, flow.direction.value)
     return replace(
         report,
@@ -89,10 +130,14 @@ def _with_figures(conn: Connection, rollout: Rollout, report: StatusReport) -> S
         batches_total=batches.total,
         backlog=_backlog(conn, flow),
         rows_per_second=rate,
-        eta_seconds=left / rate if copying and rate else (0.0 if batches.total and not copying else None),
+        eta_seconds=eta if copying else (0.0 if batches.total else None),
         quarantined=_quarantined(conn, flow),
         quarantined_count=quarantine_size(conn, flow),
         verified_at=verification.ended_at if verification else None,
         verified_match=verification.match if verification else None,
         dropped_ranges=dropped.texts(dropped.of_rollout(conn, rollout)),
+        log_bytes=objects.log_bytes(conn, flow),
+        our_oldest_transaction=own[0] if own else None,
+        our_oldest_seconds=own[1] if own else None,
+        xmin_holder=oldest_holder(conn),
     )

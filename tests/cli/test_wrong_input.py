@@ -19,6 +19,7 @@ ON_A_TABLE: dict[str, tuple[str, ...]] = {
     "status": (),
     "pause": (),
     "resume": (),
+    "throttle": (),
     "verify": (),
     "cutover": (),
     "rollback": (),
@@ -27,7 +28,7 @@ ON_A_TABLE: dict[str, tuple[str, ...]] = {
 }
 """Every command that takes a table, with what it needs besides."""
 
-NEEDS_A_ROLLOUT = ("sync", "pause", "resume", "verify", "cutover", "rollback", "finish", "abort")
+NEEDS_A_ROLLOUT = ("sync", "pause", "resume", "throttle", "verify", "cutover", "rollback", "finish", "abort")
 
 
 def on(command: str, table: str) -> list[str]:
@@ -295,3 +296,20 @@ def test_a_time_that_cannot_be_meant(hyperferry: Hyperferry, unchanged: Database
 
 def test_a_word_for_a_cutover_that_does_not_wait(hyperferry: Hyperferry, synced: Database) -> None:
     assert_failure(hyperferry("cutover", "player_stats", "--now", "--json", dsn=synced.dsn), 3, "is waiting")
+
+
+@pytest.mark.parametrize("command", ["start", "sync", "throttle"])
+@pytest.mark.parametrize("wish", [("--rate", "fast"), ("--max-latency", "1x"), ("--max-slot-lag", "10s")])
+def test_a_limit_that_is_not_understood(
+    hyperferry: Hyperferry, unchanged: Database, command: str, wish: tuple[str, str]
+) -> None:
+    option = "--max-rate" if wish[0] == "--rate" else wish[0]
+    ran = hyperferry(command, "player_stats", *wish, "--json", dsn=unchanged.dsn)
+    assert_failure(ran, 2, option, wish[1])
+
+
+def test_a_limit_in_the_environment_that_is_not_understood(
+    hyperferry: Hyperferry, unchanged: Database
+) -> None:
+    ran = hyperferry("sync", "player_stats", dsn=unchanged.dsn, HYPERFERRY_MAX_REPLICA_LAG="soon")
+    assert_failure(ran, 2, "max_replica_lag", "soon", "HYPERFERRY_MAX_REPLICA_LAG")

@@ -17,7 +17,7 @@ from hyperferry import __version__
 from .check import verify
 from .failure import explain
 from .look import plan, preflight, status
-from .move import abort, pause, resume, start, sync
+from .move import abort, pause, resume, start, sync, throttle
 from .output import Output
 from .rehearse import rehearse
 from .roles import roles
@@ -61,6 +61,7 @@ for command in (
     status,
     pause,
     resume,
+    throttle,
     verify,
     cutover,
     rollback,

@@ -1,9 +1,10 @@
-"""Moving a table: start, sync, pause, resume, abort."""
+"""Moving a table: start, sync, pause, resume, throttle, abort."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,7 +14,16 @@ from hyperferry.model.plan import Plan
 from hyperferry.model.report import StatusReport
 
 from .look import PLAN_MARK, make_plan
-from .options import Call, common, plan_options, table_argument, table_of
+from .options import (
+    Call,
+    common,
+    limit_options,
+    limits_among,
+    plan_options,
+    table_argument,
+    table_of,
+    wishes_of,
+)
 from .render.as_json import status_json
 from .render.progress import Progress
 from .render.status import status_lines
@@ -45,6 +55,7 @@ FIXED_BY_PLAN = {
     is_flag=True,
     help="First the whole job on an empty clone in a sandbox; nothing is started unless that passes.",
 )
+@limit_options
 @common
 def start(
     call: Call,
@@ -52,7 +63,7 @@ def start(
     force: bool,
     max_rows: int | None,
     rehearse_it: bool,
-    **wishes: str | int | tuple[str, ...] | None,
+    **wishes: Any,
 ) -> int:
     """Prepare, copy, catch up and verify: ends with the rollout synced, and the application none the wiser.
 
@@ -63,6 +74,7 @@ def start(
     """
     from hyperferry import engine
 
+    limits = limits_among(wishes)
     plan = None if target is None else plan_in(target)
     if plan is not None:
         given = [flag for name, flag in FIXED_BY_PLAN.items() if wishes.get(name) not in (None, ())]
@@ -92,6 +104,8 @@ def start(
             plan,
             force=force,
             max_rows=settings.max_rows,
+            limits=settings.limits,
+            set_limits=wishes_of(limits),
             stop=stop,
             progress=progress,
             say=call.out.say,
@@ -103,8 +117,9 @@ def start(
 @click.command(short_help="Keep applying changes, until interrupted.")
 @table_argument
 @click.option("--until-empty", is_flag=True, help="End as soon as the backlog is empty.")
+@limit_options
 @common
-def sync(call: Call, table: str | None, until_empty: bool) -> int:
+def sync(call: Call, table: str | None, until_empty: bool, **limits: Any) -> int:
     """Keep applying changes until interrupted.
 
     Before the cutover: from the table to the hypertable. After it: back to the old table, so that a
@@ -113,11 +128,14 @@ def sync(call: Call, table: str | None, until_empty: bool) -> int:
     """
     from hyperferry import engine
 
+    given = limits_among(limits)
     settings = call.settings(table=table)
     with call.stoppable() as stop, Progress(call.out.stderr) as progress:
         report = engine.sync(
             settings.dsn,
             table_of(settings),
+            limits=settings.limits,
+            set_limits=wishes_of(given),
             stop=stop,
             progress=progress,
             say=call.out.say,
@@ -153,6 +171,23 @@ def resume(call: Call, table: str | None) -> int:
 
     settings = call.settings(table=table)
     return _give(call, engine.resume(settings.dsn, table_of(settings)), False)
+
+
+@click.command(short_help="Change what the copy is held to, while it runs.")
+@table_argument
+@limit_options
+@common
+def throttle(call: Call, table: str | None, **limits: Any) -> int:
+    """Change what the copy of TABLE is held to, from any other terminal or machine, while it runs or before.
+
+    Without options: shows the limits, and what holds the copy back now. 'default' for a limit: as the
+    configuration of whoever works on it has it. What is set here is kept in the ledger.
+    """
+    from hyperferry import engine
+
+    given = limits_among(limits)
+    settings = call.settings(table=table)
+    return _give(call, engine.throttle(settings.dsn, table_of(settings), wishes_of(given)), False)
 
 
 @click.command(short_help="Give up before the cutover: leave nothing behind.")

@@ -16,6 +16,7 @@ from hyperferry.config import ACCEPT_RULES, Settings, load_settings
 from hyperferry.errors import Usage
 from hyperferry.model.plan import Strategy
 from hyperferry.model.plan_options import DEFAULT_BATCH_ROWS, DEFAULT_WORKERS, PlanOptions
+from hyperferry.model.throttle import DEFAULTS, FACTOR_FLOOR_MS, parse_limit
 from hyperferry.times import parse_wait
 
 from .output import Output
@@ -125,6 +126,61 @@ def given_up_options(function: F) -> F:
         help="Have the cutover drop this foreign key of another table (constraint, table.constraint or "
         "schema.table.constraint); a rollback puts it back. Several times for several.",
     )(function)
+
+
+def limit_options(function: F) -> F:
+    """The limits of the throttle."""
+    texts = {
+        "max_rate": ("N", "Copy at most so many rows per second, all workers together."),
+        "max_replica_lag": ("SECONDS", "Copying waits while a replica is further behind."),
+        "max_slot_lag": (
+            "BYTES",
+            "Copying waits while a replication slot keeps more WAL ('10GB'), or is close to being lost.",
+        ),
+        "max_latency": (
+            "LIMIT",
+            "Copying waits while a small commit takes longer: '250ms', or '10x' what it takes without copying "
+            f"(then never less than {FACTOR_FLOOR_MS:.0f} ms).",
+        ),
+        "max_lock_wait": (
+            "SECONDS",
+            "Copying waits while somebody has waited longer for a lock on the table.",
+        ),
+    }
+    for name, (metavar, text) in reversed(texts.items()):
+        names = [f"--{name.replace('_', '-')}", name]
+        if name == "max_rate":
+            names.insert(0, "--rate")
+        function = click.option(
+            *names, metavar=metavar, help=f"{text} 'none' for no limit (default {DEFAULTS[name]})."
+        )(function)
+    return function
+
+
+def limits_among(arguments: dict[str, Any]) -> dict[str, str]:
+    """Takes the limits that were given as options out of a command's arguments. Raises Usage."""
+    given = {name: arguments.pop(name) for name in DEFAULTS}
+    found = {name: text for name, text in given.items() if text is not None}
+    for name, text in found.items():
+        if text.strip().lower() == DEFAULT:
+            continue
+        try:
+            parse_limit(name, text)
+        except ValueError as error:
+            raise Usage(
+                f"The limit --{name.replace('_', '-')} is not understood: {error}.",
+                remedy="`hyperferry throttle --help` says what each limit takes.",
+            ) from None
+    return found
+
+
+DEFAULT = "default"
+"""Given for a limit: as the configuration has it, else as hyperferry does."""
+
+
+def wishes_of(given: dict[str, str]) -> dict[str, str | None]:
+    """The limits as the ledger takes them: None forgets one."""
+    return {name: None if text.strip().lower() == DEFAULT else text for name, text in given.items()}
 
 
 def accept_option(function: F) -> F:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from psycopg import sql
 
+from ..db import fetch_value
+from ..db.connection import Connection
 from ..model.names import LEDGER_SCHEMA
 from ..model.plan import BatchBy
 from ..model.rollout import Direction
@@ -128,6 +130,11 @@ def create_statements(flow: Flow) -> tuple[Statement, ...]:
 
 
 _OTHERS = ("batch", "quarantine", "excused", "chunk")
+
+
+def log_bytes(conn: Connection, flow: Flow) -> int:
+    """The size of the flow's change log on disk, dead rows and indexes included."""
+    return int(fetch_value(conn, "SELECT pg_total_relation_size(%s::regclass)", [flow.log.as_string(conn)]))
 
 
 def counts(flow: Flow) -> bool:

@@ -64,3 +64,17 @@ CREATE TABLE hyperferry.verification (
     report jsonb NOT NULL
 );
 CREATE INDEX verification_of_rollout ON hyperferry.verification (rollout_id, id);
+
+-- name: version_2
+-- What the throttle remembers and measures by.
+CREATE TABLE hyperferry.throttle (
+    rollout_id bigint PRIMARY KEY REFERENCES hyperferry.rollout,
+    limits jsonb NOT NULL DEFAULT '{}',
+    state jsonb,
+    pid int,
+    at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE hyperferry.throttle IS 'limits that were set for this rollout, and what whoever works on it (session pid) last decided by them';
+CREATE TABLE hyperferry.probe (at timestamptz NOT NULL DEFAULT clock_timestamp());
+COMMENT ON TABLE hyperferry.probe IS 'the throttle writes a row now and then, to feel what a commit takes; emptied when it has grown';
+COMMENT ON SCHEMA hyperferry IS 'hyperferry, ledger version 2: the state of rollouts; see the table rollout';

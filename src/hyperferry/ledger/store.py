@@ -17,7 +17,9 @@ from ..model.rollout import Control, Phase, Rollout
 from .codec import dump_plan_json, load_plan_json
 from .rights import Kind, owner_alone
 
-LEDGER_VERSION = 1
+LEDGER_VERSION = 2
+_UPGRADES = {2: ("version_2", ("throttle", "probe"))}
+"""The statements that lead to each version from the one before it, and the tables that they make."""
 
 
 def _sql(name: str) -> Any:
@@ -45,7 +47,8 @@ def installed_version(conn: Connection) -> int | None:
 
 
 def install(conn: Connection) -> None:
-    """Makes the ledger's schema where it is missing. Raises Failed for one made by a newer hyperferry."""
+    """Makes the ledger's schema where it is missing, and brings an older one up to date. Raises Failed for one made by a newer
+    hyperferry."""
     queries = load_queries(__package__, "schema.sql")
     with conn.transaction():
         execute(conn, queries["install_lock"])
@@ -57,12 +60,18 @@ def install(conn: Connection) -> None:
                 execute(conn, owner_alone(Kind.TABLE, f"hyperferry.{table}").sql)
                 if table != "expectation":
                     execute(conn, owner_alone(Kind.SEQUENCE, f"hyperferry.{table}_id_seq").sql)
-        elif version != LEDGER_VERSION:
+            version = 1
+        if version > LEDGER_VERSION or version < 1:
             raise Failed(
                 "The ledger in this database was made by another version of hyperferry.",
                 facts={"ledger version": version, "this program's": LEDGER_VERSION},
                 remedy="use the hyperferry version that made it, or upgrade this one.",
             )
+        for step in range(version + 1, LEDGER_VERSION + 1):
+            name, tables = _UPGRADES[step]
+            execute(conn, queries[name])
+            for table in tables:
+                execute(conn, owner_alone(Kind.TABLE, f"hyperferry.{table}").sql)
 
 
 def _rollout(row: tuple[Any, ...]) -> Rollout:

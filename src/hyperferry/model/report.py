@@ -86,6 +86,34 @@ class QuarantinedPair:
 
 
 @dataclass(frozen=True)
+class ThrottleReport:
+    """How fast the copy may go: `state` is free, slowed or stopped, and `unwatched` where nobody works on the rollout.
+    `limits` as they were written, `seen` what was measured against them, `blind` what the throttle cannot see and why."""
+
+    state: str = "unwatched"
+    pace: float | None = None
+    rate: float | None = None
+    reasons: tuple[str, ...] = ()
+    limits: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, float | None] = field(default_factory=dict)
+    blind: tuple[str, ...] = ()
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A session, prepared transaction or slot whose snapshot keeps dead rows from being cleaned. `age_seconds` is None where the
+    server hides it; `transactions` is how many began since."""
+
+    pid: int | None
+    user: str
+    what: str
+    state: str
+    age_seconds: float | None
+    transactions: int
+
+
+@dataclass(frozen=True)
 class StatusReport:
     """Where a rollout stands now."""
 
@@ -111,3 +139,8 @@ class StatusReport:
     shadow: str = ""  # where the hypertable is now
     dropped_ranges: tuple[str, ...] = field(default=())
     waiting_for: str | None = None  # what a cutover that runs now waits for
+    throttle: ThrottleReport = field(default_factory=ThrottleReport)
+    log_bytes: int = 0  # the change log of the present direction, with its indexes
+    our_oldest_transaction: str | None = None  # the session of ours whose transaction is open for longest
+    our_oldest_seconds: float | None = None
+    xmin_holder: Holder | None = None  # whoever else keeps the log's dead rows from being cleaned

@@ -135,6 +135,7 @@ def complete(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
     names, flow = rollout.names, flow_of(rollout, Direction.FORWARD)
     built = 0
     for name, group in shadow.index_groups(rollout.plan, names.shadow):
+        monitor.wait_for_turn()
         built += indexes.run_missing(conn, name, group, flow.passive, monitor.should_stop)
     if built:
         monitor.say(f"{built} indexes built")

@@ -8,17 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..errors import Interrupted, OutOfTime
+from ..throttle import Valve
+from ..throttle.valve import rest
 
 
 @dataclass
 class Monitor:
-    """Shared by all threads of one command. `stop` is set by Ctrl-C, `paused` follows the ledger's control. `until`: when the
-    command gives up, as time.monotonic() has it; None: never."""
+    """Shared by all threads of one command. `stop` is set by Ctrl-C, `paused` follows the ledger's control, `valve` the
+    throttle's decisions. `until`: when the command gives up, as time.monotonic() has it; None: never."""
 
     stop: threading.Event
     say: Callable[[str], None] = lambda text: None
     paused: threading.Event = field(default_factory=threading.Event)
     failed: threading.Event = field(default_factory=threading.Event)
+    valve: Valve = field(default_factory=Valve)
     until: float | None = None
 
     def give_up_after(self, seconds: float | None) -> None:
@@ -45,3 +48,18 @@ class Monitor:
         while self.paused.is_set():
             time.sleep(0.2)
             self.should_stop()
+
+    def wait_for_turn(self, worked: float = 0.0) -> None:
+        """Returns when the throttle lets a batch begin; `worked`: the seconds that the last one took. Raises Interrupted."""
+        begun = time.monotonic()
+        self.wait_while_paused()
+        while self.valve.must_wait(worked, time.monotonic() - begun):
+            time.sleep(0.05)
+            self.wait_while_paused()
+
+    def rest_from_applying(self, worked: float, until: Callable[[], bool] = lambda: False) -> None:
+        """Slows the applier, never stops it: rests after `worked` seconds as long as the throttle says, or `until`."""
+        begun = time.monotonic()
+        while not until() and time.monotonic() - begun < rest(worked, self.valve.decision.apply_pace):
+            self.should_stop()
+            time.sleep(0.05)

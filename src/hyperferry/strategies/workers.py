@@ -112,10 +112,15 @@ def copier(flow: Flow, monitor: Monitor) -> Callable[[Connection], None]:
     def body(conn: Connection) -> None:
         tries: dict[int, int] = {}
         busy = 0
+        worked = 0.0
         while True:
-            monitor.wait_while_paused()
-            make_chunk_ahead(conn, flow)
-            copied = copy_next(conn, flow)
+            monitor.wait_for_turn(worked)
+            begun = time.monotonic()
+            with monitor.valve.batch():
+                make_chunk_ahead(conn, flow)
+                copied = copy_next(conn, flow)
+            worked = time.monotonic() - begun
+            monitor.valve.copied(copied.rows)
             if copied.outcome is Outcome.NONE_LEFT:
                 return
             if copied.outcome is Outcome.BUSY:
@@ -155,7 +160,9 @@ def applier(flow: Flow, monitor: Monitor, until: Callable[[], bool]) -> Callable
         work = Applier(conn, flow, should_stop=monitor.should_stop)
         while not until():
             monitor.wait_while_paused()
+            begun = time.monotonic()
             work.drain(pending_batches=True, at_most_seconds=5)
+            monitor.rest_from_applying(time.monotonic() - begun, until)
             _sleep(APPLY_PAUSE_SECONDS, until, monitor)
 
     return body

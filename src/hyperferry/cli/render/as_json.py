@@ -91,6 +91,8 @@ def status_json(report: StatusReport) -> dict[str, Any]:
     value["phase"] = report.phase.value
     value["strategy"] = report.strategy.value
     value["verified_at"] = None if report.verified_at is None else report.verified_at.isoformat()
+    at = report.throttle.at
+    value["throttle"]["at"] = None if at is None else at.isoformat()
     for shown, pair in zip(value["quarantined"], report.quarantined, strict=True):
         shown["since"] = pair.since.isoformat()
     return value

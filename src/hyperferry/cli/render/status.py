@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hyperferry.model.report import StatusReport
+from hyperferry.model.report import Holder, StatusReport
 from hyperferry.model.rollout import Phase
-from hyperferry.words import count, duration, plural
+from hyperferry.words import count, duration, plural, size
 
 from .text import Line
 
@@ -14,6 +14,9 @@ _STYLES = {
     Phase.SYNCED: "bold cyan",
     Phase.ABORTED: "dim",
 }
+
+HELD_BACK_SECONDS, HELD_BACK_TRANSACTIONS = 60.0, 10_000
+"""From when on it is worth a line that somebody holds cleaning back (transactions: where the time is not known)."""
 
 NEXT = {
     Phase.PLANNED: "hyperferry start {table}",
@@ -44,8 +47,8 @@ def status_lines(report: StatusReport) -> list[Line]:
     if report.rows_per_second is not None and report.phase == Phase.COPYING:
         eta = f", done in about {duration(report.eta_seconds)}" if report.eta_seconds else ""
         lines.append(Line(f"{count(round(report.rows_per_second))} rows/s{eta}", indent=2, mark="speed"))
-    if report.throttled_by:
-        lines.append(Line(report.throttled_by, indent=2, mark="throttled by", mark_style="bold yellow"))
+    if not report.phase.ended:
+        lines += throttle_lines(report)
     if report.waiting_for:
         lines.append(Line(report.waiting_for, indent=2, mark="cutover waits for", mark_style="bold yellow"))
     if report.verified_at is not None:
@@ -63,6 +66,8 @@ def status_lines(report: StatusReport) -> list[Line]:
             )
         )
         lines += [Line(f"{_pair(each.pair)}: {each.reason}", indent=4) for each in report.quarantined[:10]]
+    if report.xmin_holder is not None and _worth_saying(report.xmin_holder):
+        lines.append(Line(_held_back(report.xmin_holder), indent=2, mark="cleaning held back by"))
     for dropped in report.dropped_ranges:
         lines.append(Line(dropped, indent=2, mark="dropped from the hypertable"))
     if not report.phase.ended:
@@ -72,6 +77,38 @@ def status_lines(report: StatusReport) -> list[Line]:
     if report.phase in NEXT:
         lines.append(Line(NEXT[report.phase].format(table=table), indent=2, mark="next"))
     return lines
+
+
+def throttle_lines(report: StatusReport) -> list[Line]:
+    """What slows the copy and why, or that nothing does; the limits; and what the throttle cannot see."""
+    throttle = report.throttle
+    style = "bold yellow" if report.throttled_by else ""
+    lines = [Line(report.throttled_by or "nothing", indent=2, mark="throttled by", mark_style=style)]
+    if throttle.state == "slowed" and throttle.pace is not None and throttle.pace < 1:
+        lines.append(Line(f"{throttle.pace:.0%} of full speed", indent=4))
+    limits = ", ".join(
+        f"{name.removeprefix('max_').replace('_', ' ')} {text}" for name, text in throttle.limits.items()
+    )
+    if limits:
+        lines.append(Line(limits, indent=2, mark="limits"))
+    lines += [Line(each, indent=2, mark="cannot see", mark_style="bold yellow") for each in throttle.blind]
+    return lines
+
+
+def _worth_saying(holder: Holder) -> bool:
+    if holder.age_seconds is None:
+        return holder.transactions >= HELD_BACK_TRANSACTIONS
+    return holder.age_seconds >= HELD_BACK_SECONDS
+
+
+def _held_back(holder: Holder) -> str:
+    who = (
+        holder.what
+        if holder.pid is None
+        else f"pid {holder.pid} (user {holder.user}, {holder.what}, {holder.state})"
+    )
+    age = "" if holder.age_seconds is None else f" for {duration(holder.age_seconds)}"
+    return f"{who}{age}: dead rows of the change log stay while it lasts"
 
 
 def progress_line(report: StatusReport) -> str:
@@ -105,7 +142,8 @@ def _copied(report: StatusReport) -> str:
 
 def _backlog(report: StatusReport) -> str:
     to = "the old table" if report.phase.hypertable_serves else "the hypertable"
-    return f"{plural(report.backlog, 'change')} not yet applied to {to}"
+    log = f" (the change log takes {size(report.log_bytes)})" if report.log_bytes else ""
+    return f"{plural(report.backlog, 'change')} not yet applied to {to}{log}"
 
 
 def _pair(pair: dict[str, str | None]) -> str:

@@ -1,0 +1,49 @@
+-- name: replicas
+-- Who streams from here: where it has replayed to, in bytes, and its own report of how far its slowest stage is behind, in seconds.
+-- Without pg_monitor the server shows that somebody streams, and nothing else (state is NULL).
+SELECT COALESCE(NULLIF(application_name, ''), 'pid ' || pid), state,
+       pg_wal_lsn_diff(COALESCE(replay_lsn, flush_lsn, write_lsn, sent_lsn), '0/0')::bigint,
+       EXTRACT(epoch FROM GREATEST(replay_lag, flush_lag, write_lag))::float8
+FROM pg_stat_replication
+WHERE state IS NULL OR state IN ('streaming', 'catchup');
+
+-- name: written
+-- Where the WAL is now, in bytes.
+SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint;
+
+-- name: slots
+-- What each replication slot keeps; slots that are lost keep nothing any more.
+SELECT s.slot_name::text, COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0)::bigint, s.active, s.safe_wal_size,
+       (SELECT NULLIF(g.setting::bigint, -1) * 1048576 FROM pg_settings g WHERE g.name = 'max_slot_wal_keep_size')
+FROM pg_replication_slots s
+WHERE s.restart_lsn IS NOT NULL AND s.wal_status IS DISTINCT FROM 'lost';
+
+-- name: lock_waits
+-- Sessions, ours excepted, that wait for the table itself, or for the writer of a row of it (such a one holds the row's lock of kind
+-- tuple and waits for a transaction), longest first, with who is in their way.
+SELECT w.pid, a.usename::text, a.application_name,
+       COALESCE(EXTRACT(epoch FROM clock_timestamp() - w.waitstart), 0)::float8,
+       (SELECT string_agg('pid ' || b.pid || COALESCE(' (' || NULLIF(b.application_name, '') || ')', ''), ', ')
+        FROM pg_stat_activity b WHERE b.pid = ANY (pg_blocking_pids(w.pid)))
+FROM pg_locks w
+JOIN pg_stat_activity a ON a.pid = w.pid
+WHERE NOT w.granted
+  AND COALESCE(a.backend_type, 'client backend') = 'client backend'
+  AND COALESCE(a.application_name, '') NOT LIKE 'hyperferry%%'
+  AND (w.relation = %(table)s::oid AND w.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       OR w.locktype = 'transactionid' AND EXISTS (
+           SELECT FROM pg_locks t WHERE t.pid = w.pid AND t.locktype = 'tuple' AND t.relation = %(table)s::oid
+             AND t.database = (SELECT oid FROM pg_database WHERE datname = current_database())))
+ORDER BY 4 DESC LIMIT 5;
+
+-- name: probe
+-- One small write and its commit feel what every writer feels: WAL, the disk's flush, a synchronous standby.
+INSERT INTO hyperferry.probe DEFAULT VALUES;
+
+-- name: probe_size
+-- How large the probes have grown.
+SELECT pg_relation_size('hyperferry.probe');
+
+-- name: clear_probes
+-- Nobody but the probes needs this table; where somebody reads it now it is cleared another time.
+LOCK TABLE hyperferry.probe IN ACCESS EXCLUSIVE MODE NOWAIT; TRUNCATE hyperferry.probe;

@@ -1,0 +1,97 @@
+"""What the workers ask before each batch: must I wait? Shared by all threads of one command."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ..model.throttle import Cause, Decision, Reason
+from ..words import duration
+from .decision import NO_ANSWER_SECONDS
+
+LONGEST_REST = 30.0
+"""Seconds for which one batch, or one round of applying, is rested at most."""
+
+
+class Valve:
+    """Holds the last decision, and the debt of rows that were copied faster than the rate allows."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._decision = Decision()
+        self._decided: float | None = None
+        self._debt = 0.0
+        self._settled = clock()
+        self._working = 0
+        self._idle_since = clock()
+
+    @property
+    def decision(self) -> Decision:
+        """The last decision; where none came for long although they are made, copying stops."""
+        with self._lock:
+            silent = 0.0 if self._decided is None else self._clock() - self._decided
+            if silent < NO_ANSWER_SECONDS:
+                return self._decision
+            text = f"the server has not answered for {duration(silent)}"
+            return Decision(
+                0.0, self._decision.rate, self._decision.apply_pace, (Reason(Cause.NO_ANSWER, True, text),)
+            )
+
+    def set(self, decision: Decision) -> None:
+        """A new decision, from whoever watches."""
+        with self._lock:
+            self._settle()
+            if decision.rate != self._decision.rate and decision.rate is None:
+                self._debt = 0.0
+            self._decision, self._decided = decision, self._clock()
+
+    def let_go(self) -> None:
+        """Nobody watches any more: nothing holds the copy back."""
+        with self._lock:
+            self._decision, self._decided, self._debt = Decision(), None, 0.0
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """A batch is in flight for the length of the block."""
+        with self._lock:
+            self._working += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._working -= 1
+                self._idle_since = self._clock()
+
+    @property
+    def idle_seconds(self) -> float:
+        """For how long no batch has been in flight."""
+        with self._lock:
+            return 0.0 if self._working else self._clock() - self._idle_since
+
+    def copied(self, rows: int) -> None:
+        """So many rows were copied: with a rate given they are owed."""
+        with self._lock:
+            self._settle()
+            if self._decision.rate is not None:
+                self._debt += rows
+
+    def must_wait(self, worked: float, rested: float) -> bool:
+        """Whether a worker whose last batch took `worked` seconds, and that has rested for `rested` since, waits on."""
+        pace = self.decision.pace
+        with self._lock:
+            self._settle()
+            return pace == 0 or self._debt > 0 or rested < rest(worked, pace)
+
+    def _settle(self) -> None:
+        now = self._clock()
+        if self._decision.rate is not None:
+            self._debt = max(0.0, self._debt - self._decision.rate * (now - self._settled))
+        self._settled = now
+
+
+def rest(worked: float, pace: float) -> float:
+    """Seconds of rest after work of `worked` seconds, so that work takes the share `pace` of the time."""
+    return min(worked * (1 / pace - 1), LONGEST_REST) if pace > 0 else LONGEST_REST

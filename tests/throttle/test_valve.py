@@ -1,0 +1,104 @@
+"""The valve: pace as a share of the time, rate as a debt of rows."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperferry.model.throttle import Cause, Decision
+from hyperferry.throttle.valve import LONGEST_REST, Valve, rest
+
+
+class Clock:
+    """Time as the test says."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_nothing_decided_holds_nothing_back() -> None:
+    assert not Valve(Clock()).must_wait(10, 0)
+
+
+def test_a_pace_of_a_half_rests_as_long_as_it_worked() -> None:
+    clock = Clock()
+    valve = Valve(clock)
+    valve.set(Decision(pace=0.5))
+    assert valve.must_wait(3, 2.9)
+    assert not valve.must_wait(3, 3.0)
+    valve.set(Decision(pace=0))
+    assert valve.must_wait(0, 1e9)
+
+
+def test_a_changed_pace_counts_for_the_rest_that_is_being_taken() -> None:
+    valve = Valve(Clock())
+    valve.set(Decision(pace=0.1))
+    assert valve.must_wait(3, 5)
+    valve.set(Decision(pace=0.5))
+    assert not valve.must_wait(3, 5)
+
+
+@given(
+    st.floats(10, 1e5),
+    st.lists(st.tuples(st.integers(0, 100_000), st.floats(0, 2)), min_size=1, max_size=30),
+)
+def test_on_average_the_rate_is_never_exceeded(rate: float, batches: list[tuple[int, float]]) -> None:
+    """However long batches take, by the time that the next may begin the rows so far fit into the time so far."""
+    clock = Clock()
+    valve = Valve(clock)
+    valve.set(Decision(rate=rate))
+    begun, rows = clock.now, 0
+    for size, took in batches:
+        clock.now += took
+        rows += size
+        valve.copied(size)
+        while valve.must_wait(0, 0):
+            clock.now += 0.5
+            valve.set(Decision(rate=rate))
+        assert rows <= rate * (clock.now - begun) + 1e-3
+        # And it is not waited for much longer than that.
+        assert clock.now - begun <= sum(t for _, t in batches) + rows / rate + 0.5 * len(batches)
+
+
+def test_a_rate_that_is_taken_off_forgets_the_debt() -> None:
+    valve = Valve(Clock())
+    valve.set(Decision(rate=1))
+    valve.copied(1_000_000)
+    assert valve.must_wait(0, 0)
+    valve.set(Decision())
+    assert not valve.must_wait(0, 0)
+
+
+def test_a_watcher_that_falls_silent_stops_the_copy() -> None:
+    """The server may have worse to do than to answer; who never looked at all does not count."""
+    clock = Clock()
+    valve = Valve(clock)
+    clock.now += 100
+    assert not valve.must_wait(0, 0)
+    valve.set(Decision())
+    clock.now += 9
+    assert not valve.must_wait(0, 0)
+    clock.now += 2
+    assert valve.must_wait(0, 0)
+    assert [reason.cause for reason in valve.decision.reasons] == [Cause.NO_ANSWER]
+    assert valve.decision.apply_pace > 0
+    valve.let_go()
+    assert not valve.must_wait(0, 0)
+
+
+def test_idle_is_counted_from_the_end_of_the_last_batch() -> None:
+    clock = Clock()
+    valve = Valve(clock)
+    with valve.batch():
+        clock.now += 50
+        assert valve.idle_seconds == 0
+    clock.now += 3
+    assert valve.idle_seconds == 3
+
+
+@given(st.floats(0, 1e4), st.floats(0, 1))
+def test_a_rest_is_bounded(worked: float, pace: float) -> None:
+    assert 0 <= rest(worked, pace) <= LONGEST_REST
