@@ -311,5 +311,5 @@ def test_a_limit_that_is_not_understood(
 def test_a_limit_in_the_environment_that_is_not_understood(
     hyperferry: Hyperferry, unchanged: Database
 ) -> None:
-    ran = hyperferry("sync", "player_stats", dsn=unchanged.dsn, HYPERFERRY_MAX_REPLICA_LAG="soon")
+    ran = hyperferry("sync", "player_stats", "--json", dsn=unchanged.dsn, HYPERFERRY_MAX_REPLICA_LAG="soon")
     assert_failure(ran, 2, "max_replica_lag", "soon", "HYPERFERRY_MAX_REPLICA_LAG")
