@@ -419,13 +419,15 @@ def cutover(
     appointment: Appointment | None = None,
     drop_inbound_fks: tuple[str, ...] = (),
     drop_from_publications: tuple[str, ...] = (),
+    limits: Mapping[str, str] | None = None,
     stop: threading.Event | None = None,
     progress: Progress = lambda report: None,
     say: Say = lambda text: None,
 ) -> SwapReport:
     """Swaps the hypertable in, in one short transaction, or leaves everything as it is.
 
-    `appointment`: waits for it first, applying changes meanwhile. `max_wait`: seconds from then on after which it is given up.
+    `appointment`: waits for it first, applying changes meanwhile, held to
+    `limits` as `sync` is. `max_wait`: seconds from then on after which it is given up.
     """
     gates.check_accept(accept)
     connect = _connector(dsn)
@@ -434,7 +436,7 @@ def cutover(
         with connect("cutover") as conn:
             gates.refuse_unplanned(_open(conn, table).plan, drop_inbound_fks, drop_from_publications)
     if appointment is not None:
-        _wait(connect, table, accept, appointment, monitor, progress)
+        _wait(connect, table, accept, appointment, limits or {}, monitor, progress)
     monitor.give_up_after(max_wait)
     with connect("cutover") as conn:
         rollout = _open(conn, table)
@@ -454,6 +456,7 @@ def _wait(
     table: str,
     accept: frozenset[str],
     appointment: Appointment,
+    limits: Mapping[str, str],
     monitor: Monitor,
     progress: Progress,
 ) -> None:
@@ -467,14 +470,16 @@ def _wait(
             gates.refuse_cutover(conn, rollout, accept)
             gates.refuse_changed(conn, rollout)
             monitor.say(f"waiting in sync for {appointment.text(rollout.table)}")
-            keep(
-                conn,
-                rollout,
-                appointment,
-                monitor,
-                prove=lambda: _prove(conn, connect, rollout, monitor),
-                tick=_Ticker(conn, rollout, monitor, progress),
-            )
+            store.install(conn)
+            with throttling(connect, rollout, monitor, limits, copying=False):
+                keep(
+                    conn,
+                    rollout,
+                    appointment,
+                    monitor,
+                    prove=lambda: _prove(conn, connect, rollout, monitor),
+                    tick=_Ticker(conn, rollout, progress),
+                )
 
     keep_connected(lambda: connect("cutover"), once, monitor, also=Conflict)
 

@@ -78,7 +78,10 @@ def keep(
                     with suppress(Conflict):  # somebody else verifies just now; theirs counts as well
                         prove()
                 looked = time.monotonic()
-            if blue_green.keep_in_step(conn, rollout, monitor):
+            begun = time.monotonic()
+            empty = blue_green.keep_in_step(conn, rollout, monitor)
+            monitor.rest_from_applying(time.monotonic() - begun)
+            if empty:
                 monitor.stop.wait(IDLE_SECONDS)
     finally:
         if not conn.closed:

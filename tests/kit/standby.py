@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from hyperferry import sandbox
 from hyperferry.sandbox import places
@@ -54,13 +55,12 @@ def standby_of(primary: Server) -> Iterator[Standby]:
     with primary.connect() as conn:
         (data,) = conn.execute("SHOW data_directory").fetchone() or ("",)
     folder = Path(data).parent / f"standby-{uuid.uuid4().hex[:6]}"
-    source, port = f"{primary.dsn}?application_name=standby", _free_port()
+    source, port = make_conninfo(primary.dsn, application_name="standby"), _free_port()
     _run(primary, "pg_basebackup", "-D", str(folder), "-R", "-X", "stream", "-c", "fast", "-d", source)
     try:
         log = str(folder / "standby.log")
         _run(primary, "pg_ctl", "start", "-w", "-s", "-D", str(folder), "-l", log, "-o", f"-p {port}")
-        dsn = primary.dsn.replace(f":{psycopg.conninfo.conninfo_to_dict(primary.dsn)['port']}/", f":{port}/")
-        yield Standby(dsn, folder)
+        yield Standby(make_conninfo(primary.dsn, port=port), folder)
     finally:
         stop_server(folder)
         shutil.rmtree(folder, ignore_errors=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperferry.model.throttle import (
@@ -63,6 +63,7 @@ limits = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(samples, limits, st.none() | st.builds(decide, samples, limits))
 def test_every_decision_is_sound(seen: Samples, held: Limits, before: Decision | None) -> None:
     """Paces within bounds, applying never stopped, and whatever is slowed is explained."""
@@ -77,6 +78,7 @@ def test_every_decision_is_sound(seen: Samples, held: Limits, before: Decision |
     assert len({reason.cause for reason in made.reasons}) == len(made.reasons)
 
 
+@settings(deadline=None)
 @given(samples, limits, st.none() | st.builds(decide, samples, limits))
 def test_what_stays_the_same_is_decided_the_same(
     seen: Samples, held: Limits, before: Decision | None
@@ -86,6 +88,7 @@ def test_what_stays_the_same_is_decided_the_same(
     assert decide(seen, held, once) == once
 
 
+@settings(deadline=None)
 @given(samples, limits, st.none() | st.builds(decide, samples, limits))
 def test_what_stopped_before_never_makes_it_faster(
     seen: Samples, held: Limits, before: Decision | None
@@ -93,18 +96,21 @@ def test_what_stopped_before_never_makes_it_faster(
     assert decide(seen, held, before).pace <= decide(seen, held).pace
 
 
+@settings(deadline=None)
 @given(samples, limits)
 def test_without_limits_nothing_is_held_back(seen: Samples, held: Limits) -> None:
     nothing = Limits(None, None, None, None, None)
     assert decide(replace(seen, no_answer_seconds=0.0), nothing) == Decision()
 
 
+@settings(deadline=None)
 @given(samples, limits, st.floats(0, 1e6))
 def test_a_further_replica_never_speeds_it_up(seen: Samples, held: Limits, lag: float) -> None:
     more = replace(seen, replicas=(*seen.replicas, Replica("one more", lag)))
     assert decide(more, held).pace <= decide(seen, held).pace
 
 
+@settings(deadline=None)
 @given(st.floats(0, 5), st.floats(0, 5))
 def test_the_pace_falls_with_the_severity(one: float, other: float) -> None:
     low, high = sorted((one, other))

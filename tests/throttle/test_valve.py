@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperferry.model.throttle import Cause, Decision
@@ -41,6 +41,7 @@ def test_a_changed_pace_counts_for_the_rest_that_is_being_taken() -> None:
     assert not valve.must_wait(3, 5)
 
 
+@settings(deadline=None)
 @given(
     st.floats(10, 1e5),
     st.lists(st.tuples(st.integers(0, 100_000), st.floats(0, 2)), min_size=1, max_size=30),

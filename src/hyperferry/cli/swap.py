@@ -112,6 +112,7 @@ def cutover(
             appointment=appointment,
             drop_inbound_fks=settings.drop_inbound_fks,
             drop_from_publications=settings.drop_from_publications,
+            limits=settings.limits,
             stop=stop,
             progress=progress,
             say=call.out.say,
