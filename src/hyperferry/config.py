@@ -93,6 +93,7 @@ class Settings(BaseSettings):
     max_slot_lag: str | None = None
     max_latency: str | None = None
     max_lock_wait: str | None = None
+    pgbouncer: Annotated[tuple[str, ...], NoDecode] = ()
 
     @field_validator("dsn")
     @classmethod
@@ -113,6 +114,25 @@ class Settings(BaseSettings):
         if isinstance(text, str):
             parse_limit(str(info.field_name), text)
         return text
+
+    @field_validator("pgbouncer", mode="before")
+    @classmethod
+    def _consoles(cls, value: object) -> object:
+        """`dsn` of the file's section, one or a list; the environment gives one."""
+        if isinstance(value, dict):
+            if set(value) != {"dsn"}:
+                raise ValueError("the section has one key, dsn: an address or a list of them")
+            value = value["dsn"]
+            if any(
+                "password" in str(each) or re.search(r"://[^@/]*:[^@/]*@", str(each)) for each in _list(value)
+            ):
+                raise ValueError(
+                    "a password does not belong into this file; use libpq's password file or PGPASSWORD"
+                )
+        found = _list(value)
+        if not all(isinstance(each, str) and each.strip() for each in found):
+            raise ValueError("addresses as text are expected")
+        return tuple(plain_dsn(str(each)) for each in found)
 
     @field_validator("accept", mode="before")
     @classmethod
@@ -146,6 +166,10 @@ class Settings(BaseSettings):
     def accepted(self) -> frozenset[str]:
         """The accepted rules; `all` stands for whatever has to be accepted then."""
         return frozenset(self.accept)
+
+
+def _list(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def load_settings(flags: Mapping[str, Any], *, config: Path | None = None) -> Settings:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from . import catalog, db, gates, planner
@@ -28,6 +28,7 @@ from .cutover import (
 )
 from .cutover.runner import locked_tables
 from .db.connection import Connection
+from .db.pgbouncer import Pools
 from .errors import CaptureBroken, Conflict, Interrupted, Refused, SchemaChanged, Usage
 from .ledger import controls, store
 from .ledger.codec import dump_inspection
@@ -420,6 +421,7 @@ def cutover(
     drop_inbound_fks: tuple[str, ...] = (),
     drop_from_publications: tuple[str, ...] = (),
     limits: Mapping[str, str] | None = None,
+    pgbouncer: Sequence[str] = (),
     stop: threading.Event | None = None,
     progress: Progress = lambda report: None,
     say: Say = lambda text: None,
@@ -428,6 +430,7 @@ def cutover(
 
     `appointment`: waits for it first, applying changes meanwhile, held to
     `limits` as `sync` is. `max_wait`: seconds from then on after which it is given up.
+    `pgbouncer`: admin consoles whose pools for this database are paused while the locks are taken.
     """
     gates.check_accept(accept)
     connect = _connector(dsn)
@@ -448,7 +451,15 @@ def cutover(
             gates.refuse_cutover(conn, rollout, accept)
             store.event(conn, rollout.id, "accepted", {"accept": sorted(gates.named(conn, rollout, accept))})
             accepted = store.all_accepted(conn, rollout.id)
-            return _swap(conn, connect, rollout, monitor, attempts, "snapshot-transactions" in accepted)
+            return _swap(
+                conn,
+                connect,
+                rollout,
+                monitor,
+                attempts,
+                "snapshot-transactions" in accepted,
+                pgbouncer=pgbouncer,
+            )
 
 
 def _wait(
@@ -509,6 +520,7 @@ def _swap(
     *,
     unverified: bool = False,
     dropped_accepted: bool = False,
+    pgbouncer: Sequence[str] = (),
 ) -> SwapReport:
     _settle(conn, rollout, monitor)
     gates.refuse_changed(conn, rollout)
@@ -530,14 +542,17 @@ def _swap(
         snapshots_accepted=snapshots_accepted,
         dropped_accepted=dropped_accepted,
     )
-    report = run_swap(
-        lambda: connect("swap"),
-        flow,
-        gate,
-        attempts=attempts,
-        should_stop=monitor.should_stop,
-        say=monitor.say,
-    )
+    port = int(db.fetch_value(conn, "SELECT setting FROM pg_settings WHERE name = 'port'"))
+    with Pools(pgbouncer, conn.info.dbname, port) as pools:
+        report = run_swap(
+            lambda: connect("swap"),
+            flow,
+            gate,
+            attempts=attempts,
+            pools=pools,
+            should_stop=monitor.should_stop,
+            say=monitor.say,
+        )
     monitor.give_up_after(None)  # it is done: what comes after may take its time
     _settle(conn, store.get(conn, rollout.id), monitor)
     return report
@@ -567,6 +582,7 @@ def rollback(
     accept: frozenset[str] = frozenset(),
     attempts: int = 60,
     max_wait: float | None = None,
+    pgbouncer: Sequence[str] = (),
     stop: threading.Event | None = None,
     say: Say = lambda text: None,
 ) -> SwapReport:
@@ -605,6 +621,7 @@ def rollback(
                 True,
                 unverified=unverified,
                 dropped_accepted=dropped.RULE in accept,
+                pgbouncer=pgbouncer,
             )
 
 

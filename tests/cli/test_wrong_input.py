@@ -232,6 +232,8 @@ def test_a_plan_is_not_written_over_something_else(
 @pytest.mark.parametrize(
     ("toml", "words"),
     [
+        ('[pgbouncer]\ndsn = "host=h password=s3cret"', ["password", "does not belong"]),
+        ("[pgbouncer]\nport = 6432", ["pgbouncer", "one key, dsn"]),
         ("chunk_intervall = '1 day'", ["chunk_intervall", "did you mean chunk_interval?"]),
         ("dsn = 'postgresql://u:s3cret@h/d'", ["dsn", "PGSERVICE"]),
         ("[compression]\nafter = '7 days'", ["[compression]", "does not read yet"]),

@@ -45,6 +45,12 @@ CREATE VIEW outer_latest AS SELECT id, note FROM latest WHERE id % 2 = 0;
 """
 )
 
+CHILD = """
+CREATE TABLE parent (n integer PRIMARY KEY, name text);
+INSERT INTO parent SELECT i, 'parent ' || i FROM generate_series(0, 9) AS i;
+""" + SMALL.replace("n integer", "n integer REFERENCES parent ON DELETE CASCADE")
+"""The small table with a parent."""
+
 
 Ready = Callable[..., Job]
 

@@ -17,7 +17,7 @@ import pytest
 from job import aside, eventually
 from swap_support import (
     ALL,
-    SMALL,
+    CHILD,
     VIEWED,
     Proxy,
     Ready,
@@ -39,11 +39,6 @@ from hyperferry.cutover import block, runner
 from hyperferry.db.connection import Connection
 from hyperferry.errors import ConnectionFailed, LockUnavailable
 from hyperferry.model.rollout import Phase
-
-CHILD = """
-CREATE TABLE parent (n integer PRIMARY KEY, name text);
-INSERT INTO parent SELECT i, 'parent ' || i FROM generate_series(0, 9) AS i;
-""" + SMALL.replace("n integer", "n integer REFERENCES parent ON DELETE CASCADE")
 
 READ_COMMITTED = psycopg.IsolationLevel.READ_COMMITTED
 REPEATABLE_READ = psycopg.IsolationLevel.REPEATABLE_READ

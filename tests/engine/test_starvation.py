@@ -9,14 +9,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from swap_support import SMALL, VIEWED, Ready, ready_fixture, same_after_sync, templates_fixture  # noqa: F401
+from swap_support import CHILD, SMALL, VIEWED, Ready, ready_fixture, same_after_sync, templates_fixture  # noqa: F401
 
 from hyperferry.db.connection import Connection
-
-CHILD = """
-CREATE TABLE parent (n integer PRIMARY KEY, name text);
-INSERT INTO parent SELECT i, 'parent ' || i FROM generate_series(0, 9) AS i;
-""" + SMALL.replace("n integer", "n integer REFERENCES parent ON DELETE CASCADE")
 
 
 class Busy:

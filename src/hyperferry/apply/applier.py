@@ -13,6 +13,8 @@ from psycopg import sql
 
 from ..db import (
     LockMode,
+    blocker_facts,
+    blockers_of,
     execute,
     fetch_all,
     fetch_value,
@@ -218,7 +220,12 @@ class Applier:
                 time.sleep(pause_seconds(attempt))
         raise LockUnavailable(
             "Changes could not be applied: the locks were not to be had.",
-            facts={"attempts": ATTEMPTS, "direction": self.flow.direction, "server said": str(last).strip()},
+            facts={
+                "attempts": ATTEMPTS,
+                "direction": self.flow.direction,
+                "server said": str(last).strip(),
+                **blocker_facts(blockers_of(self.conn, [self.flow.active.name, self.flow.passive.name])),
+            },
             remedy="another hyperferry may be applying this rollout's changes, or somebody holds ACCESS EXCLUSIVE on the "
             "table. Nothing is lost; run the same command again.",
         )

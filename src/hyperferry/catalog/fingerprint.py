@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from ..db import fetch_value, load_queries
+from ..db import fetch_value, load_queries, patient_read
 from ..db.connection import Connection
 
 
@@ -22,5 +22,9 @@ def fingerprint_expression(oid: int) -> sql.Composed:
 
 
 def fingerprint(conn: Connection, oid: int) -> str:
-    """The fingerprint of the table of that OID, '' when it is gone."""
-    return str(fetch_value(conn, sql.SQL("SELECT {}").format(fingerprint_expression(oid))) or "")
+    """The fingerprint of the table of that OID, '' when it is gone. Raises LockUnavailable where somebody holds ACCESS EXCLUSIVE
+    on what is looked at for long; within a transaction psycopg's own LockNotAvailable, at once."""
+    statement = sql.SQL("SELECT {}").format(fingerprint_expression(oid))
+    return patient_read(
+        conn, "read the table's definition", [], lambda: str(fetch_value(conn, statement) or "")
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
+from ..db import patient_read
 from ..db.connection import Connection
 from ..errors import Failed
 from ..model.inspection import Inspection
@@ -39,7 +41,9 @@ def inspect(
     for _ in range(ATTEMPTS):
         before = fingerprint(conn, oid)
         if before:
-            inspection = _read(conn, oid, time_column, before)
+            inspection = patient_read(
+                conn, f"read {name}", [name], partial(_read, conn, oid, time_column, before)
+            )
             if fingerprint(conn, oid) == before:
                 break
         oid, name = resolve_table(conn, table_text)

@@ -216,6 +216,17 @@ def max_wait_option(function: F) -> F:
     )(function)
 
 
+def pgbouncer_option(function: F) -> F:
+    """--pgbouncer DSN, repeatable."""
+    return click.option(
+        "--pgbouncer",
+        multiple=True,
+        metavar="DSN",
+        help="The admin console of a PgBouncer: its pools for this database are paused while the locks are taken, "
+        "so that clients wait a moment and see no error. Several times for several.",
+    )(function)
+
+
 def table_of(settings: Settings) -> str:
     """The table of this call. Raises Usage."""
     if settings.table is None or not settings.table.strip():

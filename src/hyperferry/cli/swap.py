@@ -18,6 +18,7 @@ from .options import (
     common,
     given_up_options,
     max_wait_option,
+    pgbouncer_option,
     qualified,
     table_argument,
     table_of,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 )
 @attempts_option
 @max_wait_option
+@pgbouncer_option
 @click.option(
     "--at",
     metavar="TIME",
@@ -64,6 +66,7 @@ def cutover(
     dry_run: bool,
     attempts: int,
     max_wait: float | None,
+    pgbouncer: tuple[str, ...],
     at: str | None,
     postpone: bool,
     go: bool,
@@ -88,6 +91,7 @@ def cutover(
     settings = call.settings(
         table=table,
         accept=accept,
+        pgbouncer=pgbouncer,
         drop_inbound_fks=drop_inbound_fks,
         drop_from_publications=drop_from_publications,
     )
@@ -109,6 +113,7 @@ def cutover(
             accept=settings.accepted,
             attempts=attempts,
             max_wait=max_wait,
+            pgbouncer=settings.pgbouncer,
             appointment=appointment,
             drop_inbound_fks=settings.drop_inbound_fks,
             drop_from_publications=settings.drop_from_publications,
@@ -152,6 +157,7 @@ def _appointment(at: str | None, postpone: bool) -> Appointment | None:
 )
 @attempts_option
 @max_wait_option
+@pgbouncer_option
 @common
 def rollback(
     call: Call,
@@ -160,6 +166,7 @@ def rollback(
     accept: tuple[str, ...],
     attempts: int,
     max_wait: float | None,
+    pgbouncer: tuple[str, ...],
 ) -> int:
     """Put the old table back in its place, with every write made since the cutover.
 
@@ -167,7 +174,7 @@ def rollback(
     """
     from hyperferry import engine
 
-    settings = call.settings(table=table)
+    settings = call.settings(table=table, pgbouncer=pgbouncer)
     name = table_of(settings)
     with call.stoppable() as stop:
         report = engine.rollback(
@@ -177,6 +184,7 @@ def rollback(
             accept=frozenset(accept),
             attempts=attempts,
             max_wait=max_wait,
+            pgbouncer=settings.pgbouncer,
             stop=stop,
             say=call.out.say,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from ..db import LockMode, execute, fetch_all, fetch_value, load_queries
+from ..db import LockMode, execute, fetch_all, fetch_value, load_queries, patient_read
 from ..db.connection import Connection
 from ..ledger import store
 from ..ledger.flow import Flow, flow_of
@@ -48,7 +48,9 @@ def _of(name: str, flow: Flow) -> sql.Composed:
     return queries[name].format(
         known=known,
         present=present,
-        gone=queries["gone"].format(present=present, known=known, log=flow_of(flow.rollout, Direction.REVERSE).log),
+        gone=queries["gone"].format(
+            present=present, known=known, log=flow_of(flow.rollout, Direction.REVERSE).log
+        ),
         low_text=queries[kind].format(value=sql.Identifier("k", "low")),
         high_text=queries[kind].format(value=sql.Identifier("k", "high")),
     )
@@ -95,23 +97,24 @@ def rows_left(conn: Connection, flow: Flow, ranges: Ranges) -> int:
     """How many rows of the dropped ranges old has that the hypertable has not, those apart that the backlog removes."""
     if not ranges:
         return 0
-    with conn.transaction():
-        execute(conn, lock_statement(flow.passive, LockMode.ACCESS_SHARE))
-        execute(conn, lock_statement(flow.active, LockMode.ACCESS_SHARE))
-        return int(
-            fetch_value(
-                conn,
-                load_queries(__package__, "dropped.sql")["rows_left"].format(
-                    old=flow.passive.ident,
-                    hypertable=flow.active.ident,
-                    pair=flow.pairs.of_row("o"),
-                    within=dropped_condition(flow, ranges, "o"),
-                    match=flow.pairs.matches("p", "s"),
-                    log=flow.log,
-                    waiting=flow.pairs.same("l", "p"),
-                ),
-            )
-        )
+    statement = load_queries(__package__, "dropped.sql")["rows_left"].format(
+        old=flow.passive.ident,
+        hypertable=flow.active.ident,
+        pair=flow.pairs.of_row("o"),
+        within=dropped_condition(flow, ranges, "o"),
+        match=flow.pairs.matches("p", "s"),
+        log=flow.log,
+        waiting=flow.pairs.same("l", "p"),
+    )
+
+    def work() -> int:
+        with conn.transaction():
+            execute(conn, lock_statement(flow.passive, LockMode.ACCESS_SHARE))
+            execute(conn, lock_statement(flow.active, LockMode.ACCESS_SHARE))
+            execute(conn, "SET LOCAL lock_timeout = '1ms'")
+            return int(fetch_value(conn, statement))
+
+    return patient_read(conn, f"read {flow.active.name}", [flow.active.name, flow.passive.name], work)
 
 
 def delete_text(flow: Flow, ranges: Ranges) -> str:

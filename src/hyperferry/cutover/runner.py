@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import psycopg
@@ -14,6 +15,7 @@ from ..catalog import fingerprint
 from ..db import (
     DATA_ERRORS,
     Blocker,
+    blocker_facts,
     blockers_of,
     cancel_autovacuum,
     deadlock_timeouts_ms,
@@ -27,6 +29,7 @@ from ..db import (
     snapshot_holders_of,
 )
 from ..db.connection import Connection
+from ..db.pgbouncer import PoolBusy, Pools
 from ..errors import (
     CaptureBroken,
     ConnectionFailed,
@@ -49,8 +52,11 @@ from .order import PATIENT_FROM, first, further, order
 from .swap import others, target_phase, wanted_locks
 
 STATEMENT_TIMEOUT_MS = 5_000
-"""How long the swap itself may take under the locks before the server ends it."""
-IDLE_TIMEOUT_MS = 3_000
+"""How long the swap itself may take under the locks, at most, before the server ends it."""
+FIRST_TIMEOUT_MS = 1_000
+"""How long it may take at first: twice as long each time that it was too short."""
+IDLE_TIMEOUT_MS = 1_500
+"""How long the server waits for the COMMIT, or for whatever else comes next from us."""
 SMALL_BACKLOG = 200
 DRAIN_SECONDS = 60.0
 PATIENCE = 5
@@ -87,6 +93,7 @@ class _Attempt:
     reason: str = ""
     refused: int = 0
     code: str = ""
+    timeout_ms: int = FIRST_TIMEOUT_MS
     blockers: tuple[Blocker, ...] = ()
 
 
@@ -133,10 +140,11 @@ def run_swap(
     gate: Gate,
     *,
     attempts: int = 60,
+    pools: Pools | None = None,
     should_stop: Callable[[], None] = lambda: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> SwapReport:
-    """Swaps the flow's two tables in one transaction, or leaves everything as it is.
+    """Swaps the flow's two tables in one transaction, or leaves everything as it is. `pools` are paused for each attempt.
 
     Raises LockUnavailable after the bounded number of attempts, naming the blockers, NotInTime where `should_stop` raised
     OutOfTime after an attempt; Refused where a check under the lock said no; SchemaChanged or CaptureBroken where the table is
@@ -152,7 +160,7 @@ def run_swap(
                 state.number += 1
                 if conn.closed:
                     conn = connect()
-                changes = _attempt(connect, conn, flow, gate, state, should_stop, say)
+                changes = _attempt(connect, conn, flow, gate, state, pools, should_stop, say)
                 if changes is not None:
                     return SwapReport(
                         phase=target_phase(flow),
@@ -171,9 +179,7 @@ def run_swap(
                 break
     finally:
         conn.close()
-    facts: dict[str, object] = {"attempts": state.number, "last reason": state.reason}
-    for number, blocker in enumerate(state.blockers[:5], 1):
-        facts[f"blocker {number}"] = blocker
+    facts = {"attempts": state.number, "last reason": state.reason, **blocker_facts(state.blockers)}
     if over is not None:
         raise NotInTime(
             f"The swap of {flow.rollout.table} gave way every time until --max-wait was over; nothing was changed.",
@@ -193,15 +199,26 @@ def _attempt(
     flow: Flow,
     gate: Gate,
     state: _Attempt,
+    pools: Pools | None,
     should_stop: Callable[[], None],
     say: Callable[[str], None],
 ) -> int | None:
     """Drains, then tries once. The number of changes applied under the lock, or None when it gave way."""
     try:
         _drain(conn, flow, should_stop, say)
-        for table in (flow.active.name, *hanging.parents(flow.rollout.plan.inspection)):
-            cancel_autovacuum(conn, table)
-        return _try_once(connect, conn, flow, gate, state)
+        cancel_autovacuum(conn, flow.active.name, flow.passive.name, *others(flow.rollout.plan.inspection))
+        began = time.monotonic()
+        try:
+            with nullcontext() if pools is None else pools.paused():
+                return _try_once(conn, flow, gate, state)
+        finally:
+            if pools is not None:  # who comes through them waits from the PAUSE on
+                state.longest_ms = max(state.longest_ms, (time.monotonic() - began) * 1000)
+    except _Lost as lost:
+        return _after_loss(connect, flow, lost.xid)
+    except PoolBusy as busy:
+        state.reason, state.code = busy.message, ""
+        return None
     except psycopg.Error as error:
         # Outside the swap's own transaction, which looks after itself: nothing is under way, so a new connection will do.
         if not is_lost_connection(error):
@@ -256,15 +273,22 @@ def _drain(
             )
 
 
-def _try_once(
-    connect: Callable[[], Connection], conn: Connection, flow: Flow, gate: Gate, state: _Attempt
-) -> int | None:
-    """One attempt. The number of changes applied under the lock, or None when it gave way."""
+class _Lost(Exception):
+    """The connection was lost in the swap; `xid` is the transaction's id, None where it had none yet."""
+
+    def __init__(self, xid: str | None) -> None:
+        super().__init__(xid)
+        self.xid = xid
+
+
+def _try_once(conn: Connection, flow: Flow, gate: Gate, state: _Attempt) -> int | None:
+    """One attempt. The number of changes applied under the lock, or None when it gave way. Raises _Lost."""
     # Read before the locks: they tell the check under the locks in which chunks to look.
     excused = excused_groups(conn, flow) if gate.excused else None
     timeouts = deadlock_timeouts_ms(conn) if state.number >= PATIENT_FROM else ()
     message = _message(flow, gate, state.number, excused, timeouts)
-    execute(conn, sql.SQL("SET statement_timeout = {}").format(sql.Literal(STATEMENT_TIMEOUT_MS)))
+    timeout = min(state.timeout_ms, STATEMENT_TIMEOUT_MS)
+    execute(conn, sql.SQL("SET statement_timeout = {}").format(sql.Literal(timeout)))
     execute(
         conn, sql.SQL("SET idle_in_transaction_session_timeout = {}").format(sql.Literal(IDLE_TIMEOUT_MS))
     )
@@ -288,7 +312,7 @@ def _try_once(
         if is_lost_connection(error):
             state.reason, state.code = "the connection was lost", ""
             conn.close()
-            return _after_loss(connect, flow, xid)
+            raise _Lost(xid) from None
         _judge(error, conn, flow, gate, state)
         return None
     finally:
@@ -302,6 +326,8 @@ def _judge(error: psycopg.Error, conn: Connection, flow: Flow, gate: Gate, state
     code = error.sqlstate or ""
     text = (error.diag.message_primary or str(error)).strip()
     state.reason, state.code = text, code
+    if code == "57014":
+        state.timeout_ms *= 2
     if code in (block.BACKLOG_TOO_LARGE, block.SNAPSHOTS) or is_transient(error) or code == "57014":
         return
     state.refused += code[:2] in DATA_ERRORS

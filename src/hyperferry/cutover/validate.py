@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg
 from psycopg import sql
 
-from ..db import execute, fetch_all, yield_and_retry
+from ..db import cancel_autovacuum, execute, fetch_all, yield_and_retry
 from ..db.connection import Connection
 from ..ledger.flow import Flow
 from ..model.names import TableName
@@ -52,8 +52,16 @@ def validate_foreign_keys(
             hanging.ident(table), sql.Identifier(name)
         )
 
-        def work(statement: sql.Composed = statement) -> None:
+        def work(table: TableName = table, statement: sql.Composed = statement) -> None:
+            cancel_autovacuum(conn, table)
             with conn.transaction():
+                execute(
+                    conn,
+                    sql.SQL("LOCK TABLE ONLY {} IN SHARE UPDATE EXCLUSIVE MODE").format(hanging.ident(table)),
+                )
+                execute(
+                    conn, "SET LOCAL lock_timeout = '1ms'"
+                )  # the other table: no further lock is waited for
                 execute(conn, statement)
 
         try:

@@ -79,6 +79,13 @@ def blockers_of(conn: Connection, tables: Sequence[TableName]) -> list[Blocker]:
     return [_blocker(row) for row in rows]
 
 
+def exclusive_holders(conn: Connection) -> list[Blocker]:
+    """The sessions that hold ACCESS EXCLUSIVE on any relation of this database, ours excepted: who may be in a reader's way."""
+    return [
+        _blocker(row) for row in fetch_all(conn, load_queries(__package__, "locks.sql")["exclusive_holders"])
+    ]
+
+
 def snapshot_holders_of(conn: Connection) -> list[Blocker]:
     """The sessions that are idle in a transaction and hold a snapshot (REPEATABLE READ, SERIALIZABLE, an open cursor), ours
     excepted."""
@@ -89,6 +96,11 @@ def snapshot_holders_of(conn: Connection) -> list[Blocker]:
 
 def _blocker(row: tuple[Any, ...]) -> Blocker:
     return Blocker(int(row[0]), row[1] or "", row[2] or "", row[3] or "", float(row[4] or 0), row[5] or "")
+
+
+def blocker_facts(blockers: Sequence[Blocker]) -> dict[str, object]:
+    """The first few as facts of an error."""
+    return {f"blocker {number}": blocker for number, blocker in enumerate(blockers[:5], 1)}
 
 
 def pause_seconds(attempt: int, *, base: float = 0.1, ceiling: float = 5.0) -> float:
@@ -124,7 +136,7 @@ def yield_and_retry(
                 raise
             if conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                 conn.rollback()
-            last = blockers_of(conn, tables) or last
+            last = blockers_of(conn, tables) or exclusive_holders(conn) or last
             on_failure(attempt, last)
             time.sleep(pause_seconds(attempt))
     facts: dict[str, object] = {
@@ -132,14 +144,25 @@ def yield_and_retry(
         "seconds": f"{time.monotonic() - started:.1f}",
         "tables": ", ".join(str(t) for t in tables),
     }
-    for number, blocker in enumerate(last[:5], 1):
-        facts[f"blocker {number}"] = blocker
+    facts |= blocker_facts(last)
     raise LockUnavailable(
         f"Could not {what}: the lock was not to be had.",
         facts=facts,
         remedy="nothing was changed and nobody is kept waiting; end or wait for the sessions named, "
         "then run the same command again.",
     )
+
+
+READ_ATTEMPTS = 12
+"""How often a reading is tried, where somebody rewrites a table: about 20 seconds, pauses included."""
+
+
+def patient_read(conn: Connection, what: str, tables: Sequence[TableName], work: Callable[[], T]) -> T:
+    """Runs `work`, which only reads, again while somebody holds ACCESS EXCLUSIVE on what it reads (VACUUM FULL, say); within a
+    transaction of the caller's it is run once. Raises LockUnavailable that names the blockers."""
+    if conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        return work()
+    return yield_and_retry(conn, what, tables, work, attempts=READ_ATTEMPTS)
 
 
 def deadlock_timeout_ms(conn: Connection) -> int:
@@ -215,24 +238,25 @@ def further_locks(locks: Sequence[FurtherLock], timeouts_ms: Sequence[int]) -> s
     return sql.SQL("DO {}").format(sql.Literal(text.as_string(None)))
 
 
-def cancel_autovacuum(conn: Connection, table: TableName) -> None:
-    """Has an autovacuum on the table cancelled, where one runs, by asking for SHARE UPDATE EXCLUSIVE alone.
+def cancel_autovacuum(conn: Connection, *tables: TableName) -> None:
+    """Has an autovacuum on any of the tables or their chunks cancelled, by asking for SHARE UPDATE EXCLUSIVE alone, there.
 
     That stops no writer, and waits longer than deadlock_timeout, after which the server cancels the autovacuum. Does nothing
     where none runs. One against wraparound is never cancelled: the caller's own attempts then name it as the blocker.
     """
-    queries = load_queries(__package__, "locks.sql")
-    if not fetch_value(conn, queries["autovacuum_on"], {"table": table.quoted}):
-        return
-    wait = deadlock_timeout_ms(conn) + 1000
-    try:
-        with conn.transaction():
-            execute(conn, sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{wait}ms")))
-            execute(
-                conn,
-                sql.SQL("LOCK TABLE ONLY {} IN SHARE UPDATE EXCLUSIVE MODE").format(
-                    sql.Identifier(table.schema, table.name)
-                ),
-            )
-    except psycopg.errors.LockNotAvailable:
-        return
+    names = [table.quoted for table in tables]
+    for schema, name in fetch_all(
+        conn, load_queries(__package__, "locks.sql")["autovacuums_on"], {"tables": names}
+    ):
+        wait = deadlock_timeout_ms(conn) + 1000
+        try:
+            with conn.transaction():
+                execute(conn, sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{wait}ms")))
+                execute(
+                    conn,
+                    sql.SQL("LOCK TABLE ONLY {} IN SHARE UPDATE EXCLUSIVE MODE").format(
+                        sql.Identifier(schema, name)
+                    ),
+                )
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable):
+            continue

@@ -27,15 +27,35 @@ WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend
   AND a.state IN ('idle in transaction', 'idle in transaction (aborted)')
 ORDER BY a.xact_start LIMIT 20;
 
--- name: autovacuum_on
--- Whether an autovacuum worker (not one against wraparound) holds a lock on the table. Without pg_monitor what a session does is hidden;
--- one without a user is then taken for one.
-SELECT EXISTS (
-    SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-    WHERE l.locktype = 'relation' AND l.relation = to_regclass(%(table)s)
-      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND (a.backend_type = 'autovacuum worker' AND a.query NOT LIKE '%%to prevent wraparound%%'
-           OR a.backend_type IS NULL AND a.usesysid IS NULL));
+-- name: exclusive_holders
+-- Sessions and prepared transactions, ours excepted, that hold ACCESS EXCLUSIVE on a relation of this database, oldest transaction first.
+SELECT DISTINCT ON (began, l.pid) COALESCE(l.pid, 0), a.usename, COALESCE(a.application_name, 'prepared transaction'),
+       COALESCE(a.state, a.backend_type, 'prepared'), EXTRACT(epoch FROM clock_timestamp() - a.xact_start), COALESCE(a.query, ''),
+       a.xact_start AS began
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND COALESCE(a.application_name, '') NOT LIKE 'hyperferry%'
+ORDER BY began NULLS FIRST, l.pid LIMIT 20;
+
+-- name: autovacuums_on
+-- Tables among these and their children (chunks) on which an autovacuum worker (not one against wraparound) holds a lock. Without
+-- pg_monitor what a session does is hidden; one without a user is then taken for one.
+WITH RECURSIVE t AS (
+    SELECT to_regclass(name)::oid AS oid FROM unnest(%(tables)s::text[]) AS name
+    UNION
+    SELECT i.inhrelid FROM t JOIN pg_inherits i ON i.inhparent = t.oid
+)
+SELECT DISTINCT n.nspname, c.relname
+FROM pg_locks l
+JOIN t ON t.oid = l.relation
+JOIN pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p', 'm')
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND l.mode = 'ShareUpdateExclusiveLock'
+  AND (a.backend_type = 'autovacuum worker' AND a.query NOT LIKE '%%to prevent wraparound%%'
+       OR a.backend_type IS NULL AND a.usesysid IS NULL);
 
 -- name: deadlock_timeouts
 -- Each deadlock_timeout that is set anywhere that can be read, with its unit; an unreadable one where the server's own cannot be told,

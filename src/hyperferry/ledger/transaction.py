@@ -139,6 +139,9 @@ def flow_transaction(
         locks.append(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(flow.lock))
     locks.append(lock_statement(flow.passive, passive_mode))
     locks.append(lock_statement(flow.active, LockMode.ACCESS_SHARE))
+    if flow.active.hypertable:
+        # Its chunks are further locks: somebody who drops or compresses one is not waited for.
+        locks.append(sql.SQL("SET LOCAL lock_timeout = '1ms'"))
     try:
         with conn.transaction():
             _lock(conn, flow, locks)

@@ -15,7 +15,7 @@ from hyperferry.errors import Failed, Usage
 from hyperferry.sandbox import apt, elf, places
 from hyperferry.sandbox.locks import file_lock
 
-__all__ = ["RELEASES", "Release", "cached_root", "release_named", "root_of"]
+__all__ = ["RELEASES", "Release", "cached_program", "cached_root", "release_named", "root_of"]
 
 #: Raised when what a root holds changes, so that an older cache is not taken for a new one.
 LAYOUT = 1
@@ -75,37 +75,68 @@ def cached_root(release: Release, *, say: Say) -> Path:
             facts={"missing": ZONES},
             remedy="Install it: apt-get install tzdata.",
         )
+    bin_folder = f"usr/lib/postgresql/{release.postgres}/bin"
+    contents = _Contents(
+        release.suite,
+        (release.package, f"postgresql-client-{release.postgres}"),
+        bin_folder,
+        f"{bin_folder}/postgres",
+        {"release": release.name},
+    )
+    pg_config = root_of(release)
+    _cached(pg_config.relative_to(places.cache_folder()).parts[0], contents, say)
+    return pg_config
+
+
+def cached_program(package: str, program: str, *, suite: str, say: Say) -> Path:
+    """The path of a program of one of Debian's packages (`usr/sbin/pgbouncer`), in a private root of its own, made first if
+    it is not there yet. Raises as `cached_root` does."""
+    contents = _Contents(suite, (package,), str(Path(program).parent), program, {})
+    return _cached(f"{package}-{suite}-{LAYOUT}", contents, say) / program
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What a root is to hold: packages of a suite, the folder of the programs that are to run, and one that tells its version."""
+
+    suite: str
+    packages: tuple[str, ...]
+    programs: str
+    version_of: str
+    manifest: dict[str, str]
+
+
+def _cached(name: str, contents: _Contents, say: Say) -> Path:
     account = places.server_account()
     cache = places.make_folder(places.cache_folder())
-    pg_config = root_of(release)
-    final = cache / pg_config.relative_to(cache).parts[0]
-    if pg_config.exists():
-        return pg_config
+    final = cache / name
+    if (final / contents.version_of).exists():
+        return final
     with file_lock(
         cache / f"{final.name}.lock",
         waiting=lambda: say("Another process is fetching the same packages; waiting."),
     ):
-        if pg_config.exists():
-            return pg_config
+        if (final / contents.version_of).exists():
+            return final
         for leftover in cache.glob(f".{final.name}-*"):  # of one that died half-way: the lock is ours
             shutil.rmtree(leftover, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=cache))
         work.chmod(0o755)
         try:
             places.require_reachable(work / "root", account)
-            _make(work, release, final, say)
+            _make(work, contents, final, say)
             (work / "root").rename(final)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-    return pg_config
+    return final
 
 
-def _make(work: Path, release: Release, final: Path, say: Say) -> None:
+def _make(work: Path, contents: _Contents, final: Path, say: Say) -> None:
     begun = time.monotonic()
-    say(f"Fetching {release.package} of Debian {release.suite} with apt ...")
-    repository = apt.Repository(work / "apt", apt.machine_mirror(), release.suite)
+    say(f"Fetching {contents.packages[0]} of Debian {contents.suite} with apt ...")
+    repository = apt.Repository(work / "apt", apt.machine_mirror(), contents.suite)
     repository.update()
-    packages = repository.resolve([release.package, f"postgresql-client-{release.postgres}"])
+    packages = repository.resolve(contents.packages)
     files = repository.download(packages)
     size = sum(file.stat().st_size for file in files)
     fetched = time.monotonic()
@@ -117,14 +148,13 @@ def _make(work: Path, release: Release, final: Path, say: Say) -> None:
     for file in files:
         _unpack(file, root)
     _thin_out(root)
-    bin_folder = root / f"usr/lib/postgresql/{release.postgres}/bin"
-    programs = [path for path in sorted(bin_folder.iterdir()) if elf.is_elf(path)]
+    programs = [path for path in sorted((root / contents.programs).iterdir()) if elf.is_elf(path)]
     elf.point_at_root(root, programs, final=final)
-    version = elf.run_inside(root, bin_folder / "postgres", "--version")
+    version = elf.run_inside(root, root / contents.version_of, "--version").splitlines()[0]
     manifest = {
-        "release": release.name,
-        "suite": release.suite,
-        "postgres": version,
+        **contents.manifest,
+        "suite": contents.suite,
+        "version": version,
         "packages": {package.name: package.version for package in packages},
     }
     (root / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from psycopg import sql
 
@@ -14,7 +15,7 @@ from ..catalog import fingerprint, refuse_overloads
 from ..copy import indexes, shadow
 from ..copy.batches import boundaries, record_batches
 from ..cutover import dropped
-from ..db import Blocker, LockMode, cancel_autovacuum, execute, fetch_value, yield_and_retry
+from ..db import Blocker, LockMode, cancel_autovacuum, execute, fetch_value, patient_read, yield_and_retry
 from ..db.connection import Connection
 from ..errors import Refused, SchemaChanged
 from ..ledger import objects, store
@@ -47,8 +48,14 @@ def telling(monitor: Monitor, what: str) -> Callable[[int, list[Blocker]], None]
 def prepare(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
     """`planned` -> `prepared`: the shadow, the rollout's own tables, and capture on the source."""
     if rollout.hypertable_oid is None:
-        with conn.transaction():
-            rollout = _build_shadow(conn, rollout)
+        rollout = yield_and_retry(
+            conn,
+            "build the shadow",
+            [rollout.table],
+            partial(_build_shadow, conn, rollout),
+            should_stop=monitor.should_stop,
+            on_failure=telling(monitor, "building the shadow"),
+        )
         monitor.say(f"shadow hypertable {rollout.names.shadow} built, with its keys")
     flow = flow_of(rollout, Direction.FORWARD)
     _refuse_null_times(conn, rollout)
@@ -76,6 +83,19 @@ def prepare(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
 
 
 def _build_shadow(conn: Connection, rollout: Rollout) -> Rollout:
+    """One transaction. What its statements read of the source they read under the lock that came first."""
+    with conn.transaction():
+        execute(
+            conn,
+            sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(
+                sql.Identifier(rollout.table.schema, rollout.table.name)
+            ),
+        )
+        execute(conn, "SET LOCAL lock_timeout = '50ms'")  # TimescaleDB's catalogs, for a moment
+        return _shadow_of(conn, rollout)
+
+
+def _shadow_of(conn: Connection, rollout: Rollout) -> Rollout:
     plan, names = rollout.plan, rollout.names
     refuse_overloads(conn)
     for statement in shadow.shadow_statements(plan, names):
@@ -106,12 +126,10 @@ def _refuse_null_times(conn: Connection, rollout: Rollout) -> None:
     assert column is not None
     if column.not_null or plan.batch_by is not BatchBy.TIME:
         return
-    found = fetch_value(
-        conn,
-        sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} IS NULL)").format(
-            sql.Identifier(rollout.table.schema, rollout.table.name), sql.Identifier(plan.time_column)
-        ),
+    statement = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} IS NULL)").format(
+        sql.Identifier(rollout.table.schema, rollout.table.name), sql.Identifier(plan.time_column)
     )
+    found = patient_read(conn, f"read {rollout.table}", [rollout.table], lambda: fetch_value(conn, statement))
     if found:
         raise Refused(
             f"{rollout.table} has rows whose {plan.time_column} is NULL; a hypertable cannot hold them.",
@@ -122,7 +140,7 @@ def _refuse_null_times(conn: Connection, rollout: Rollout) -> None:
 def cut_batches(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
     """`prepared` -> `copying`: the source is cut into batches, after capture is in place (I2)."""
     flow = flow_of(rollout, Direction.FORWARD)
-    cuts = boundaries(conn, flow)
+    cuts = patient_read(conn, f"read {rollout.table}", [rollout.table], lambda: boundaries(conn, flow))
     with conn.transaction():
         number = record_batches(conn, flow, cuts)
         rollout = store.set_phase(conn, rollout, Phase.COPYING)
@@ -220,7 +238,7 @@ def _drop(
     """Runs a transaction that begins with ACCESS EXCLUSIVE on one of the application's tables."""
 
     def work() -> None:
-        cancel_autovacuum(conn, side.name)
+        cancel_autovacuum(conn, side.name)  # its chunks, too, lose their triggers
         with conn.transaction():
             execute(conn, lock_statement(side, LockMode.ACCESS_EXCLUSIVE))
             execute(
@@ -250,11 +268,7 @@ def abort(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
                 lambda: _run(conn, drop_trigger_statements(flow, source)),
                 monitor,
             )
-    with conn.transaction():
-        execute(conn, "SET LOCAL lock_timeout = '30s'")  # nothing of the application's is locked from here on
-        if rollout.hypertable_oid is not None:
-            _remove_own(conn, rollout)
-        return store.set_phase(conn, rollout, Phase.ABORTED)
+    return _end(conn, rollout, Phase.ABORTED, monitor)
 
 
 def finish(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
@@ -268,10 +282,36 @@ def finish(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
         lambda: _run(conn, drop_trigger_statements(reverse, reverse.active)),
         monitor,
     )
-    with conn.transaction():
-        execute(conn, "SET LOCAL lock_timeout = '30s'")
-        _remove_own(conn, rollout)
-        return store.set_phase(conn, rollout, Phase.FINISHED)
+    return _end(conn, rollout, Phase.FINISHED, monitor)
+
+
+def _end(conn: Connection, rollout: Rollout, phase: Phase, monitor: Monitor) -> Rollout:
+    """Drops what is left of ours, and notes it, in one transaction. The parked table may have readers: it comes first."""
+    parked = _parked(rollout)
+
+    def work() -> Rollout:
+        with conn.transaction():
+            if rollout.hypertable_oid is not None:
+                if fetch_value(conn, "SELECT to_regclass(%s) IS NOT NULL", [parked.quoted]):
+                    execute(
+                        conn,
+                        sql.SQL("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE").format(
+                            sql.Identifier(parked.schema, parked.name)
+                        ),
+                    )
+                execute(conn, "SET LOCAL lock_timeout = '20ms'")
+                _remove_own(conn, rollout)
+            return store.set_phase(conn, rollout, phase)
+
+    what = f"drop {parked} and the rollout's own tables"
+    return yield_and_retry(
+        conn, what, [parked], work, should_stop=monitor.should_stop, on_failure=telling(monitor, what)
+    )
+
+
+def _parked(rollout: Rollout) -> TableName:
+    """The table that is not in use: old while the hypertable serves, else the shadow."""
+    return rollout.names.old if rollout.phase.hypertable_serves else rollout.names.shadow
 
 
 def _refuse_dependents(conn: Connection, rollout: Rollout) -> None:
@@ -322,7 +362,7 @@ def _remove_own(conn: Connection, rollout: Rollout) -> None:
     """Drops the parked table, the rollout's tables, functions and schemas; nothing with CASCADE."""
     names = rollout.names
     _note_copied(conn, rollout)
-    parked = names.old if rollout.phase.hypertable_serves else names.shadow
+    parked = _parked(rollout)
     forward, reverse = flow_of(rollout, Direction.FORWARD), flow_of(rollout, Direction.REVERSE)
     for statistics in rollout.plan.inspection.extended_statistics:
         name = sql.Identifier(parked.schema, statistics.name.name)

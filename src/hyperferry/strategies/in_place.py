@@ -16,7 +16,15 @@ import psycopg
 from psycopg import sql
 
 from ..catalog import fingerprint, refuse_overloads
-from ..db import cancel_autovacuum, execute, fetch_value, is_lost_connection, load_queries, yield_and_retry
+from ..db import (
+    cancel_autovacuum,
+    execute,
+    fetch_value,
+    is_lost_connection,
+    load_queries,
+    patient_read,
+    yield_and_retry,
+)
 from ..db.connection import Connection
 from ..errors import ConnectionFailed, Failed, Refused, SchemaChanged
 from ..model.inspection import Inspection
@@ -125,7 +133,9 @@ def _guard(conn: Connection, plan: Plan, *, force: bool, max_rows: int) -> None:
         table=sql.Identifier(plan.table.schema, plan.table.name), limit=sql.Literal(max_rows)
     )
     try:
-        counted = int(fetch_value(conn, query))
+        counted = int(
+            patient_read(conn, f"read {plan.table}", [plan.table], lambda: fetch_value(conn, query))
+        )
     except psycopg.Error as error:
         raise _failed(conn, plan, error) from error
     if counted > max_rows:

@@ -10,7 +10,7 @@ import psycopg
 
 from ..apply import Applier
 from ..copy.copier import Copied, Outcome, copy_next, leave_to_applier, make_chunk_ahead
-from ..db import is_lost_connection, pause_seconds
+from ..db import blocker_facts, blockers_of, is_lost_connection, pause_seconds
 from ..db.connection import Connection
 from ..errors import ConnectionFailed, Failed, Interrupted
 from ..ledger.flow import Flow
@@ -128,9 +128,12 @@ def copier(flow: Flow, monitor: Monitor) -> Callable[[Connection], None]:
                 if busy > BUSY_RETRIES:
                     raise Failed(
                         "The copy does not get on: its locks are not to be had.",
-                        facts={"attempts": busy, "server said": copied.reason},
-                        remedy="find who holds ACCESS EXCLUSIVE on the table (`hyperferry status`), "
-                        "then run the same command again.",
+                        facts={
+                            "attempts": busy,
+                            "server said": copied.reason,
+                            **blocker_facts(blockers_of(conn, [flow.active.name])),
+                        },
+                        remedy="wait for the sessions named or end them, then run the same command again.",
                     )
                 time.sleep(pause_seconds(min(busy, 10)))
                 continue
