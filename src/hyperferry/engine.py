@@ -86,10 +86,10 @@ def rights(dsn: str, table: str | None = None, *, role: str | None = None) -> Ri
 
 
 def preflight(
-    dsn: str, table: str, time_column: str, *, options: PlanOptions
+    dsn: str, table: str, time_column: str, *, options: PlanOptions, scan: bool = True
 ) -> tuple[Inspection, tuple[Finding, ...]]:
-    """What stands in the way, and what will change for the application."""
-    inspection = inspect(dsn, table, time_column, interval=options.chunk_interval)
+    """What stands in the way, and what will change for the application; without `scan` as the catalogs alone have it."""
+    inspection = inspect(dsn, table, time_column, interval=options.chunk_interval, scan=scan)
     gates.check_given_up(inspection, options)
     return inspection, rules.run(inspection, gates.preflight_options(options))
 

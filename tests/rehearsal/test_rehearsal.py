@@ -272,6 +272,22 @@ def test_an_extension_that_is_not_there_is_said(db: Database) -> None:
     assert said[1].startswith("The extension plpgsql is 0.1 on the real server")
 
 
+def test_what_the_user_gives_up_is_given_up_in_the_rehearsal_too(db: Database, rehearsed: Rehearse) -> None:
+    db.execute("""
+        CREATE TABLE t (id bigserial PRIMARY KEY, at timestamptz NOT NULL);
+        CREATE TABLE child (t_id bigint CONSTRAINT child_t REFERENCES t ON DELETE CASCADE);
+        CREATE PUBLICATION pub FOR TABLE t;
+    """)
+    refused = rehearsed(scan=False)
+    assert {each.partition(":")[0] for each in refused.steps[0].details} == {"inbound-foreign-keys", "publications"}
+    given_up = PlanOptions(drop_inbound_fks=("child_t",), drop_from_publications=("pub",))
+    report = rehearsed(plan_options=given_up)
+    assert report.passed, text(report)
+    # The rehearsal of a plan that was kept does the same.
+    plan = engine.make_plan(db.dsn, "t", "at", given_up)
+    assert rehearsed(plan=plan).passed
+
+
 def test_in_place(db: Database, rehearsed: Rehearse) -> None:
     db.execute("CREATE TABLE t (id bigint, at timestamptz NOT NULL, PRIMARY KEY (id, at))")
     report = rehearsed(plan_options=PlanOptions(strategy=Strategy.IN_PLACE))

@@ -61,6 +61,8 @@ class Application:
     def _connect(self) -> Connection:
         conn = connect(self.dsn, purpose="rehearse")
         execute(conn, "SELECT set_config('search_path', %s, false)", [self.search_path])
+        # The application is subject to the policies, and gets no error for it.
+        execute(conn, "SET row_security = on")
         return conn
 
     def _write(self, conn: Connection) -> list[Outcome]:

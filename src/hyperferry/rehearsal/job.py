@@ -123,7 +123,14 @@ class Rehearsal:
                     if real.interval.integer
                     else real.interval.literal.removeprefix("INTERVAL ").strip("'")
                 )
-                wishes = PlanOptions(real.strategy, interval, real.batch_rows, real.workers)
+                wishes = PlanOptions(
+                    strategy=real.strategy,
+                    chunk_interval=interval,
+                    batch_rows=real.batch_rows,
+                    workers=real.workers,
+                    drop_inbound_fks=real.drop_inbound_fks,
+                    drop_from_publications=real.drop_from_publications,
+                )
             inspection, findings = engine.preflight(
                 self.clone.dsn, self.table, self.clone.inspection.time_column, options=wishes
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from hyperferry import engine, gates, planner, preflight
+from hyperferry import engine, planner
 from hyperferry.errors import Refused
 from hyperferry.model.finding import Finding, Level
 from hyperferry.model.inspection import Inspection, ServerFacts
@@ -35,12 +35,9 @@ def look(options: RehearsalOptions, report: RehearsalReport, say: Say) -> Real:
     else:
         wishes = options.plan_options
         strategy = wishes.strategy or Strategy.BLUE_GREEN
-        if options.scan:
-            inspection, findings = engine.preflight(
-                options.dsn, options.table, options.time_column, options=wishes
-            )
-        else:
-            inspection, findings = _without_scan(options)
+        inspection, findings = engine.preflight(
+            options.dsn, options.table, options.time_column, options=wishes, scan=options.scan
+        )
         blocked = any(each.level is Level.BLOCKER for each in findings)
         real = Real(
             inspection, findings, strategy, None if blocked else planner.plan(inspection, findings, wishes)
@@ -72,15 +69,6 @@ def look(options: RehearsalOptions, report: RehearsalReport, say: Say) -> Real:
         )
     )
     return real
-
-
-def _without_scan(options: RehearsalOptions) -> tuple[Inspection, tuple[Finding, ...]]:
-    wishes = options.plan_options
-    inspection = engine.inspect(
-        options.dsn, options.table, options.time_column, interval=wishes.chunk_interval, scan=False
-    )
-    gates.check_given_up(inspection, wishes)
-    return inspection, preflight.run(inspection, gates.preflight_options(wishes))
 
 
 def server_text(server: ServerFacts) -> str:
