@@ -272,6 +272,21 @@ def test_an_extension_that_is_not_there_is_said(db: Database) -> None:
     assert said[1].startswith("The extension plpgsql is 0.1 on the real server")
 
 
+def test_what_the_job_leaves_behind_is_named(db: Database, rehearsed: Rehearse) -> None:
+    """Here an event trigger of the user's keeps a note of what is dropped: giving up leaves the database another one."""
+    db.execute("""
+        CREATE TABLE t (id bigserial PRIMARY KEY, at timestamptz NOT NULL);
+        CREATE FUNCTION note_drop() RETURNS event_trigger LANGUAGE plpgsql AS
+            $$ BEGIN EXECUTE 'CREATE SCHEMA IF NOT EXISTS "notes of drops"'; END $$;
+        CREATE EVENT TRIGGER note_drop ON sql_drop WHEN TAG IN ('DROP SCHEMA') EXECUTE FUNCTION note_drop();
+    """)
+    report = rehearsed()
+    failed = next(step for step in report.steps if step.name == "abort")
+    assert failed.status == "failed"
+    assert failed.details == ("change 1: left behind: schema notes of drops",)
+    assert not report.passed
+
+
 def test_what_the_user_gives_up_is_given_up_in_the_rehearsal_too(db: Database, rehearsed: Rehearse) -> None:
     db.execute("""
         CREATE TABLE t (id bigserial PRIMARY KEY, at timestamptz NOT NULL);
