@@ -28,7 +28,7 @@ from .writers import Working, pids_in
 ACCEPT = "widened-key,on-conflict-key,cross-chunk-updates,view-groups-by-key"
 COMMAND_SECONDS = 150.0
 SYNC_SECONDS = 6.0
-FAULTY_RUNS = 2
+FAULTY_RUNS = 3
 CLEAN_RUNS = 4
 REACHED = {
     "start": ("synced", "cut_over", "rolled_back"),

@@ -48,7 +48,7 @@ def schedule_of(seed: int, release: str) -> Schedule:
     r = random.Random(f"torture {seed}")
     table = _table(r, release)
     path = r.choice(PATHS)
-    calm = r.random() < 0.15
+    calm = r.random() < 0.1
     steps = tuple(_step(r, command, calm) for command in path)
     if r.random() < 0.08:
         steps = _altered(r, steps)
@@ -128,7 +128,7 @@ def _writer(r: random.Random) -> Writer:
 
 
 def _step(r: random.Random, command: str, calm: bool) -> Step:
-    number = 0 if calm else r.choice((0, 1, 1, 2, 3) if command in ("start", "cutover", "rollback") else (0, 0, 1, 1, 2))
+    number = 0 if calm else r.choice((1, 1, 2, 3, 4) if command in ("start", "cutover", "rollback") else (0, 1, 1, 2))
     faults = tuple(_fault(r, command) for _ in range(number))
     return Step(command, faults, quiet=r.random() < 0.5, leave=command == "start" and r.random() < 0.1)
 
@@ -141,7 +141,7 @@ def _fault(r: random.Random, command: str) -> Fault:
     nth = int(most ** r.random()) if not text else r.choice((1, 1, 1, 2, 3, 5, 8, 20))
     return Fault(
         kind=kind,
-        run=r.choice((0, 0, 0, 1)),
+        run=r.choice((0, 0, 0, 1, 1, 2)),
         nth=nth,
         text=text,
         after=r.random() < 0.5,
