@@ -387,7 +387,7 @@ class Conductor:
         run.signal(faults.signal.SIGTERM)
         self._end(run)
         excuses = [*self.server.outages, *self._full]
-        if run.code not in (0, 4) and not any(end >= self._sync_began for _, end in excuses):
+        if run.code not in (0, 4, -15) and not any(end >= self._sync_began for _, end in excuses):
             self.found(f"sync ended with {run.code}{' by itself' if early else ''}: {_message(run)}")
 
     def _compare(self, command: str) -> None:
