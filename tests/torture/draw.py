@@ -122,7 +122,7 @@ def _writer(r: random.Random) -> Writer:
         pause_ms=r.choice((10, 25, 50, 100)),
         rollbacks=r.choice((0.0, 0.1, 0.4)),
         two_phase=r.choice((0.0, 0.0, 0.2, 0.5)),
-        long_ms=r.choice((0, 0, 0, 100, 400)),
+        long_ms=r.choice((0, 0, 0, 60, 250)),
         settings=r.random() < 0.5,
     )
 
