@@ -14,12 +14,13 @@ BIN    := $(VENV)/bin
 PIN    := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config \
           --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: help demo test torture breaks lint types imports venv pins clean bench
+.PHONY: help demo test torture breaks lint types imports venv pins clean bench stall
 
 help:
 	@echo "make demo    the main job from end to end in a sandbox    ARGS=\"--rows N --csv FILE\""
 	@echo "make test    all tests, on PostgreSQL 17 and 18           ARGS=\"-k WORD --release stable\""
 	@echo "make bench   how long things take, side by side          ARGS=\"convert --rows 1e6\" (long)"
+	@echo "make stall   how long writers stand still at a swap        N=100 RELEASE=stable ARGS=\"--rows 1000000\""
 	@echo "make torture random tables, writers and faults             N=20 SEED=1 RELEASE=stable JOBS=2"
 	@echo "make breaks  each invariant broken on purpose: is it found?  ARGS=\"I3 -j 2\""
 	@echo "make lint    style, types, who may import whom"
@@ -33,6 +34,9 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@PYTHONPATH=. $(BIN)/python -m bench $(or $(ARGS),convert)
+
+stall: $(VENV)/.dev
+	@PYTHONPATH=. $(BIN)/python -m bench.stall --swaps $(N) --release $(RELEASE) $(ARGS)
 
 torture: $(VENV)/.dev
 	@cd tests && $(abspath $(BIN))/python -m torture --count $(N) --seed $(SEED) --release $(RELEASE) --jobs $(JOBS) --keep-going $(ARGS)

@@ -1,0 +1,272 @@
+"""How long writers stand still at a swap: cutovers and rollbacks under writers at full speed.
+
+`python -m bench.stall --swaps 100 --release stable`, or `make stall N=100 RELEASE=stable`. Fails on any writer's error, and on
+any row that differs at the end. What a writer feels is the longest of its statements that was under way within a second of the
+swap.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import statistics
+import sys
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import click
+import psycopg
+
+from hyperferry import engine
+from hyperferry.errors import HyperferryError
+from hyperferry.model.plan_options import PlanOptions
+
+from .place import machine, place, revision, server_settings
+
+TABLE = """
+CREATE TABLE stats (id bigserial PRIMARY KEY, at timestamptz NOT NULL, n integer, v numeric, note text);
+INSERT INTO stats (at, n, v, note) SELECT timestamptz '2024-01-01' + i * interval '1 s' * ({days} * 86400.0 / {rows}),
+    i % 1000, i % 97, 'row ' || i FROM generate_series(0, {rows} - 1) AS i;
+CREATE INDEX stats_at ON stats (at); CREATE INDEX stats_n ON stats (n, at);
+CREATE VIEW per_n AS SELECT n, count(*) AS rows, sum(v) AS total FROM stats GROUP BY n;
+"""
+NOTICED_MS = 2.0
+"""Quicker statements are counted, but not kept one by one."""
+WEEK_DAYS = 7
+
+
+@dataclass(frozen=True)
+class Wait:
+    """One statement: when it ended (seconds since 1970) and how long it took."""
+
+    ended: float
+    ms: float
+
+
+@dataclass
+class Swap:
+    """One swap: what the tool said, and what writers felt."""
+
+    way: str
+    attempts: int
+    reported_ms: float
+    changes_under_lock: int
+    felt_ms: float = 0.0
+
+
+@dataclass
+class Outcome:
+    """Everything of one run. `usual_ms`: statements apart from swaps: median, p99, as far as they were kept."""
+
+    swaps: list[Swap] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    differences: int = 0
+    statements: int = 0
+    seconds: float = 0.0
+    usual_ms: dict[str, float] = field(default_factory=dict)
+
+
+def _write(dsn: str, number: int, rows: int, span_days: int, stop: Event, out: Any) -> None:
+    """One writer, in a process of its own, without a pause: inserts, updates, deletes, each a transaction."""
+    chance = random.Random(number)
+    waits: list[tuple[float, float]] = []
+    quick: list[float] = []
+    errors: list[str] = []
+    done = 0
+    with psycopg.connect(dsn, autocommit=True, application_name=f"app writer {number}") as conn:
+        while not stop.is_set():
+            kind, key = chance.random(), chance.randrange(1, rows)
+            began = time.monotonic()
+            try:
+                if kind < 0.4:
+                    conn.execute(
+                        "INSERT INTO stats (at, n, v, note) "
+                        "VALUES (timestamptz '2024-01-01' + %s * interval '1 day', %s, 1, 'new')",
+                        [chance.random() * span_days, key % 1000],
+                    )
+                elif kind < 0.9:
+                    conn.execute("UPDATE stats SET v = v + 1 WHERE id = %s", [key])
+                else:
+                    conn.execute("DELETE FROM stats WHERE id = %s", [key])
+                done += 1
+            except psycopg.Error as error:
+                errors.append(f"{error.sqlstate} {error}")
+            ms = (time.monotonic() - began) * 1000
+            if ms >= NOTICED_MS:
+                waits.append((time.time(), ms))
+            elif done % 16 == 0:
+                quick.append(ms)
+    out.put((number, done, waits, quick, errors))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which this share lies (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def felt(waits: Sequence[Wait], start: float, end: float) -> float:
+    """The longest statement that was under way between two moments; `waits` in the order of their ends."""
+    first = bisect_left(waits, start, key=lambda wait: wait.ended)
+    inside = (wait.ms for wait in waits[first:] if wait.ended - wait.ms / 1000 <= end)
+    return max(inside, default=0.0)
+
+
+def measure(
+    dsn: str,
+    *,
+    swaps: int,
+    rows: int = 200_000,
+    chunks: int = 50,
+    writers: int = 4,
+    say: Callable[[str], None] = lambda text: None,
+) -> Outcome:
+    """`swaps` cutovers and as many rollbacks of a table made for it in the database of `dsn`."""
+    outcome = Outcome()
+    days = chunks * WEEK_DAYS
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(TABLE.format(days=days, rows=rows))
+        conn.execute("VACUUM ANALYZE stats")
+    plan = engine.make_plan(dsn, "stats", "at", PlanOptions(chunk_interval=f"{WEEK_DAYS} days"))
+    engine.start(dsn, None, plan)
+    say(f"synced: {rows} rows, about {chunks} chunks")
+    context = multiprocessing.get_context("spawn")
+    stop, out = context.Event(), context.Queue()
+    people = [
+        context.Process(target=_write, args=(dsn, number, rows, days, stop, out), daemon=True)
+        for number in range(writers)
+    ]
+    began = time.monotonic()
+    for writer in people:
+        writer.start()
+    time.sleep(2)
+    moments: list[tuple[float, float]] = []
+    try:
+        for number in range(swaps):
+            for way in ("cutover", "rollback"):
+                swap, moment = _once(dsn, way)
+                outcome.swaps.append(swap)
+                moments.append(moment)
+                time.sleep(0.2)
+            say(f"{number + 1} of {swaps}: {swap.attempts} attempts, {swap.reported_ms:.1f} ms reported")
+    finally:
+        stop.set()
+        answers = [out.get(timeout=120) for _ in people]
+        for writer in people:
+            writer.join(60)
+    outcome.seconds = time.monotonic() - began
+    _account(outcome, answers, moments)
+    engine.sync(dsn, "stats", until_empty=True)
+    with psycopg.connect(dsn) as conn:
+        here, there = "SELECT t::text FROM stats AS t", "SELECT t::text FROM hyperferry_new_1.stats AS t"
+        for one, other in ((here, there), (there, here)):
+            row = conn.execute(f"SELECT count(*) FROM ({one} EXCEPT ALL {other}) AS d").fetchone()
+            assert row is not None
+            outcome.differences += int(row[0])
+    return outcome
+
+
+def _once(dsn: str, way: str) -> tuple[Swap, tuple[float, float]]:
+    """One swap, and the seconds in which writers can have felt it."""
+    if way == "cutover":
+        report = engine.cutover(dsn, "stats", accept=frozenset({"all"}), attempts=200)
+    else:
+        report = engine.rollback(dsn, "stats", attempts=200)
+    with psycopg.connect(dsn) as conn:
+        row = conn.execute(
+            "SELECT EXTRACT(epoch FROM at)::float8 FROM hyperferry.event WHERE kind = 'swap' ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+    assert row is not None
+    swap = Swap(way, report.attempts, report.stall_ms, report.changes_under_lock)
+    return swap, (row[0] - 1.0, row[0] + 1.0)
+
+
+def _account(outcome: Outcome, answers: Sequence[Any], moments: Sequence[tuple[float, float]]) -> None:
+    waits = sorted((Wait(*wait) for answer in answers for wait in answer[2]), key=lambda wait: wait.ended)
+    for swap, (start, end) in zip(outcome.swaps, moments, strict=True):
+        swap.felt_ms = round(felt(waits, start, end), 1)
+    outcome.statements = sum(answer[1] for answer in answers)
+    outcome.errors = [f"writer {answer[0]}: {error}" for answer in answers for error in answer[4]]
+    apart = [wait.ms for wait in waits if not any(start <= wait.ended <= end for start, end in moments)]
+    quick = [ms for answer in answers for ms in answer[3]]
+    outcome.usual_ms = {
+        "median": round(statistics.median(quick), 2) if quick else 0.0,
+        "slower than 2 ms, p99": round(percentile(apart, 0.99), 1),
+        "slower than 2 ms, max": round(max(apart, default=0.0), 1),
+    }
+
+
+def table(outcome: Outcome) -> list[str]:
+    """The figures as lines."""
+    lines = [f"{'':9} {'':22} {'p50':>9} {'p99':>9} {'max':>9}"]
+    for way in ("cutover", "rollback"):
+        of = [swap for swap in outcome.swaps if swap.way == way]
+        for what, values in (
+            ("longest writer, ms", [swap.felt_ms for swap in of]),
+            ("stall_ms reported", [swap.reported_ms for swap in of]),
+            ("attempts", [float(swap.attempts) for swap in of]),
+            ("changes under lock", [float(swap.changes_under_lock) for swap in of]),
+        ):
+            figures = (percentile(values, 0.5), percentile(values, 0.99), max(values, default=0.0))
+            lines.append(f"{way:9} {what:22} " + " ".join(f"{figure:9.1f}" for figure in figures))
+    usual = ", ".join(f"{name} {ms} ms" for name, ms in outcome.usual_ms.items())
+    lines.append(f"{outcome.statements} statements in {outcome.seconds:.0f} s; apart from swaps: {usual}")
+    lines.append(f"{len(outcome.errors)} errors of writers, {outcome.differences} rows that differ")
+    return lines
+
+
+@click.command()
+@click.option("--swaps", default=100, show_default=True, type=click.IntRange(1), help="Cutovers, and as many rollbacks.")
+@click.option("--release", default="both", show_default=True, type=click.Choice(["stable", "testing", "both"]))
+@click.option("--rows", default=200_000, show_default=True, type=click.IntRange(1000))
+@click.option("--chunks", default=50, show_default=True, type=click.IntRange(1))
+@click.option("--writers", default=4, show_default=True, type=click.IntRange(1))
+@click.option("--out", type=click.Path(path_type=Path), help="Keep the figures as JSON here.")
+def main(swaps: int, release: str, rows: int, chunks: int, writers: int, out: Path | None) -> None:
+    """How long writers stand still at cutovers and rollbacks."""
+    about = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "revision": revision(),
+        "machine": machine(),
+        "rows": rows,
+        "chunks": chunks,
+        "writers": writers,
+    }
+    runs: list[dict[str, object]] = []
+    bad = False
+    for name in ("stable", "testing") if release == "both" else (release,):
+        with place(name) as where:
+            server = f"PG {where.postgres} / TS {where.timescaledb} {where.edition}"
+            with where.connect() as conn:
+                settings = server_settings(conn)
+            try:
+                outcome = measure(
+                    where.dsn,
+                    swaps=swaps,
+                    rows=rows,
+                    chunks=chunks,
+                    writers=writers,
+                    say=lambda text: print(text, file=sys.stderr, flush=True),
+                )
+            except HyperferryError as error:
+                print(error, file=sys.stderr)
+                sys.exit(1)
+        print("\n".join([f"{server}, {rows} rows, {chunks} chunks, {writers} writers", *table(outcome)]), flush=True)
+        runs.append({"server": server, "settings": settings, **asdict(outcome)})
+        for line in outcome.errors[:10]:
+            print(line, file=sys.stderr)
+        bad = bad or bool(outcome.errors or outcome.differences)
+    if out is not None:
+        out.write_text(json.dumps(about | {"runs": runs}, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()
