@@ -28,7 +28,7 @@ from ..db import (
     pause_seconds,
     snapshot_holders_of,
 )
-from ..db.connection import Connection
+from ..db.connection import Connection, answered_within
 from ..db.pgbouncer import PoolBusy, Pools
 from ..errors import (
     CaptureBroken,
@@ -57,6 +57,8 @@ FIRST_TIMEOUT_MS = 1_000
 """How long it may take at first: twice as long each time that it was too short."""
 IDLE_TIMEOUT_MS = 1_500
 """How long the server waits for the COMMIT, or for whatever else comes next from us."""
+ANSWER_SECONDS = 2 * (STATEMENT_TIMEOUT_MS + IDLE_TIMEOUT_MS) / 1000
+"""After so long the server has ended an attempt, whatever happened: an answer that has not come is lost."""
 SMALL_BACKLOG = 200
 DRAIN_SECONDS = 60.0
 PATIENCE = 5
@@ -298,7 +300,7 @@ def _try_once(conn: Connection, flow: Flow, gate: Gate, state: _Attempt) -> int 
         # A transaction id to spare: a snapshot from before the swap is older than the swap's own id, and known by that.
         execute(conn, "SELECT pg_current_xact_id()")
         conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-        with conn.transaction():
+        with answered_within(conn, ANSWER_SECONDS), conn.transaction():
             # Our own lock first: no applier is in the middle of a slice, and none begins. Nothing of the
             # application's is held yet.
             execute(conn, sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(flow.lock))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -139,3 +142,25 @@ def fetch_value(conn: Connection, statement: Statement, params: Params = None) -
     """The first column of the first row, None where there is no row."""
     row = fetch_one(conn, statement, params)
     return None if row is None else row[0]
+
+
+@contextmanager
+def answered_within(conn: Connection, seconds: float) -> Iterator[None]:
+    """Cuts the connection where the block takes longer: an answer that never comes (the way to the server swallows it, and does
+    not close) looks like a lost connection then, instead of being waited for without an end."""
+
+    def cut() -> None:
+        with suppress(OSError, psycopg.Error):
+            wire = socket.socket(fileno=conn.fileno())
+            try:
+                wire.shutdown(socket.SHUT_RDWR)
+            finally:
+                wire.detach()  # psycopg's own, and psycopg closes it
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
