@@ -43,7 +43,7 @@ from .model.rollout import Control, Direction, Phase, Rollout
 from .model.statement import Statement
 from .model.throttle import limits_of
 from .status import status_of
-from .strategies import blue_green, in_place
+from .strategies import blue_green, ending, in_place
 from .strategies.monitor import Monitor
 from .strategies.preview import preview as _preview
 from .strategies.throttling import throttling
@@ -636,7 +636,7 @@ def finish(dsn: str, table: str, *, say: Say = lambda text: None) -> StatusRepor
                 remedy="finish comes after `hyperferry cutover`.",
             )
         with _working(conn, rollout):
-            return status_of(conn, blue_green.finish(conn, rollout, monitor))
+            return status_of(conn, ending.finish(conn, rollout, monitor))
 
 
 def abort(dsn: str, table: str, *, say: Say = lambda text: None) -> StatusReport:
@@ -656,4 +656,4 @@ def abort(dsn: str, table: str, *, say: Say = lambda text: None) -> StatusReport
                 remedy="roll back first (`hyperferry rollback`), or keep it (`hyperferry finish`).",
             )
         with _working(conn, rollout):
-            return status_of(conn, blue_green.abort(conn, rollout, monitor))
+            return status_of(conn, ending.abort(conn, rollout, monitor))

@@ -28,7 +28,7 @@ from hyperferry.copy.copier import Outcome
 from hyperferry.errors import CaptureBroken, HyperferryError, LockUnavailable, Refused
 from hyperferry.ledger import store
 from hyperferry.model.rollout import Phase
-from hyperferry.strategies import blue_green
+from hyperferry.strategies import blue_green, ending
 from hyperferry.strategies.monitor import Monitor
 from kit.oracle import schema_dump
 from servers import Database
@@ -102,7 +102,7 @@ def test_a_finish_that_ends_in_the_middle_is_finished_by_the_next(
     job = ready(VIEWED)
     job.cutover()
     with monkeypatch.context() as patch:
-        patch.setattr(blue_green if step == "_remove_own" else store, step, crash)
+        patch.setattr(ending if step == "_remove_own" else store, step, crash)
         with pytest.raises(Crash):
             job.finish()
     assert job.phase() == "cut_over"
@@ -149,7 +149,7 @@ def test_finish_gives_way_to_the_application(ready: Ready, monkeypatch: pytest.M
     job = ready()
     job.cutover()
     monkeypatch.setattr(
-        blue_green, "yield_and_retry", lambda *args, **options: yield_and_retry(*args, **options, attempts=2)
+        ending, "yield_and_retry", lambda *args, **options: yield_and_retry(*args, **options, attempts=2)
     )
     with job.application() as app:
         app.execute("SELECT count(*) FROM t")
@@ -227,7 +227,7 @@ def test_an_abort_that_ends_in_the_middle_is_ended_by_the_next(
     if phase == "rolled_back":
         job.cutover()
         job.rollback()
-    for module, step in ((blue_green, "_remove_own"), (store, "set_phase")):
+    for module, step in ((ending, "_remove_own"), (store, "set_phase")):
         with monkeypatch.context() as patch:
             patch.setattr(module, step, crash)
             with pytest.raises(Crash):

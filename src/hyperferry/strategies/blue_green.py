@@ -3,46 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from functools import partial
 
 from psycopg import sql
 
 from ..apply import Applier, requeue_quarantined
-from ..capture import drop_trigger_statements, install_forward, install_reverse
-from ..capture.functions import drop_function_statements
+from ..capture import install_forward, install_reverse
 from ..catalog import fingerprint, refuse_overloads
 from ..copy import indexes, shadow
 from ..copy.batches import boundaries, record_batches
 from ..cutover import dropped
-from ..db import Blocker, LockMode, cancel_autovacuum, execute, fetch_value, patient_read, yield_and_retry
+from ..db import LockMode, execute, fetch_value, patient_read, yield_and_retry
 from ..db.connection import Connection
 from ..errors import Refused, SchemaChanged
 from ..ledger import objects, store
-from ..ledger.flow import Side, flow_of
+from ..ledger.flow import flow_of
 from ..ledger.rights import Kind, owner_alone
 from ..ledger.transaction import expect, lock_statement
-from ..model.names import TableName, quote_ident
+from ..model.names import quote_ident
 from ..model.plan import BatchBy
 from ..model.report import VerifyReport
 from ..model.rollout import Direction, Phase, Rollout
-from ..model.statement import Statement
 from ..verify import verify
 from .copying import copy as copy
 from .copying import pending as _pending
-from .monitor import Monitor
+from .monitor import Monitor, telling
 from .workers import Connect
-
-
-def telling(monitor: Monitor, what: str) -> Callable[[int, list[Blocker]], None]:
-    """Says who is in the way, at the first failure and then now and then."""
-
-    def tell(attempt: int, blockers: list[Blocker]) -> None:
-        if attempt == 1 or attempt % 10 == 0:
-            names = "; ".join(str(b) for b in blockers[:2]) or "a session that is gone by now"
-            monitor.say(f"{what}: attempt {attempt} gave way to {names}")
-
-    return tell
 
 
 def prepare(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
@@ -226,166 +212,3 @@ def prove(
 def synced(conn: Connection, rollout: Rollout) -> Rollout:
     """`copying` -> `synced`, after a clean verification."""
     return store.set_phase(conn, rollout, Phase.SYNCED)
-
-
-def _drop(
-    conn: Connection,
-    what: str,
-    side: Side,
-    statements: Callable[[], None],
-    monitor: Monitor,
-) -> None:
-    """Runs a transaction that begins with ACCESS EXCLUSIVE on one of the application's tables."""
-
-    def work() -> None:
-        cancel_autovacuum(conn, side.name)  # its chunks, too, lose their triggers
-        with conn.transaction():
-            execute(conn, lock_statement(side, LockMode.ACCESS_EXCLUSIVE))
-            execute(
-                conn, "SET LOCAL lock_timeout = '1ms'"
-            )  # no further lock is waited for while this one is held
-            statements()
-
-    yield_and_retry(
-        conn, what, [side.name], work, should_stop=monitor.should_stop, on_failure=telling(monitor, what)
-    )
-
-
-def _exists(conn: Connection, table: TableName, oid: int) -> bool:
-    return bool(fetch_value(conn, "SELECT to_regclass(%s)::oid::bigint = %s", [table.quoted, oid]))
-
-
-def abort(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
-    """Leaves the source as it was found: capture off it first, then everything that was built."""
-    if rollout.hypertable_oid is not None:
-        flow = flow_of(rollout, Direction.FORWARD)
-        source = flow.active
-        if _exists(conn, source.name, source.oid):
-            _drop(
-                conn,
-                f"take capture off {source.name}",
-                source,
-                lambda: _run(conn, drop_trigger_statements(flow, source)),
-                monitor,
-            )
-    return _end(conn, rollout, Phase.ABORTED, monitor)
-
-
-def finish(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
-    """Drops old and the capture; the record stays."""
-    reverse = flow_of(rollout, Direction.REVERSE)
-    _refuse_dependents(conn, rollout)
-    _drop(
-        conn,
-        f"take capture off {reverse.active.name}",
-        reverse.active,
-        lambda: _run(conn, drop_trigger_statements(reverse, reverse.active)),
-        monitor,
-    )
-    return _end(conn, rollout, Phase.FINISHED, monitor)
-
-
-def _end(conn: Connection, rollout: Rollout, phase: Phase, monitor: Monitor) -> Rollout:
-    """Drops what is left of ours, and notes it, in one transaction. The parked table may have readers: it comes first."""
-    parked = _parked(rollout)
-
-    def work() -> Rollout:
-        with conn.transaction():
-            if rollout.hypertable_oid is not None:
-                if fetch_value(conn, "SELECT to_regclass(%s) IS NOT NULL", [parked.quoted]):
-                    execute(
-                        conn,
-                        sql.SQL("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE").format(
-                            sql.Identifier(parked.schema, parked.name)
-                        ),
-                    )
-                execute(conn, "SET LOCAL lock_timeout = '20ms'")
-                _remove_own(conn, rollout)
-            return store.set_phase(conn, rollout, phase)
-
-    what = f"drop {parked} and the rollout's own tables"
-    return yield_and_retry(
-        conn, what, [parked], work, should_stop=monitor.should_stop, on_failure=telling(monitor, what)
-    )
-
-
-def _parked(rollout: Rollout) -> TableName:
-    """The table that is not in use: old while the hypertable serves, else the shadow."""
-    return rollout.names.old if rollout.phase.hypertable_serves else rollout.names.shadow
-
-
-def _refuse_dependents(conn: Connection, rollout: Rollout) -> None:
-    """Nothing of anybody else's may hang on old: dropping it would take that along."""
-    names = rollout.names
-    found = fetch_value(
-        conn,
-        "SELECT string_agg(DISTINCT CASE WHEN w.oid IS NULL THEN pg_describe_object(d.classid, d.objid, d.objsubid) "
-        "ELSE pg_describe_object('pg_class'::regclass, w.ev_class, 0) END, ', ') "
-        "FROM pg_class c JOIN pg_type y ON y.oid = c.reltype CROSS JOIN LATERAL (VALUES ('pg_class'::regclass, c.oid), "
-        "('pg_type'::regclass, y.oid), ('pg_type'::regclass, y.typarray)) AS r (classid, objid) "
-        "JOIN pg_depend d ON d.refclassid = r.classid AND d.refobjid = r.objid AND d.deptype = 'n' "
-        "LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid "
-        "WHERE c.oid = to_regclass(%s) AND w.ev_class IS DISTINCT FROM c.oid "
-        # Its own constraints, generated columns, policies and triggers.
-        "AND NOT EXISTS (SELECT FROM pg_constraint k WHERE d.classid = 'pg_constraint'::regclass AND k.oid = d.objid "
-        "AND k.conrelid = c.oid) "
-        "AND NOT EXISTS (SELECT FROM pg_attrdef k WHERE d.classid = 'pg_attrdef'::regclass AND k.oid = d.objid "
-        "AND k.adrelid = c.oid) "
-        "AND NOT EXISTS (SELECT FROM pg_policy k WHERE d.classid = 'pg_policy'::regclass AND k.oid = d.objid "
-        "AND k.polrelid = c.oid) "
-        "AND NOT EXISTS (SELECT FROM pg_trigger k WHERE d.classid = 'pg_trigger'::regclass AND k.oid = d.objid "
-        "AND k.tgrelid = c.oid)",
-        [names.old.quoted],
-    )
-    if found:
-        raise Refused(
-            f"Something still depends on {names.old}, which finish would drop.",
-            facts={"dependents": found},
-            remedy="drop it or point it at the table that has the name now, then run the same command again.",
-        )
-
-
-def _run(conn: Connection, statements: Sequence[Statement]) -> None:
-    for statement in statements:
-        execute(conn, statement.sql)
-
-
-def _note_copied(conn: Connection, rollout: Rollout) -> None:
-    """What the record keeps of the batches: how many rows they copied."""
-    batch = flow_of(rollout, Direction.FORWARD).of_ledger("batch")
-    if fetch_value(conn, "SELECT to_regclass(%s)", [batch.as_string(None)]) is not None:
-        rows = fetch_value(conn, sql.SQL("SELECT COALESCE(pg_catalog.sum(rows), 0) FROM {}").format(batch))
-        store.event(conn, rollout.id, "copied", {"rows": int(rows)})
-
-
-def _remove_own(conn: Connection, rollout: Rollout) -> None:
-    """Drops the parked table, the rollout's tables, functions and schemas; nothing with CASCADE."""
-    names = rollout.names
-    _note_copied(conn, rollout)
-    parked = _parked(rollout)
-    forward, reverse = flow_of(rollout, Direction.FORWARD), flow_of(rollout, Direction.REVERSE)
-    for statistics in rollout.plan.inspection.extended_statistics:
-        name = sql.Identifier(parked.schema, statistics.name.name)
-        execute(conn, sql.SQL("DROP STATISTICS IF EXISTS {}").format(name))
-    execute(conn, sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(parked.schema, parked.name)))
-    for flow in (forward, reverse):
-        _run(conn, drop_function_statements(flow))
-    _run(conn, objects.drop_statements(forward))
-    for schema in (names.new_schema, names.old_schema):
-        execute(conn, sql.SQL("DROP SCHEMA IF EXISTS {}").format(sql.Identifier(schema)))
-    execute(conn, "DELETE FROM hyperferry.expectation WHERE rollout_id = %s", [rollout.id])
-    _revoke_usage(conn, rollout)
-
-
-def _revoke_usage(conn: Connection, rollout: Rollout) -> None:
-    """The owner's right on the ledger's schema goes with its last function there."""
-    owner = rollout.plan.inspection.table.owner
-    needed = fetch_value(
-        conn,
-        "SELECT pg_has_role(%(owner)s, n.nspowner, 'USAGE') OR EXISTS (SELECT FROM pg_proc p, aclexplode(p.proacl) a "
-        "WHERE p.pronamespace = n.oid AND p.proowner <> a.grantee AND a.grantee = to_regrole(quote_ident(%(owner)s))) "
-        "FROM pg_namespace n WHERE n.nspname = 'hyperferry'",
-        {"owner": owner},
-    )
-    if not needed:
-        execute(conn, sql.SQL("REVOKE USAGE ON SCHEMA hyperferry FROM {}").format(sql.Identifier(owner)))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..db import Blocker
 from ..errors import Interrupted, OutOfTime
 from ..throttle import Valve
 from ..throttle.valve import rest
@@ -63,3 +64,14 @@ class Monitor:
         while not until() and time.monotonic() - begun < rest(worked, self.valve.decision.apply_pace):
             self.should_stop()
             time.sleep(0.05)
+
+
+def telling(monitor: Monitor, what: str) -> Callable[[int, list[Blocker]], None]:
+    """Says who is in the way, at the first failure and then now and then."""
+
+    def tell(attempt: int, blockers: list[Blocker]) -> None:
+        if attempt == 1 or attempt % 10 == 0:
+            names = "; ".join(str(b) for b in blockers[:2]) or "a session that is gone by now"
+            monitor.say(f"{what}: attempt {attempt} gave way to {names}")
+
+    return tell

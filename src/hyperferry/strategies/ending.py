@@ -1,0 +1,158 @@
+"""The end of blue/green, either way: capture off the application's table first, then everything that is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from psycopg import sql
+
+from ..capture import drop_trigger_statements
+from ..capture.functions import drop_function_statements
+from ..db import LockMode, cancel_autovacuum, execute, fetch_value, load_queries, yield_and_retry
+from ..db.connection import Connection
+from ..errors import Refused
+from ..ledger import objects, store
+from ..ledger.flow import Side, flow_of
+from ..ledger.transaction import lock_statement
+from ..model.names import TableName
+from ..model.rollout import Direction, Phase, Rollout
+from ..model.statement import Statement
+from .monitor import Monitor, telling
+
+
+def _drop(
+    conn: Connection,
+    what: str,
+    side: Side,
+    statements: Callable[[], None],
+    monitor: Monitor,
+) -> None:
+    """Runs a transaction that begins with ACCESS EXCLUSIVE on one of the application's tables."""
+
+    def work() -> None:
+        cancel_autovacuum(conn, side.name)  # its chunks, too, lose their triggers
+        with conn.transaction():
+            execute(conn, lock_statement(side, LockMode.ACCESS_EXCLUSIVE))
+            execute(
+                conn, "SET LOCAL lock_timeout = '1ms'"
+            )  # no further lock is waited for while this one is held
+            statements()
+
+    yield_and_retry(
+        conn, what, [side.name], work, should_stop=monitor.should_stop, on_failure=telling(monitor, what)
+    )
+
+
+def _exists(conn: Connection, table: TableName, oid: int) -> bool:
+    return bool(fetch_value(conn, "SELECT to_regclass(%s)::oid::bigint = %s", [table.quoted, oid]))
+
+
+def abort(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
+    """Leaves the source as it was found: capture off it first, then everything that was built."""
+    if rollout.hypertable_oid is not None:
+        flow = flow_of(rollout, Direction.FORWARD)
+        source = flow.active
+        if _exists(conn, source.name, source.oid):
+            _drop(
+                conn,
+                f"take capture off {source.name}",
+                source,
+                lambda: _run(conn, drop_trigger_statements(flow, source)),
+                monitor,
+            )
+    return _end(conn, rollout, Phase.ABORTED, monitor)
+
+
+def finish(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
+    """Drops old and the capture; the record stays."""
+    reverse = flow_of(rollout, Direction.REVERSE)
+    _refuse_dependents(conn, rollout)
+    _drop(
+        conn,
+        f"take capture off {reverse.active.name}",
+        reverse.active,
+        lambda: _run(conn, drop_trigger_statements(reverse, reverse.active)),
+        monitor,
+    )
+    return _end(conn, rollout, Phase.FINISHED, monitor)
+
+
+def _end(conn: Connection, rollout: Rollout, phase: Phase, monitor: Monitor) -> Rollout:
+    """Drops what is left of ours, and notes it, in one transaction. The parked table may have readers: it comes first."""
+    parked = _parked(rollout)
+
+    def work() -> Rollout:
+        with conn.transaction():
+            if rollout.hypertable_oid is not None:
+                if fetch_value(conn, "SELECT to_regclass(%s) IS NOT NULL", [parked.quoted]):
+                    execute(
+                        conn,
+                        sql.SQL("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE").format(
+                            sql.Identifier(parked.schema, parked.name)
+                        ),
+                    )
+                execute(conn, "SET LOCAL lock_timeout = '20ms'")
+                _remove_own(conn, rollout)
+            return store.set_phase(conn, rollout, phase)
+
+    what = f"drop {parked} and the rollout's own tables"
+    return yield_and_retry(
+        conn, what, [parked], work, should_stop=monitor.should_stop, on_failure=telling(monitor, what)
+    )
+
+
+def _parked(rollout: Rollout) -> TableName:
+    """The table that is not in use: old while the hypertable serves, else the shadow."""
+    return rollout.names.old if rollout.phase.hypertable_serves else rollout.names.shadow
+
+
+def _refuse_dependents(conn: Connection, rollout: Rollout) -> None:
+    """Nothing of anybody else's may hang on old: dropping it would take that along."""
+    old = rollout.names.old
+    found = fetch_value(conn, load_queries(__package__, "ending.sql")["dependents"], {"table": old.quoted})
+    if found:
+        raise Refused(
+            f"Something still depends on {old}, which finish would drop.",
+            facts={"dependents": found},
+            remedy="drop it or point it at the table that has the name now, then run the same command again.",
+        )
+
+
+def _run(conn: Connection, statements: Sequence[Statement]) -> None:
+    for statement in statements:
+        execute(conn, statement.sql)
+
+
+def _note_copied(conn: Connection, rollout: Rollout) -> None:
+    """What the record keeps of the batches: how many rows they copied."""
+    batch = flow_of(rollout, Direction.FORWARD).of_ledger("batch")
+    if fetch_value(conn, "SELECT to_regclass(%s)", [batch.as_string(None)]) is not None:
+        rows = fetch_value(conn, sql.SQL("SELECT COALESCE(pg_catalog.sum(rows), 0) FROM {}").format(batch))
+        store.event(conn, rollout.id, "copied", {"rows": int(rows)})
+
+
+def _remove_own(conn: Connection, rollout: Rollout) -> None:
+    """Drops the parked table, the rollout's tables, functions and schemas; nothing with CASCADE."""
+    names = rollout.names
+    _note_copied(conn, rollout)
+    parked = _parked(rollout)
+    forward, reverse = flow_of(rollout, Direction.FORWARD), flow_of(rollout, Direction.REVERSE)
+    for statistics in rollout.plan.inspection.extended_statistics:
+        name = sql.Identifier(parked.schema, statistics.name.name)
+        execute(conn, sql.SQL("DROP STATISTICS IF EXISTS {}").format(name))
+    execute(conn, sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(parked.schema, parked.name)))
+    for flow in (forward, reverse):
+        _run(conn, drop_function_statements(flow))
+    _run(conn, objects.drop_statements(forward))
+    for schema in (names.new_schema, names.old_schema):
+        execute(conn, sql.SQL("DROP SCHEMA IF EXISTS {}").format(sql.Identifier(schema)))
+    execute(conn, "DELETE FROM hyperferry.expectation WHERE rollout_id = %s", [rollout.id])
+    _revoke_usage(conn, rollout)
+
+
+def _revoke_usage(conn: Connection, rollout: Rollout) -> None:
+    """The owner's right on the ledger's schema goes with its last function there."""
+    owner = rollout.plan.inspection.table.owner
+    needed = fetch_value(conn, load_queries(__package__, "ending.sql")["usage_needed"], {"owner": owner})
+    if not needed:
+        execute(conn, sql.SQL("REVOKE USAGE ON SCHEMA hyperferry FROM {}").format(sql.Identifier(owner)))

@@ -1,0 +1,21 @@
+-- name: dependents
+-- What depends on the table or its row type, but for what is its own: constraints, generated columns, policies and triggers.
+SELECT string_agg(DISTINCT CASE WHEN w.oid IS NULL THEN pg_describe_object(d.classid, d.objid, d.objsubid)
+                                ELSE pg_describe_object('pg_class'::regclass, w.ev_class, 0) END, ', ')
+FROM pg_class c
+JOIN pg_type y ON y.oid = c.reltype
+CROSS JOIN LATERAL (VALUES ('pg_class'::regclass, c.oid), ('pg_type'::regclass, y.oid), ('pg_type'::regclass, y.typarray))
+    AS r (classid, objid)
+JOIN pg_depend d ON d.refclassid = r.classid AND d.refobjid = r.objid AND d.deptype = 'n'
+LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
+WHERE c.oid = to_regclass(%(table)s) AND w.ev_class IS DISTINCT FROM c.oid
+  AND NOT EXISTS (SELECT FROM pg_constraint k WHERE d.classid = 'pg_constraint'::regclass AND k.oid = d.objid AND k.conrelid = c.oid)
+  AND NOT EXISTS (SELECT FROM pg_attrdef k WHERE d.classid = 'pg_attrdef'::regclass AND k.oid = d.objid AND k.adrelid = c.oid)
+  AND NOT EXISTS (SELECT FROM pg_policy k WHERE d.classid = 'pg_policy'::regclass AND k.oid = d.objid AND k.polrelid = c.oid)
+  AND NOT EXISTS (SELECT FROM pg_trigger k WHERE d.classid = 'pg_trigger'::regclass AND k.oid = d.objid AND k.tgrelid = c.oid);
+
+-- name: usage_needed
+-- Whether that role has a right on the ledger's schema anyhow, or still needs the one that it was given, for a function there.
+SELECT pg_has_role(%(owner)s, n.nspowner, 'USAGE') OR EXISTS (SELECT FROM pg_proc p, aclexplode(p.proacl) a
+    WHERE p.pronamespace = n.oid AND p.proowner <> a.grantee AND a.grantee = to_regrole(quote_ident(%(owner)s)))
+FROM pg_namespace n WHERE n.nspname = 'hyperferry';
