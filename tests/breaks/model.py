@@ -38,6 +38,8 @@ class Break:
 
     `test`: the test that finds it, below tests/, without the server's parameter; `case`: a parameter of its own. `fails_by`: the
     kinds of error by which the test may fail; a break that only ends the program by a fault of the edit's own proves nothing.
+    `quick`: run in every `make test`. `torture`: the first of the harness's fixed seeds that finds it too, 0 where all of them
+    pass, None where that was not tried.
     """
 
     name: str
@@ -49,7 +51,7 @@ class Break:
     release: str = "stable"
     fails_by: tuple[str, ...] = ("AssertionError", "Failed")
     quick: bool = False
-    torture: str = ""
+    torture: int | None = None
 
     @property
     def node(self) -> str:

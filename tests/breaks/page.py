@@ -7,6 +7,9 @@ from .model import ROOT, Break
 
 FILE = ROOT / "docs" / "breaks.md"
 
+TORTURE_SEEDS = (3, 4, 6, 7, 9)
+"""Those that `make test` runs (tests/torture/test_torture_seeds.py)."""
+
 TITLES = {
     "I0": "Lock, then look; and we yield",
     "I1": "Capture has no gap",
@@ -34,18 +37,39 @@ make breaks ARGS="log-removed-by-range --show"
 
 `make test` tries that every break still fits the sources, and runs one of each invariant (marked *). The breaks are in
 [tests/breaks](../tests/breaks/README.md); this page is written from there (`make breaks ARGS=--page`).
+
+{torture}"""
+
+TORTURE = """\
+The [torture harness](torture.md) knows nothing of invariants: it looks at rows. {tried} of the breaks were given to its fixed seeds
+({seeds}), which found {found}, of {invariants}; the seed stands with the break. {missed}
+(`make breaks ARGS="log-removed-by-range --torture"` tries one.)
 """
 
 
 def _file(one: Break) -> str:
     path, _, name = one.test.partition("::")
     case = f" [{one.case}]" if one.case else ""
-    return f"[{name}](../tests/{path}){case}"
+    seed = f"; torture, seed {one.torture}" if one.torture else ""
+    return f"[{name}](../tests/{path}){case}{seed}"
+
+
+def _torture() -> str:
+    tried = [one for one in catalogue.BREAKS if one.torture is not None]
+    found = [one for one in tried if one.torture]
+    missed = ", ".join(one.name for one in tried if not one.torture)
+    return TORTURE.format(
+        tried=len(tried),
+        seeds=", ".join(str(seed) for seed in TORTURE_SEEDS),
+        found=len(found),
+        invariants=", ".join(sorted({catalogue.invariant_of(one) for one in found})),
+        missed=f"They pass with: {missed}." if missed else "",
+    )
 
 
 def text() -> str:
     """The page."""
-    parts = [HEAD.format(count=len(catalogue.BREAKS))]
+    parts = [HEAD.format(count=len(catalogue.BREAKS), torture=_torture())]
     for invariant, breaks in catalogue.CATALOGUE.items():
         parts.append(f"\n## {invariant}: {TITLES[invariant]}\n| break | clause | found by | why it matters |\n|---|---|---|---|\n")
         for one in breaks:

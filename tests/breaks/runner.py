@@ -103,15 +103,11 @@ def judge(one: Break, whole: Run, run: Run) -> Verdict:
     return Verdict(False, "passes", run.output)
 
 
-TORTURE_SEEDS = (3, 4, 6, 7, 9)
-"""The fixed seeds that `make test` runs (tests/torture/test_torture_seeds.py)."""
-
-
 def torture(one: Break) -> str:
     """Which fixed seed of the torture harness finds the break, and in which words; '' where none does."""
     with tempfile.TemporaryDirectory(prefix="hyperferry-break-") as folder:
         environment = os.environ | {"PYTHONPATH": f"{one.put_into(Path(folder))}{os.pathsep}{TESTS}"}
-        for seed in TORTURE_SEEDS:
+        for seed in page.TORTURE_SEEDS:
             command = [sys.executable, "-m", "torture", "--release", one.release, "--seed", str(seed)]
             done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
             if done.returncode:

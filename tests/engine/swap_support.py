@@ -134,8 +134,8 @@ def state(job: Job) -> dict[str, Any]:
 
 
 def relation_oid(job: Job, name: str = "t") -> int:
-    """Which relation has the name now."""
-    return int(job.db.execute("SELECT to_regclass(%s)::oid::bigint", name)[0][0])
+    """Which relation has the name now; 0 where none has."""
+    return int(job.db.execute("SELECT COALESCE(to_regclass(%s)::oid::bigint, 0)", name)[0][0])
 
 
 @contextlib.contextmanager
