@@ -55,7 +55,7 @@ BREAKS = (
     Break(
         "changes-since-the-plan-not-refused",
         "of the same catalog fingerprint",
-        (Edit(GATES, "    if fingerprint != expected:\n", "    if False:\n"),),
+        (Edit(GATES, '    if fingerprint in (detail.get("fingerprint"), None', '    if True or fingerprint in (detail.get("fingerprint"), None'),),
         f"{FILE}::test_what_was_hung_on_the_hypertable_since_the_cutover_stops_the_rollback",
         "What hangs on the table is moved as the plan knows it: what was added since is left behind.",
     ),

@@ -7,7 +7,7 @@ from .model import Break, Edit
 BLOCK = "cutover/block.py"
 RUNNER = "cutover/runner.py"
 SWAP = "cutover/swap.py"
-HANGING = "cutover/hanging.py"
+BOUND = "cutover/bound.py"
 FUNCTIONS = "capture/functions.py"
 FILE = "engine/test_i6_swap.py"
 HANGS = "engine/test_hanging.py"
@@ -60,7 +60,7 @@ BREAKS = (
     Break(
         "block-without-statement-timeout",
         "with statement_timeout set before it",
-        (Edit(RUNNER, "sql.Literal(STATEMENT_TIMEOUT_MS)))\n    execute(", "sql.Literal(0)))\n    execute("),),
+        (Edit(RUNNER, "sql.Literal(timeout)))", "sql.Literal(0)))"),),
         f"{FILE}::test_a_swap_that_takes_too_long_is_ended_by_the_server",
         "A swap that hangs keeps the table.",
     ),
@@ -120,7 +120,7 @@ BREAKS = (
     Break(
         "blockers-not-named",
         "names the blockers",
-        (Edit(RUNNER, '        facts[f"blocker {number}"] = blocker\n', "        pass\n"),),
+        (Edit("db/locks.py", "blocker in enumerate(blockers[:5], 1)}", "blocker in enumerate(blockers[:0], 1)}"),),
         f"{FILE}::test_attempts_are_bounded_and_name_who_is_in_the_way",
         "Nobody learns whom to ask.",
         case="table",
@@ -197,7 +197,7 @@ BREAKS = (
         "CREATE OR REPLACE VIEW, never DROP",
         (
             Edit(
-                HANGING,
+                BOUND,
                 '"CREATE OR REPLACE VIEW {}{} AS {}"',
                 '"DROP VIEW {0} CASCADE; CREATE VIEW {0}{1} AS {2}"',
             ),
@@ -208,14 +208,14 @@ BREAKS = (
     Break(
         "views-lose-their-options",
         "with the view's options restated",
-        (Edit(HANGING, "        if view.options:\n", "        if False:\n"),),
+        (Edit(BOUND, "    if view.options:\n", "    if False:\n"),),
         f"{HANGS}::test_all_that_hangs_on_the_table_moves_and_comes_back",
         "A view that was security_invoker shows what its owner may see.",
     ),
     Break(
         "views-stay-with-the-old-table",
         "CREATE OR REPLACE VIEW",
-        (Edit(SWAP, "        *hanging.view_statements(inspection),\n", ""),),
+        (Edit(SWAP, "        *bound.bind_statements(inspection),\n", ""),),
         f"{HANGS}::test_every_view_reads_the_table_that_serves",
         "Readers through views see the table as it was at the cutover, for ever.",
     ),
@@ -248,13 +248,7 @@ BREAKS = (
     Break(
         "foreign-keys-validated-in-the-swap",
         "put on the hypertable NOT VALID, to be validated afterwards",
-        (
-            Edit(
-                HANGING,
-                'key.definition if key.definition.rstrip().endswith("NOT VALID") else f"{key.definition} NOT VALID"',
-                "key.definition",
-            ),
-        ),
+        (Edit("cutover/inbound.py", '    return f"{definition} NOT VALID"\n', "    return definition\n"),),
         "engine/test_attacks.py::test_foreign_keys_are_validated_although_we_died_behind_the_swap",
         "The whole table is read under ACCESS EXCLUSIVE.",
     ),

@@ -22,7 +22,7 @@ def _unasked(rule: str, why: str) -> Break:
 
 def _no_blocker(rule: str, why: str) -> Break:
     """The rule is found, and stops nothing."""
-    words = "BLUE_GREEN, blocker" if rule == "row-type-dependents" else "blocker"
+    words = {"row-type-dependents": "BLUE_GREEN, blocker", "publications": "BLUE_GREEN, blocker, warning"}.get(rule, "blocker")
     return Break(
         f"{rule}-is-no-blocker",
         f"blockers are: {rule}",
@@ -30,7 +30,7 @@ def _no_blocker(rule: str, why: str) -> Break:
             Edit(
                 f"{RULES}/{rule.replace('-', '_')}.py",
                 f"from ..words import {words}\n",
-                f"from ..words import {words.replace('blocker', 'warning as blocker')}\n",
+                f"from ..words import {words}\n\nfrom ..words import warning as blocker\n",
             ),
         ),
         f"{FILE}::test_what_would_break_is_a_blocker_before_anything_starts",
@@ -96,7 +96,7 @@ BREAKS = (
     Break(
         "unknown-words-are-accepted",
         "--accept RULE for what changes",
-        (Edit(GATES, "    if unknown:\n", "    if False:\n"),),
+        (Edit(GATES, "    if unknown:\n        raise Usage(\n            f\"There is nothing", "    if False:\n        raise Usage(\n            f\"There is nothing"),),
         f"{FILE}::test_what_there_is_not_cannot_be_accepted",
         "A mistyped word looks as if it had been taken.",
         fails_by=("AssertionError", "Failed", "Refused"),

@@ -110,6 +110,8 @@ def test_ctrl_c_while_the_swap_waits_leaves_nobody_waiting(ready: Ready) -> None
             stderr=subprocess.PIPE,
             text=True,
         )
+        here = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'hyperferry swap' AND datname = current_database()"
+        eventually("it is about to swap", lambda: program.poll() is not None or job.db.execute(here), seconds=120)
         job.until_we_wait("{table}")
         writing = aside(lambda: insert(job))
         program.send_signal(signal.SIGINT)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from hyperferry import db
 from hyperferry.errors import ConnectionFailed, Failed
 from hyperferry.sandbox.installation import Installation
@@ -115,7 +117,7 @@ class Cluster:
                     " current_setting('timescaledb.license', true),"
                     " (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb')"
                 ).fetchone()
-        except ConnectionFailed:
+        except (ConnectionFailed, psycopg.OperationalError):  # none, or one that is being stopped while it is asked
             return None
         if row is None or Path(row[0]).resolve() != self.data_dir.resolve():
             return None
