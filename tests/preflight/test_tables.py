@@ -197,6 +197,14 @@ CASES = [
         "note",
         "CREATE TABLE s.c (id bigint, ts timestamptz, CONSTRAINT up FOREIGN KEY (id, ts) REFERENCES s.t)",
         ("s.c", "NOT VALID", "--drop-inbound-fk s.c.up"),
+        release="testing",
+    ),
+    Case(
+        "inbound-foreign-keys",
+        "blocker",
+        "CREATE TABLE s.c (id bigint, ts timestamptz, CONSTRAINT up FOREIGN KEY (id, ts) REFERENCES s.t)",
+        ("s.c", "2.21.1", "--drop-inbound-fk s.c.up"),
+        release="stable",
     ),
     Case(
         "inbound-foreign-keys",

@@ -8,21 +8,32 @@ from collections.abc import Iterable
 from .inspection import InboundKey, Inspection, Membership
 from .names import name_parts
 
-SINCE = (2, 16)
-"""TimescaleDB that lets a foreign key point at a hypertable (its changelog)."""
+SINCE = (2, 21, 1)
+"""TimescaleDB that lets a foreign key point at a hypertable, and keeps it: from 2.16 on it does the first, but until 2.21.1 the
+check of a session that made it five times already finds no row (its pull request 8336; seen on 2.19.3)."""
+BY_INDEX_SINCE = (2, 26, 0)
+"""TimescaleDB that makes a new chunk where such a key leans on a unique index that is no constraint (its pull request 9378)."""
 PARTITIONED_SINCE = 180000
 """PostgreSQL that takes a NOT VALID foreign key of a partitioned table."""
 
 
 def why_not_kept(inspection: Inspection, key: InboundKey) -> str | None:
     """Why the key cannot point at the hypertable, in a clause; None where it can."""
-    match = re.match(r"(\d+)\.(\d+)", inspection.server.timescaledb_installed or "")
+    match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", inspection.server.timescaledb_installed or "")
+    version = tuple(int(part or 0) for part in match.groups()) if match else (0, 0, 0)
     if key.table == inspection.table.name or key.hypertable:
         return "a foreign key of one hypertable cannot point at another, nor at itself"
     if inspection.time_column not in key.referenced_columns:
         return f"a hypertable has no unique key without {inspection.time_column}"
-    if match is None or (int(match[1]), int(match[2])) < SINCE:
-        return "foreign keys can point at a hypertable from TimescaleDB 2.16 on"
+    if version < SINCE:
+        return "before TimescaleDB 2.21.1 a foreign key that points at a hypertable refuses rows that are right"
+    columns = {*key.referenced_columns}
+    by_index = [i for i in inspection.indexes if i.unique and i.constraint is None and {c.column for c in i.columns} == columns]
+    if version < BY_INDEX_SINCE and by_index:
+        return (
+            f"it may lean on the index {by_index[0].name}, which is no constraint, and before TimescaleDB 2.26 a "
+            "hypertable makes no new chunk then"
+        )
     return None
 
 

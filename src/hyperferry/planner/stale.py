@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from ..model.inspection import Inspection, TableFacts
+from ..model.inspection import Grant, Inspection, TableFacts
 from ..model.plan import Plan
 
 # Figures and identifiers that change without the schema changing.
@@ -99,11 +99,22 @@ def _changes(old: Any, new: Any) -> str:
     )
 
 
+def changed_grants(old: TableFacts, new: TableFacts) -> tuple[set[Grant], set[Grant]]:
+    """The privileges that are gone, and those that are new. Where no privilege was ever given, the owner has all of them without
+    their being listed."""
+
+    def listed(facts: TableFacts, other: TableFacts) -> set[Grant]:
+        unlisted = not any(grant.column is None for grant in other.grants) and not other.bare
+        return {g for g in facts.grants if not (unlisted and g.column is None and g.grantee == facts.owner)}
+
+    return listed(old, new) - set(new.grants), listed(new, old) - set(old.grants)
+
+
 def _table(old: TableFacts, new: TableFacts) -> list[str]:
     lines: list[str] = []
     if old.oid != new.oid:
         lines.append(f"the table was dropped and made anew (oid was {old.oid}, is {new.oid})")
-    gone, added = set(old.grants) - set(new.grants), set(new.grants) - set(old.grants)
+    gone, added = changed_grants(old, new)
     for word, grants in (("gone", gone), ("new", added)):
         for grant in sorted(grants, key=lambda g: (g.grantee, g.privilege, g.column or "")):
             on = f" ({grant.column})" if grant.column else ""

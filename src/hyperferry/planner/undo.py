@@ -8,6 +8,7 @@ from typing import Any
 from ..model.definitions import with_table
 from ..model.inspection import Grant, Inspection
 from ..model.names import TableName, quote_ident
+from .stale import changed_grants
 
 
 def undo_statements(before: Inspection, now: Inspection) -> tuple[str, ...]:
@@ -61,12 +62,10 @@ def _grants(before: Inspection, now: Inspection) -> Iterator[str]:
         to = quote_ident(grant.grantee) if grant.grantee else "PUBLIC"
         return f"{verb} {grant.privilege}{columns} ON {table} {'FROM' if verb == 'REVOKE' else 'TO'} {to};"
 
-    for grant in now.table.grants:
-        if grant not in before.table.grants:
-            yield text("REVOKE", grant)
-    for grant in before.table.grants:
-        if grant not in now.table.grants:
-            yield text("GRANT", grant)
+    gone, added = changed_grants(before.table, now.table)
+    for verb, grants in (("REVOKE", added), ("GRANT", gone)):
+        for grant in sorted(grants, key=lambda g: (g.grantee, g.privilege, g.column or "")):
+            yield text(verb, grant)
 
 
 def _comments(before: Inspection, now: Inspection) -> Iterator[str]:
