@@ -138,7 +138,8 @@ def start(
             assert plan is not None
             gates.check_plan(conn, plan)
             if plan.strategy is Strategy.IN_PLACE:
-                return _start_in_place(conn, plan, monitor, force=force, max_rows=max_rows)
+                rollout, rows = in_place.carry_out(conn, plan, monitor, force=force, max_rows=max_rows)
+                return replace(status_of(conn, rollout), rows_copied=rows)
             store.install(conn)
             rollout = store.create(conn, plan)
         elif plan is not None and plan.fingerprint != rollout.plan.fingerprint:
@@ -170,34 +171,6 @@ def _set_limits(conn: Connection, rollout: Rollout, wishes: Mapping[str, str | N
     if wishes:
         controls.set_limits(conn, rollout.id, wishes)
         store.event(conn, rollout.id, "limits", dict(wishes))
-
-
-def _start_in_place(
-    conn: Connection, plan: Plan, monitor: Monitor, *, force: bool, max_rows: int
-) -> StatusReport:
-    recorded: list[Rollout] = []
-
-    def record(inside: Connection) -> None:
-        store.install(inside)
-        rollout = store.set_hypertable(inside, store.create(inside, plan), plan.inspection.table.oid)
-        recorded.append(store.set_phase(inside, rollout, Phase.FINISHED))
-
-    report = in_place.run(
-        conn,
-        plan,
-        force=force,
-        max_rows=max_rows,
-        on_event=monitor.say,
-        before_commit=record,
-        should_stop=monitor.should_stop,
-    )
-    store.event(
-        conn,
-        recorded[-1].id,
-        "in place",
-        {"rows": report.rows, "chunks": report.chunks, "seconds": report.blocked_seconds},
-    )
-    return replace(status_of(conn, recorded[-1]), rows_copied=report.rows)
 
 
 class _Ticker:

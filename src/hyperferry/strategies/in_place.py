@@ -27,11 +27,14 @@ from ..db import (
 )
 from ..db.connection import Connection
 from ..errors import ConnectionFailed, Failed, Refused, SchemaChanged
+from ..ledger import store
 from ..model.inspection import Inspection
 from ..model.plan import Plan
+from ..model.rollout import Phase, Rollout
 from .in_place_statements import BEFORE_COMMIT, count_statement, lock_statements, statements
+from .monitor import Monitor
 
-__all__ = ["DEFAULT_MAX_ROWS", "InPlaceReport", "estimate_block_seconds", "run", "statements"]
+__all__ = ["DEFAULT_MAX_ROWS", "InPlaceReport", "carry_out", "estimate_block_seconds", "run", "statements"]
 
 DEFAULT_MAX_ROWS = 1_000_000
 
@@ -219,3 +222,32 @@ def _analyze(conn: Connection, plan: Plan) -> float:
     except psycopg.errors.LockNotAvailable:
         return 0.0
     return time.monotonic() - started
+
+
+def carry_out(
+    conn: Connection, plan: Plan, monitor: Monitor, *, force: bool, max_rows: int
+) -> tuple[Rollout, int]:
+    """`run`, with its record in the ledger written by the same transaction: a rollout that is finished, and the rows."""
+    recorded: list[Rollout] = []
+
+    def record(inside: Connection) -> None:
+        store.install(inside)
+        rollout = store.set_hypertable(inside, store.create(inside, plan), plan.inspection.table.oid)
+        recorded.append(store.set_phase(inside, rollout, Phase.FINISHED))
+
+    report = run(
+        conn,
+        plan,
+        force=force,
+        max_rows=max_rows,
+        on_event=monitor.say,
+        before_commit=record,
+        should_stop=monitor.should_stop,
+    )
+    store.event(
+        conn,
+        recorded[-1].id,
+        "in place",
+        {"rows": report.rows, "chunks": report.chunks, "seconds": report.blocked_seconds},
+    )
+    return recorded[-1], report.rows
