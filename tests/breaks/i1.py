@@ -52,6 +52,7 @@ BREAKS = (
         ),
         f"{FILE}::test_an_update_of_the_key_or_of_the_time_leaves_the_old_pair_and_the_new_one",
         "A changed key leaves the row of the old key behind, for ever (peers, 11).",
+        torture=3,
     ),
     Break(
         "update-logs-the-old-pair-alone",
@@ -73,6 +74,7 @@ BREAKS = (
         f"{FILE}::test_insert_update_delete_leave_the_pairs_that_they_touch",
         "Deleted rows stay in the hypertable.",
         fails_by=("AssertionError", "IndexError"),
+        torture=3,
     ),
     Break(
         "truncate-not-captured",

@@ -25,6 +25,7 @@ BREAKS = (
         "The rows behind the last boundary are never copied.",
         case="player_stats",
         quick=True,
+        torture=3,
     ),
     Break(
         "batches-overlap",

@@ -75,6 +75,7 @@ BREAKS = (
         "A row that moves in time is inserted once for each of its pairs.",
         case="1",
         quick=True,
+        torture=3,
     ),
     Break(
         "slice-not-widened",

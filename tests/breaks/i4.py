@@ -21,6 +21,7 @@ BREAKS = (
         f"{FILE}::test_a_change_of_a_row_that_is_not_copied_yet_waits_for_its_batch",
         "The change is applied, and the batch then lands the row as it was, or a second time.",
         quick=True,
+        torture=0,
     ),
     Break(
         "open-end-covers-nothing",

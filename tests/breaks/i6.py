@@ -36,6 +36,7 @@ BREAKS = (
         "The last rows before the lock are lost (peers, 4).",
         case="cutover",
         quick=True,
+        torture=3,
     ),
     Break(
         "one-slice-under-the-lock",
@@ -167,6 +168,7 @@ BREAKS = (
         (Edit(SWAP, "        *wake_statements(after),\n", ""),),
         "engine/test_i7_way_back.py::test_a_truncation_through_the_hypertable_arrives_in_old",
         "From the cutover on the way back loses everything.",
+        torture=3,
     ),
     Break(
         "forward-capture-stays-awake",

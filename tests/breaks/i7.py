@@ -53,6 +53,7 @@ BREAKS = (
         f"{FILE}::test_writes_of_several_roles_arrive_in_old",
         "A changed key or time leaves the old row behind in old.",
         quick=True,
+        torture=9,
     ),
     Break(
         "reverse-truncate-not-captured",

@@ -108,6 +108,7 @@ BREAKS = (
         "verify/test_verify_excuses.py::test_changes_in_the_backlog_are_excused_and_then_applied",
         "Every change on its way is called a difference. The two ways to look at the backlog cover each other.",
         case="player_stats",
+        torture=3,
     ),
     Break(
         "repaired-unasked",

@@ -26,8 +26,8 @@ TITLES = {
 HEAD = """\
 # What each invariant is worth: {count} breaks and what finds them
 Tests that pass say little until one has seen them fail. So each clause of the ten invariants is taken out of the program once, on
-purpose, in a copy of the sources, and the test named here has to fail by it: by an assertion about the database, not by a fault of the edit. The
-same test has to pass without it.
+purpose, in a copy of the sources, and the test named here has to fail by it: by its assertion, or by the very error that the application or the
+user would get, never by a fault of the edit. The same test has to pass without it. Where two places of the program cover each other, both are taken out at once.
 
 ```sh
 make breaks                          # all of them, one after the other
@@ -42,7 +42,7 @@ make breaks ARGS="log-removed-by-range --show"
 
 TORTURE = """\
 The [torture harness](torture.md) knows nothing of invariants: it looks at rows. {tried} of the breaks were given to its fixed seeds
-({seeds}), which found {found}, of {invariants}; the seed stands with the break. {missed}
+({seeds}), which found {found}, of {invariants}; the first seed that did stands with the break, as it was drawn then. {missed}
 (`make breaks ARGS="log-removed-by-range --torture"` tries one.)
 """
 
@@ -63,7 +63,7 @@ def _torture() -> str:
         seeds=", ".join(str(seed) for seed in TORTURE_SEEDS),
         found=len(found),
         invariants=", ".join(sorted({catalogue.invariant_of(one) for one in found})),
-        missed=f"They pass with: {missed}." if missed else "",
+        missed=f"They pass with {missed}." if missed else "",
     )
 
 
