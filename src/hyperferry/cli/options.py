@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from hyperferry.config import ACCEPT_RULES, Settings, load_settings
+from hyperferry.db.connection import password_in
 from hyperferry.errors import Usage
 from hyperferry.model.plan import Strategy
 from hyperferry.model.plan_options import DEFAULT_BATCH_ROWS, DEFAULT_WORKERS, PlanOptions
@@ -21,6 +22,11 @@ from hyperferry.times import parse_wait
 
 from .output import Output
 from .stopping import stopping
+
+PASSWORD_NOTE = (
+    "Note: the password in --dsn can be seen in the process list while this command runs, and stays in the shell's history. "
+    "DATABASE_URL, PGPASSWORD, a service file or a password file keep it out of both."
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,6 +68,8 @@ def common(function: F) -> F:
     @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object on stdout.")
     @functools.wraps(function)
     def command(dsn: str | None, config: Path | None, as_json: bool, **arguments: Any) -> Any:
+        if dsn is not None and password_in(dsn):
+            Output(as_json).say(PASSWORD_NOTE)
         return function(Call(dsn, config, Output(as_json)), **arguments)
 
     return command  # type: ignore[return-value]

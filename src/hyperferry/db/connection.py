@@ -8,9 +8,10 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import unquote
 
 import psycopg
-from psycopg import sql
+from psycopg import conninfo, sql
 
 from ..errors import ConnectionFailed
 from ..model.statement import Fragment
@@ -60,6 +61,40 @@ def without_password(text: str) -> str:
     return _PASSWORD.sub(lambda m: f"{m[1]}***" if m[1] else f"{m[3]}***@", text)
 
 
+_ENCODED = " In a URL, the signs @ / ? # : of a password are written as %40 %2F %3F %23 %3A."
+
+
+def password_in(dsn: str) -> str:
+    """Whatever of a connection string may be a password: read generously where the string is not well formed, since libpq then
+    takes parts of the password for a host, a port or a word. '' where there is none."""
+    url = re.search(r"://[^:/@\s]*:(.*)@", dsn, re.DOTALL)
+    if url:
+        return url[1]
+    try:
+        return str(conninfo.conninfo_to_dict(dsn).get("password") or "")
+    except psycopg.ProgrammingError:
+        word = re.search(r"password\s*=\s*(.*)", dsn, re.IGNORECASE | re.DOTALL)
+        return word[1] if word else ""
+
+
+def _said(error: psycopg.Error, dsn: str) -> str:
+    """What libpq said, without a word of the password in it."""
+    text, secret = without_password(str(error).strip()), password_in(dsn)
+    if not secret:
+        return text
+    both = f"{secret} {unquote(secret)}"
+    words = {word for word in re.split(r"[\s/?#@:&=]+", both) if len(word) > 1}
+
+    def hidden(match: re.Match[str]) -> str:
+        token = match[2]
+        return f"{match[1]}***{match[1]}" if token in both or any(word in token for word in words) else match[0]
+
+    text = re.sub(r"""(["'])(.+?)\1""", hidden, text)
+    for word in (secret, unquote(secret)):
+        text = text.replace(word, "***")
+    return text
+
+
 def connect(dsn: str, *, purpose: str = "", connect_timeout: int = 10) -> Connection:
     """An autocommit session with `SESSION_SETTINGS`, named `hyperferry <purpose>` in pg_stat_activity.
 
@@ -80,8 +115,9 @@ def connect(dsn: str, *, purpose: str = "", connect_timeout: int = 10) -> Connec
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         raise ConnectionFailed(
             "Cannot connect to the PostgreSQL server.",
-            facts={"server said": without_password(str(error).strip())},
-            remedy="give a reachable server with --dsn, DATABASE_URL or libpq's variables (PGHOST, PGSERVICE, ...).",
+            facts={"server said": _said(error, dsn)},
+            remedy="give a reachable server with --dsn, DATABASE_URL or libpq's variables (PGHOST, PGSERVICE, ...)."
+            + (_ENCODED if "://" in dsn and password_in(dsn) else ""),
         ) from None
     settings = dict(SESSION_SETTINGS)
     settings |= {name: "0" for name, since in NEWER_SETTINGS.items() if conn.info.server_version >= since}

@@ -39,7 +39,9 @@ def make_table(conn: Connection, *, rows: int, seed: int, files: tuple[Path, ...
 def make_role(conn: Connection, role: str, password: str) -> None:
     """The application's role: it may use the table and the view, and nothing else."""
     name = sql.Identifier(role)
-    execute(conn, sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(password)))
+    # Hashed here: the statement may stand in the server's log.
+    hashed = conn.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+    execute(conn, sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(hashed)))
     execute(conn, sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON public.player_stats TO {}").format(name))
     execute(conn, sql.SQL("GRANT USAGE ON SEQUENCE public.player_stats_id_seq TO {}").format(name))
     execute(conn, sql.SQL("GRANT SELECT ON public.player_totals TO {}").format(name))
