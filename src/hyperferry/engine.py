@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from . import catalog, db, gates, planner
 from . import preflight as rules
-from .apply import requeue_quarantined
+from .apply import quarantine_size, requeue_quarantined
+from .capture import follow_owner
 from .claim import open_rollout as _open
 from .claim import orphan as _orphan
 from .claim import worker_of
@@ -56,6 +57,8 @@ Say = Callable[[str], None]
 Progress = Callable[[StatusReport], None]
 LOOK_SECONDS = 5.0
 """How often `sync` looks for chunks that were dropped."""
+RETRIED_AT_ONCE = 100
+"""How many rows in quarantine `sync` tries again then."""
 
 
 def _connector(dsn: str) -> Connect:
@@ -235,6 +238,14 @@ def _prove(conn: Connection, connect: Connect, rollout: Rollout, monitor: Monito
     return report
 
 
+def _follow_owner(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
+    """After ALTER TABLE ... OWNER TO new chunks could not be made until the new owner may name our functions."""
+    owner = follow_owner(conn, flow_of(rollout, Direction.REVERSE))
+    if owner is not None:
+        store.event(conn, rollout.id, "owner", {"owner": owner})
+        monitor.say(f"{rollout.table} belongs to {owner} now, who was given the right to put capture on new chunks")
+
+
 def sync(
     dsn: str,
     table: str,
@@ -260,6 +271,7 @@ def sync(
                 remedy="run `hyperferry start TABLE` until it is synced.",
             )
         _set_limits(conn, rollout, set_limits)
+        gates.refuse_half_finished(conn, rollout)
         requeue_quarantined(conn, flow_of(rollout))
         with throttling(_connector(dsn), rollout, monitor, limits or {}, copying=False):
             rollout = _keep_in_step(conn, rollout, monitor, progress, until_empty)
@@ -269,13 +281,17 @@ def sync(
 def _keep_in_step(
     conn: Connection, rollout: Rollout, monitor: Monitor, progress: Progress, until_empty: bool
 ) -> Rollout:
-    looked = 0.0
+    looked, retried = 0.0, time.monotonic()
     while not rollout.phase.ended:
         tick = _Ticker(conn, rollout, progress)
         tick()
         if rollout.phase is Phase.CUT_OVER and time.monotonic() - looked > LOOK_SECONDS:
             dropped.look(conn, flow_of(rollout))
+            _follow_owner(conn, rollout, monitor)
             looked = time.monotonic()
+        if time.monotonic() - retried > LOOK_SECONDS:
+            requeue_quarantined(conn, flow_of(rollout), most=RETRIED_AT_ONCE)
+            retried = time.monotonic()
         empty = False
         try:
             monitor.wait_while_paused()
@@ -356,6 +372,7 @@ def verify(
                 f"The rollout of {rollout.table} is in phase {rollout.phase}: there is nothing to compare yet.",
                 remedy="run `hyperferry start TABLE` first.",
             )
+        gates.refuse_half_finished(conn, rollout)
         requeue_quarantined(conn, flow_of(rollout))
         return blue_green.prove(conn, connect, rollout, monitor, by=by, repair=repair)
 
@@ -499,6 +516,8 @@ def _swap(
     gates.refuse_changed(conn, rollout)
     gates.refuse_missing_rights(conn, rollout)
     flow = flow_of(rollout)
+    if quarantine_size(conn, flow):
+        blue_green.catch_up(conn, rollout, monitor)  # what stood in the way of those rows may be gone by now
     verification = gates.valid_verification(conn, rollout)
     if verification is None and not unverified:
         blue_green.catch_up(conn, rollout, monitor)
@@ -584,6 +603,8 @@ def rollback(
                 remedy="before the cutover, `hyperferry abort` leaves the table as it was found.",
             )
         with _working(conn, rollout):
+            gates.refuse_half_finished(conn, rollout)
+            _follow_owner(conn, rollout, monitor)
             store.event(conn, rollout.id, "rollback", {"unverified": unverified, "accept": sorted(accept)})
             return _swap(
                 conn,

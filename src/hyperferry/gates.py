@@ -13,6 +13,7 @@ from .errors import Refused, SchemaChanged, Usage
 from .ledger import store
 from .ledger.codec import load_inspection
 from .ledger.flow import Flow, flow_of
+from .ledger.halfway import half_finished
 from .model.finding import Finding, Level
 from .model.given_up import is_given, leaves, unknown_keys, unknown_publications
 from .model.inspection import Inspection
@@ -198,6 +199,17 @@ def refuse_dropped(conn: Connection, flow: Flow) -> None:
             },
             remedy=f"if they are to come back: `hyperferry rollback {flow.rollout.table} --accept {dropped.RULE}`. "
             f"If not, delete them from the old table first: {dropped.delete_text(flow, ranges)};",
+        )
+
+
+def refuse_half_finished(conn: Connection, rollout: Rollout) -> None:
+    """Raises Refused where nothing but `finish` can go on."""
+    if half_finished(conn, rollout):
+        raise Refused(
+            f"The finish of {rollout.table} was interrupted: writes are no longer carried back to the old table.",
+            facts={"rollout": rollout.id, "old table": rollout.names.old},
+            remedy=f"only the finish can go on: hyperferry finish {rollout.table} --confirm {rollout.table}. "
+            "Nothing of the hypertable's is missing.",
         )
 
 

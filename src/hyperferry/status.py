@@ -14,6 +14,7 @@ from .db import fetch_all, fetch_value
 from .db.connection import Connection
 from .ledger import controls, objects, store
 from .ledger.flow import Flow, flow_of
+from .ledger.halfway import half_finished
 from .model.report import QuarantinedPair, StatusReport, ThrottleReport
 from .model.rollout import Control, Phase, Rollout
 from .model.throttle import DEFAULTS
@@ -85,7 +86,8 @@ def status_of(conn: Connection, rollout: Rollout) -> StatusReport:
     if rollout.plan.inspection.scan is not None:
         estimated = rollout.plan.inspection.scan.rows
     throttle = ThrottleReport() if phase.ended else _throttle(conn, rollout)
-    last = store.last_events(conn, rollout.id, ["phase", "quarantined", "truncated", "swap", "dropped"])
+    kinds = ["phase", "quarantined", "truncated", "swap", "dropped", "owner", "finishing"]
+    last = store.last_events(conn, rollout.id, kinds)
     report = StatusReport(
         rollout=rollout.id,
         phase=phase,
@@ -104,6 +106,7 @@ def status_of(conn: Connection, rollout: Rollout) -> StatusReport:
         source=str(names.old if phase is Phase.CUT_OVER else rollout.table),
         shadow=str(rollout.table if phase.hypertable_serves else names.shadow),
         throttle=throttle,
+        finishing=half_finished(conn, rollout),
     )
     if phase.ended:
         copied = store.last_events(conn, rollout.id, ["copied", "in place"])

@@ -65,11 +65,13 @@ class Applier:
         *,
         should_stop: Callable[[], None] = lambda: None,
         slice_rows: int = SLICE_ROWS,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.conn = conn
         self.flow = flow
         self.should_stop = should_stop
         self.slice_rows = slice_rows
+        self.say = say
         self._moves_seen = False
         self.settings = _KEEP_INDEXES if flow.pairs.by_image else _NESTED_LOOPS
 
@@ -102,7 +104,7 @@ class Applier:
         """One transaction: reads the next slice and applies it. Raises _Refused with its ids where the target refuses a row."""
         ids: list[int] = []
         try:
-            with self._transaction():
+            with self._transaction(nothing_read=lambda: not ids):
                 if fetch_value(self.conn, pending_truncation(self.flow)) is not None:
                     raise _Truncated
                 ids = [
@@ -189,15 +191,22 @@ class Applier:
 
     def _quarantine(self, ids: list[int], reason: str) -> None:
         with self._transaction():
-            execute(self.conn, slices.to_quarantine(self.flow), {"ids": ids, "reason": reason})
-            store.event(
-                self.conn,
-                self.flow.rollout.id,
-                "quarantined",
-                {"direction": self.flow.direction.value, "reason": reason},
-            )
+            pairs = fetch_all(self.conn, slices.to_quarantine(self.flow), {"ids": ids, "reason": reason})
+            new = [pair for pair, is_new in pairs if is_new]
+            for pair in new:
+                store.event(
+                    self.conn,
+                    self.flow.rollout.id,
+                    "quarantined",
+                    {"direction": self.flow.direction.value, "reason": reason, "pair": pair},
+                )
+        for pair in new:
+            shown = ", ".join(f"{name} {value}" for name, value in pair.items())
+            self.say(f"{self.flow.passive.name} cannot take the row {shown}: {reason}")
 
-    def _transaction(self) -> AbstractContextManager[None]:
+    def _transaction(
+        self, nothing_read: Callable[[], bool] = lambda: False
+    ) -> AbstractContextManager[None]:
         return flow_transaction(
             self.conn,
             self.flow,
@@ -205,6 +214,7 @@ class Applier:
             applier=True,
             passive_mode=LockMode.ROW_EXCLUSIVE,
             settings=self.settings,
+            nothing_read=nothing_read,
         )
 
     def _patiently(self, work: Callable[[], T]) -> T:
@@ -265,6 +275,6 @@ def quarantine_size(conn: Connection, flow: Flow) -> int:
     )
 
 
-def requeue_quarantined(conn: Connection, flow: Flow) -> None:
-    """Has every quarantined pair of this direction tried once more."""
-    execute(conn, slices.from_quarantine(flow))
+def requeue_quarantined(conn: Connection, flow: Flow, *, most: int | None = None) -> None:
+    """Has every quarantined pair of this direction (or `most` of them) tried once more."""
+    execute(conn, slices.from_quarantine(flow, most))

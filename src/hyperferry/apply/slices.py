@@ -158,28 +158,39 @@ def forget_quarantine(flow: Flow) -> sql.Composed:
 
 
 def to_quarantine(flow: Flow) -> sql.Composed:
-    """Moves the slice's pairs from the log to quarantine, with the reason."""
+    """Moves the slice's pairs from the log to quarantine, with the reason; one that was there already keeps its `since`. Gives
+    each pair as JSON, and whether it is new there."""
     return sql.SQL(
         "WITH gone AS (DELETE FROM {log} WHERE id = ANY(%(ids)s) RETURNING {columns}), "
-        "old AS (DELETE FROM {quarantine} AS q USING gone g WHERE q.direction = {direction} AND {same}) "
-        "INSERT INTO {quarantine} (direction, {columns}, reason) SELECT DISTINCT {direction}, {columns}, %(reason)s FROM gone"
+        "old AS (DELETE FROM {quarantine} AS q USING gone g WHERE q.direction = {direction} AND {same} "
+        "RETURNING {old}, q.since), "
+        "pair AS (SELECT DISTINCT {columns} FROM gone), "
+        "put AS (INSERT INTO {quarantine} (direction, {columns}, reason, since) "
+        "SELECT {direction}, {pair}, %(reason)s, COALESCE(o.since, pg_catalog.clock_timestamp()) "
+        "FROM pair p LEFT JOIN (SELECT {columns}, pg_catalog.min(since) AS since FROM old GROUP BY {columns}) o ON {known}) "
+        "SELECT {json}, NOT EXISTS (SELECT FROM old o WHERE {known}) FROM pair p"
     ).format(
         log=flow.log,
         columns=flow.pairs.columns(),
+        old=flow.pairs.columns("q"),
+        pair=flow.pairs.columns("p"),
         quarantine=flow.of_ledger("quarantine"),
         direction=sql.Literal(flow.direction.value),
         same=flow.pairs.same("q", "g"),
+        known=flow.pairs.same("o", "p"),
+        json=flow.pairs.as_json("p"),
     )
 
 
-def from_quarantine(flow: Flow) -> sql.Composed:
-    """Puts every quarantined pair of this direction back into the log, to be tried once more."""
+def from_quarantine(flow: Flow, most: int | None) -> sql.Composed:
+    """Puts quarantined pairs of this direction (`most`: so many, drawn by lot) into the log, to be tried once more. They stay in
+    quarantine until they succeed."""
     return sql.SQL(
-        "WITH gone AS (DELETE FROM {quarantine} WHERE direction = {direction} RETURNING {columns}) "
-        "INSERT INTO {log} (op, {columns}) SELECT 'W', {columns} FROM gone"
+        "INSERT INTO {log} (op, {columns}) SELECT 'W', {columns} FROM {quarantine} WHERE direction = {direction}{some}"
     ).format(
         quarantine=flow.of_ledger("quarantine"),
         direction=sql.Literal(flow.direction.value),
         columns=flow.pairs.columns(),
         log=flow.log,
+        some=sql.SQL(" ORDER BY pg_catalog.random() LIMIT {}").format(sql.Literal(most)) if most else sql.SQL(""),
     )

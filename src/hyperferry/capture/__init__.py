@@ -3,6 +3,7 @@
 from .functions import function_statements, grant_statements, sleep_statements, wake_statements
 from .triggers import (
     drop_trigger_statements,
+    follow_owner,
     install_forward,
     install_reverse,
     trigger_names,
@@ -11,6 +12,7 @@ from .triggers import (
 
 __all__ = [
     "drop_trigger_statements",
+    "follow_owner",
     "function_statements",
     "grant_statements",
     "install_forward",

@@ -112,13 +112,13 @@ def function_statements(flow: Flow, *, awake: bool) -> tuple[Statement, ...]:
     return made + revoked + alone
 
 
-def grant_statements(flow: Flow) -> tuple[Statement, ...]:
-    """The table's owner may look up and execute this direction's functions.
+def grant_statements(flow: Flow, name: str | None = None) -> tuple[Statement, ...]:
+    """The table's owner (the plan's, where no other is named) may look up and execute this direction's functions.
 
     TimescaleDB puts a hypertable's triggers on each new chunk in the owner's name, in the middle of the
     application's INSERT.
     """
-    owner = sql.Identifier(flow.rollout.plan.inspection.table.owner)
+    owner = sql.Identifier(name or flow.rollout.plan.inspection.table.owner)
     schema = sql.Identifier(LEDGER_SCHEMA)
     usage = sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, owner)
     return (

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from psycopg import sql
 
-from ..db import Blocker, LockMode, cancel_autovacuum, execute, yield_and_retry
+from ..db import Blocker, LockMode, cancel_autovacuum, execute, fetch_value, yield_and_retry
 from ..db.connection import Connection
 from ..ledger.flow import Flow, Side
 from ..ledger.transaction import expect, lock_statement
@@ -141,3 +141,23 @@ def install_reverse(conn: Connection, reverse: Flow, shadow: Side) -> None:
     for statement in statements:
         execute(conn, statement.sql)
     expect(conn, reverse.rollout.id, shadow)
+
+
+def follow_owner(conn: Connection, reverse: Flow) -> str | None:
+    """Lets the hypertable's owner of now name and execute the reverse functions; gives that role where it could not.
+
+    A new chunk gets its triggers in the owner's name: after ALTER TABLE ... OWNER TO, whoever inserts into one is refused
+    until then.
+    """
+    owner = fetch_value(
+        conn,
+        "SELECT pg_get_userbyid(c.relowner)::text FROM pg_class c WHERE c.oid = %(oid)s AND NOT ("
+        "has_schema_privilege(c.relowner, 'hyperferry', 'USAGE') "
+        "AND has_function_privilege(c.relowner, %(function)s, 'EXECUTE'))",
+        {"oid": reverse.active.oid, "function": f"{function_name(reverse, 'insert').as_string(None)}()"},
+    )
+    if owner is not None:
+        with conn.transaction():
+            for statement in grant_statements(reverse, owner):
+                execute(conn, statement.sql)
+    return None if owner is None else str(owner)

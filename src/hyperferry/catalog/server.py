@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import psycopg
-from psycopg import conninfo
 
-from ..db import connect, fetch_all, fetch_value, load_queries
+from ..db import connect_beside, fetch_all, fetch_value, load_queries
 from ..db.connection import Connection
 from ..errors import ConnectionFailed, Refused
 from ..model.inspection import IsolationDefault, Rights, ServerFacts
@@ -67,8 +66,7 @@ def transaction_pooled(conn: Connection) -> bool:
     if fetch_value(conn, backend) != first:
         return True
     try:
-        dsn = conninfo.make_conninfo(conn.info.dsn, password=conn.info.password or None)
-        second = connect(dsn, purpose="pooling probe")
+        second = connect_beside(conn, purpose="pooling probe")
     except ConnectionFailed:
         return False
     with second:

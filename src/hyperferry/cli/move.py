@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hyperferry.config import Settings
-from hyperferry.errors import Interrupted, Usage
+from hyperferry.errors import Interrupted, Refused, Usage
 from hyperferry.model.plan import Plan
 from hyperferry.model.report import StatusReport
 
@@ -142,7 +142,8 @@ def sync(call: Call, table: str | None, until_empty: bool, **limits: Any) -> int
             until_empty=until_empty,
         )
         interrupted = stop.is_set()
-    return _give(call, report, interrupted)
+    code = _give(call, report, interrupted)
+    return Refused.exit_code if code == 0 and report.quarantined_count else code
 
 
 @click.command(short_help="Have a rollout wait, from any other terminal.")

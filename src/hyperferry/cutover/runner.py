@@ -361,11 +361,22 @@ def _judge(error: psycopg.Error, conn: Connection, flow: Flow, gate: Gate, state
             facts=facts,
             remedy="undo the change and verify again, or end this rollout with `hyperferry abort` and start anew.",
         ) from None
+    if code == "0A000" and "compressed" in text and flow.passive.hypertable:
+        raise Refused(
+            f"The hypertable of {flow.rollout.table} has compressed chunks, and what has to be put on it cannot be put on those.",
+            facts={**facts, "hypertable": flow.passive.name},
+            remedy="nothing was changed. Open them, then run the same command again: SELECT decompress_chunk(c, true) FROM "
+            f"show_chunks({_literal(flow.passive.name.quoted)}) AS c;",
+        ) from None
     raise Failed(
         "The server refused a part of the swap; nothing was changed.",
         facts={**facts, "SQLSTATE": code, "context": (error.diag.context or "")[:500]},
         remedy="see what would be done with `hyperferry cutover --dry-run`, mend the cause, then run the same command again.",
     ) from None
+
+
+def _literal(text: str) -> str:
+    return sql.Literal(text).as_string(None)
 
 
 def _changes(conn: Connection, flow: Flow) -> int:

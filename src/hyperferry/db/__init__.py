@@ -1,6 +1,6 @@
 """Connections, session settings, attempts at locks, SQLSTATE classes, the loader of .sql files. See README.md."""
 
-from .connection import SESSION_SETTINGS, connect, execute, fetch_all, fetch_one, fetch_value
+from .connection import SESSION_SETTINGS, connect, connect_beside, execute, fetch_all, fetch_one, fetch_value
 from .locks import (
     Blocker,
     FurtherLock,
@@ -37,6 +37,7 @@ __all__ = [
     "blockers_of",
     "cancel_autovacuum",
     "connect",
+    "connect_beside",
     "deadlock_timeouts_ms",
     "exclusive_holders",
     "execute",

@@ -143,6 +143,11 @@ def connect(dsn: str, *, purpose: str = "", connect_timeout: int = 10) -> Connec
     return conn
 
 
+def connect_beside(conn: Connection, *, purpose: str) -> Connection:
+    """One more session, to where `conn` is connected and as whom. Raises ConnectionFailed."""
+    return connect(conninfo.make_conninfo(conn.info.dsn, password=conn.info.password or None), purpose=purpose)
+
+
 def execute(conn: Connection, statement: Statement, params: Params = None) -> psycopg.Cursor[tuple[Any, ...]]:
     """Runs one statement (or, without params, several in one message) and returns its cursor.
 

@@ -6,7 +6,7 @@ rewrite did before is seen whole, and none can happen until we are done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from ..db import LockMode, execute, fetch_all, load_queries
 from ..db.connection import Connection
 from ..errors import CaptureBroken, SchemaChanged
+from .chunks import Chunks
 from .flow import Flow, Side
 
 
@@ -120,6 +121,7 @@ def flow_transaction(
     applier: bool = False,
     passive_mode: LockMode = LockMode.ACCESS_SHARE,
     settings: dict[str, str] | None = None,
+    nothing_read: Callable[[], bool] = lambda: False,
 ) -> Iterator[None]:
     """A transaction on both sides: locks first, then a look, then the caller's work; commits at the end.
 
@@ -127,8 +129,10 @@ def flow_transaction(
     COMMITTED. `applier`: take this
     direction's applier lock first, before the snapshot (I3). `passive_mode`: the lock on the passive side, which is ours.
     The active side comes last and gets ACCESS SHARE, so that nothing that the application could want is held while we wait.
+    `nothing_read`, asked at the end: neither table was read, so that it does not matter what became of the chunks.
     Lock failures come out as psycopg errors with the transaction rolled back: `db.yield_and_retry` runs it again.
     """
+    chunks = Chunks.before(conn, flow) if snapshot else None
     conn.isolation_level = (
         psycopg.IsolationLevel.REPEATABLE_READ if snapshot else psycopg.IsolationLevel.READ_COMMITTED
     )
@@ -147,6 +151,8 @@ def flow_transaction(
             _lock(conn, flow, locks)
             look(conn, flow)
             yield
+            if chunks is not None and not nothing_read():
+                chunks.refuse_changed()
     finally:
         if not conn.closed:
             conn.isolation_level = None

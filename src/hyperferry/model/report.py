@@ -144,3 +144,4 @@ class StatusReport:
     our_oldest_transaction: str | None = None  # the session of ours whose transaction is open for longest
     our_oldest_seconds: float | None = None
     xmin_holder: Holder | None = None  # whoever else keeps the log's dead rows from being cleaned
+    finishing: bool = False  # a finish was interrupted: only it can go on

@@ -7,7 +7,7 @@ from functools import partial
 
 from psycopg import sql
 
-from ..apply import Applier, requeue_quarantined
+from ..apply import Applier, quarantine_size, requeue_quarantined
 from ..capture import install_forward, install_reverse
 from ..catalog import fingerprint, refuse_overloads
 from ..copy import indexes, shadow
@@ -161,14 +161,15 @@ def catch_up(conn: Connection, rollout: Rollout, monitor: Monitor) -> int:
     """Applies the backlog of the present direction until it is empty once; what was quarantined is tried again first."""
     flow = flow_of(rollout)
     requeue_quarantined(conn, flow)
-    return Applier(conn, flow, should_stop=monitor.should_stop).drain(pending_batches=False).changes
+    applier = Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say)
+    return applier.drain(pending_batches=False).changes
 
 
 def keep_in_step(conn: Connection, rollout: Rollout, monitor: Monitor) -> bool:
     """Applies the backlog for a while; True when it was empty at the end."""
     flow = flow_of(rollout)
     return (
-        Applier(conn, flow, should_stop=monitor.should_stop)
+        Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say)
         .drain(pending_batches=False, at_most_seconds=1.0)
         .empty
     )
@@ -188,8 +189,10 @@ def prove(
     pending = flow.direction is Direction.FORWARD and _pending(conn, flow)
 
     def apply_backlog() -> None:
-        Applier(conn, flow, should_stop=monitor.should_stop).drain(pending_batches=pending)
+        Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say).drain(pending_batches=pending)
 
+    if quarantine_size(conn, flow):
+        apply_backlog()  # what is tried once more may succeed by now
     reverse = flow.direction is Direction.REVERSE
     ranges = dropped.look(conn, flow) if reverse else ()
     while True:

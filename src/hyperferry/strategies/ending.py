@@ -8,7 +8,7 @@ from psycopg import sql
 
 from ..capture import drop_trigger_statements
 from ..capture.functions import drop_function_statements
-from ..db import LockMode, cancel_autovacuum, execute, fetch_value, load_queries, yield_and_retry
+from ..db import LockMode, cancel_autovacuum, execute, fetch_all, fetch_value, load_queries, yield_and_retry
 from ..db.connection import Connection
 from ..errors import Refused
 from ..ledger import objects, store
@@ -67,11 +67,16 @@ def finish(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
     """Drops old and the capture; the record stays."""
     reverse = flow_of(rollout, Direction.REVERSE)
     _refuse_dependents(conn, rollout)
+
+    def end_capture() -> None:
+        _run(conn, drop_trigger_statements(reverse, reverse.active))
+        store.event(conn, rollout.id, "finishing")  # from here on old falls behind: only finish goes on
+
     _drop(
         conn,
         f"take capture off {reverse.active.name}",
         reverse.active,
-        lambda: _run(conn, drop_trigger_statements(reverse, reverse.active)),
+        end_capture,
         monitor,
     )
     return _end(conn, rollout, Phase.FINISHED, monitor)
@@ -147,12 +152,10 @@ def _remove_own(conn: Connection, rollout: Rollout) -> None:
     for schema in (names.new_schema, names.old_schema):
         execute(conn, sql.SQL("DROP SCHEMA IF EXISTS {}").format(sql.Identifier(schema)))
     execute(conn, "DELETE FROM hyperferry.expectation WHERE rollout_id = %s", [rollout.id])
-    _revoke_usage(conn, rollout)
+    _revoke_usage(conn)
 
 
-def _revoke_usage(conn: Connection, rollout: Rollout) -> None:
-    """The owner's right on the ledger's schema goes with its last function there."""
-    owner = rollout.plan.inspection.table.owner
-    needed = fetch_value(conn, load_queries(__package__, "ending.sql")["usage_needed"], {"owner": owner})
-    if not needed:
+def _revoke_usage(conn: Connection) -> None:
+    """An owner's right on the ledger's schema goes with the last function there that he may execute."""
+    for (owner,) in fetch_all(conn, load_queries(__package__, "ending.sql")["usage_not_needed"]):
         execute(conn, sql.SQL("REVOKE USAGE ON SCHEMA hyperferry FROM {}").format(sql.Identifier(owner)))

@@ -14,8 +14,10 @@ WHERE c.oid = to_regclass(%(table)s) AND w.ev_class IS DISTINCT FROM c.oid
   AND NOT EXISTS (SELECT FROM pg_policy k WHERE d.classid = 'pg_policy'::regclass AND k.oid = d.objid AND k.polrelid = c.oid)
   AND NOT EXISTS (SELECT FROM pg_trigger k WHERE d.classid = 'pg_trigger'::regclass AND k.oid = d.objid AND k.tgrelid = c.oid);
 
--- name: usage_needed
--- Whether that role has a right on the ledger's schema anyhow, or still needs the one that it was given, for a function there.
-SELECT pg_has_role(%(owner)s, n.nspowner, 'USAGE') OR EXISTS (SELECT FROM pg_proc p, aclexplode(p.proacl) a
-    WHERE p.pronamespace = n.oid AND p.proowner <> a.grantee AND a.grantee = to_regrole(quote_ident(%(owner)s)))
-FROM pg_namespace n WHERE n.nspname = 'hyperferry';
+-- name: usage_not_needed
+-- Owners, of now or of then, who have a right on the ledger's schema that they were given for a function there, and no such function any more.
+SELECT DISTINCT r.rolname::text
+FROM pg_namespace n, aclexplode(n.nspacl) g JOIN pg_roles r ON r.oid = g.grantee
+WHERE n.nspname = 'hyperferry' AND g.grantee <> n.nspowner
+  AND NOT EXISTS (SELECT FROM pg_proc p, aclexplode(p.proacl) a
+                  WHERE p.pronamespace = n.oid AND p.proowner <> a.grantee AND a.grantee = g.grantee);

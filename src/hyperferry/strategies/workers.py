@@ -150,7 +150,7 @@ def _deal_with(conn: Connection, flow: Flow, monitor: Monitor, copied: Copied, t
     the applier gets it."""
     assert copied.batch is not None
     if copied.outcome is Outcome.UNIQUE and tries <= UNIQUE_RETRIES:
-        Applier(conn, flow, should_stop=monitor.should_stop).drain(pending_batches=True)
+        Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say).drain(pending_batches=True)
         return
     monitor.say(f"batch {copied.batch} goes row by row: {copied.reason}")
     leave_to_applier(conn, flow, copied.batch)
@@ -160,7 +160,7 @@ def applier(flow: Flow, monitor: Monitor, until: Callable[[], bool]) -> Callable
     """The body of the applying worker: applies what may be applied (I4), until told that the copy is done."""
 
     def body(conn: Connection) -> None:
-        work = Applier(conn, flow, should_stop=monitor.should_stop)
+        work = Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say)
         while not until():
             monitor.wait_while_paused()
             begun = time.monotonic()

@@ -59,7 +59,9 @@ def status_lines(report: StatusReport) -> list[Line]:
     if report.quarantined_count:
         lines.append(
             Line(
-                f"{plural(report.quarantined_count, 'row')} the other side cannot take: no cutover with them",
+                f"{plural(report.quarantined_count, 'row')} the other side cannot take: no "
+                f"{'rollback' if report.phase is Phase.CUT_OVER else 'cutover'} with them. Mend them in {table}: "
+                "they are tried again by themselves.",
                 indent=2,
                 mark="quarantine",
                 mark_style="bold red",
@@ -74,7 +76,10 @@ def status_lines(report: StatusReport) -> list[Line]:
         lines.append(Line(report.worker or "nobody", indent=2, mark="works on it"))
     if report.last_event:
         lines.append(Line(report.last_event, indent=2, mark="last"))
-    if report.phase in NEXT:
+    if report.finishing:
+        again = f"hyperferry finish {table} --confirm {table}: it was interrupted, and nothing else can go on"
+        lines.append(Line(again, indent=2, mark="next", mark_style="bold yellow"))
+    elif report.phase in NEXT:
         lines.append(Line(NEXT[report.phase].format(table=table), indent=2, mark="next"))
     return lines
 
