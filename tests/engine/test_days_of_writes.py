@@ -194,6 +194,10 @@ def test_days_of_writes_while_chunks_are_compressed_opened_and_merged(community:
     job.assert_equal()
     db.execute(re.findall(r"SELECT decompress_chunk[^;]*;", caught.value.remedy)[0])
     job.cutover()
+    valid = job.value("SELECT convalidated FROM pg_constraint WHERE conrelid = 't'::regclass AND contype = 'f'")
+    assert valid is not any("t_n_fkey" in text and "stays NOT VALID" in text for text in job.said), "and it is said where it cannot be"
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        db.execute("INSERT INTO t (at, n) VALUES ('2024-03-03', 999)")
     job.sync()
     job.assert_equal()
 

@@ -72,5 +72,11 @@ def validate_foreign_keys(
                 f"{error.diag.message_detail or error.diag.message_primary}. It holds for every new row; mend those rows, then: "
                 f"{statement.as_string(None)};"
             )
+        except psycopg.errors.FeatureNotSupported as error:
+            # A hypertable with compression refuses it (2.19). The rows that are there were checked by the key that they had.
+            say(
+                f"foreign key {name} of {table} is back, but stays NOT VALID: {error.diag.message_primary}. It holds for every "
+                "new row."
+            )
         else:
             say(f"foreign key {name} validated")
