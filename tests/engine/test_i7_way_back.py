@@ -16,7 +16,9 @@ from swap_support import (
 
 from hyperferry.cutover import dropped
 from hyperferry.errors import Refused, Usage
+from hyperferry.model.plan_options import PlanOptions
 from hyperferry.model.rollout import Phase
+from servers import Server
 
 ACCEPT = frozenset({dropped.RULE})
 DROP_JANUARY = "SELECT drop_chunks('t', timestamptz '2024-02-01')"
@@ -305,20 +307,16 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_dropped_ranges_of_every_kind_of_time(ready: Ready, kind: str) -> None:
-    from hyperferry.model.plan_options import PlanOptions
-
+def test_dropped_ranges_of_every_kind_of_time(ready: Ready, server: Server, kind: str) -> None:
+    if kind == "uuid" and server.release == "stable":
+        pytest.skip("TimescaleDB 2.19 cannot cut by a uuid; 2.22 was the first that could")
     type_, value, until = KINDS[kind]
     value += " FROM generate_series(1, 60) AS i"
     text = (
         f"CREATE TABLE t (id bigint PRIMARY KEY, at {type_} NOT NULL, note text); "
         f"INSERT INTO t (id, at) SELECT i, {value}; CREATE INDEX ON t (at);"
     )
-    try:
-        job = ready(text, PlanOptions(chunk_interval="10" if kind == "integer" else "7 days", workers=1))
-    except Refused as error:
-        assert kind == "uuid"
-        pytest.skip(error.message)
+    job = ready(text, PlanOptions(chunk_interval="10" if kind == "integer" else "7 days", workers=1))
     job.cutover()
     before = job.value("SELECT count(*) FROM t")
     job.run(f"SELECT drop_chunks('t', {until}{'::integer' if kind == 'integer' else ''})")
