@@ -27,6 +27,7 @@ from .options import (
 from .render.as_json import status_json
 from .render.progress import Progress
 from .render.status import status_lines
+from .stopping import FOR_ITSELF
 
 FIXED_BY_PLAN = {
     "time_column": "--time",
@@ -95,7 +96,7 @@ def start(
     if plan is not None and rehearse_it:
         from .rehearse import rehearse_first
 
-        with call.stoppable() as stop:
+        with call.stoppable(FOR_ITSELF) as stop:
             rehearse_first(call, settings, plan, stop)
     with call.stoppable() as stop, Progress(call.out.stderr) as progress:
         report = engine.start(

@@ -21,7 +21,7 @@ from hyperferry.model.throttle import DEFAULTS, FACTOR_FLOOR_MS, parse_limit
 from hyperferry.times import parse_wait
 
 from .output import Output
-from .stopping import stopping
+from .stopping import ROLLOUT, Words, stopping
 
 PASSWORD_NOTE = (
     "Note: the password in --dsn can be seen in the process list while this command runs, and stays in the shell's history. "
@@ -44,9 +44,9 @@ class Call:
         return load_settings({"dsn": self.dsn, **flags}, config=self.config)
 
     @contextmanager
-    def stoppable(self) -> Iterator[threading.Event]:
-        """An event that Ctrl-C and SIGTERM set."""
-        with stopping(self.out.say, self.out.fail) as stop:
+    def stoppable(self, words: Words = ROLLOUT) -> Iterator[threading.Event]:
+        """An event that Ctrl-C and SIGTERM set; `words` say what then happens."""
+        with stopping(self.out.say, self.out.fail, words) as stop:
             yield stop
 
 

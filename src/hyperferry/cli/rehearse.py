@@ -15,6 +15,7 @@ from .look import announce_scan
 from .move import FIXED_BY_PLAN, plan_in
 from .options import Call, accept_option, common, options_of, plan_options, table_of, time_of
 from .render.rehearsal import rehearsal_lines
+from .stopping import FOR_ITSELF
 
 if TYPE_CHECKING:
     from hyperferry.rehearsal import RehearsalOptions, RehearsalReport
@@ -92,7 +93,7 @@ def rehearse(
         settings = call.settings(table=target, accept=accept, **wishes)
         if not no_scan:
             announce_scan(call, settings)
-    with call.stoppable() as stop:
+    with call.stoppable(FOR_ITSELF) as stop:
         report = _run(
             call,
             RehearsalOptions(

@@ -10,6 +10,7 @@ from hyperferry.errors import Failed
 
 from .options import Call, common
 from .render.progress import Progress
+from .stopping import FOR_ITSELF
 
 
 @click.command(short_help="The whole job before your eyes, in a sandbox.")
@@ -82,7 +83,7 @@ def demo(
     options = DemoOptions(
         dsn=call.dsn, rows=rows, csv=csv, release=release, rate=rate, writers=writers, seed=seed, keep=keep
     )
-    with call.stoppable() as stop, Progress(call.out.stderr) as progress:
+    with call.stoppable(FOR_ITSELF) as stop, Progress(call.out.stderr) as progress:
         report = run_demo(
             options,
             console=call.out.stderr if call.out.as_json else call.out.stdout,

@@ -7,18 +7,45 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 from hyperferry.errors import Interrupted
 
-ENDING = (
-    "Stopping: the batch in flight is finished first, and everything done so far is kept.",
-    "Still finishing what is in flight. Once more, and it is left: the server undoes that one batch.",
+
+@dataclass(frozen=True)
+class Words:
+    """What is said at the first and at the second signal, and why the third leaves."""
+
+    ending: tuple[str, ...]
+    left: str
+    remedy: str
+
+
+ROLLOUT = Words(
+    (
+        "Stopping: the batch in flight is finished first, and everything done so far is kept.",
+        "Still finishing what is in flight. Once more, and it is left: the server undoes that one batch.",
+    ),
+    "Left in the middle of a batch.",
+    "run the same command again: it goes on from there.",
 )
+FOR_ITSELF = Words(
+    (
+        "Stopping: what was made for this run is taken away first.",
+        "Still taking away what was made for this run. Once more, and it is left there.",
+    ),
+    "Left before what was made for this run was taken away.",
+    "nothing of yours was touched. `hyperferry sandbox status` shows a sandbox that stayed; on a server that was named, look "
+    "for a database hyperferry_*.",
+)
+"""For commands that work on nothing but what they made themselves."""
 
 
 @contextmanager
-def stopping(say: Callable[[str], None], leave: Callable[[Interrupted], None]) -> Iterator[threading.Event]:
+def stopping(
+    say: Callable[[str], None], leave: Callable[[Interrupted], None], words: Words = ROLLOUT
+) -> Iterator[threading.Event]:
     """An event that is set by the first Ctrl-C, SIGTERM or closed terminal, for the length of the block.
 
     The second says that the work is being finished; the third calls `leave` and ends the process with exit
@@ -30,15 +57,11 @@ def stopping(say: Callable[[str], None], leave: Callable[[Interrupted], None]) -
     def on_signal(number: int, frame: FrameType | None) -> None:
         nonlocal calls
         stop.set()
-        if calls < len(ENDING):
-            say(ENDING[calls])
+        if calls < len(words.ending):
+            say(words.ending[calls])
             calls += 1
             return
-        leave(
-            Interrupted(
-                "Left in the middle of a batch.", remedy="run the same command again: it goes on from there."
-            )
-        )
+        leave(Interrupted(words.left, remedy=words.remedy))
         os._exit(Interrupted.exit_code)
 
     if threading.current_thread() is not threading.main_thread():
