@@ -25,7 +25,7 @@ from .tables import APPLICATION, OWNER, Connection, Shape, ident, statements
 from .values import KINDS, PLAIN
 from .writers import Working, pids_in
 
-SEEDS = range(200)
+SEEDS = range(80)
 
 
 # A seed says everything.
@@ -47,14 +47,14 @@ def test_a_schedule_goes_through_json_unchanged() -> None:
 
 
 def test_everything_is_drawn_sooner_or_later() -> None:
-    drawn = [schedule_of(seed, "testing") for seed in range(1000)]
+    drawn = [schedule_of(seed, "testing") for seed in range(600)]
     faults = {fault.kind for s in drawn for step in s.steps for fault in step.faults}
     assert faults >= {*AT_ONCE, *ASIDE, "alter"}
     assert {operation for s in drawn for writer in s.writers for operation in writer.mix} == set(OPERATIONS)
     assert {writer.isolation for s in drawn for writer in s.writers} == {"READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"}
     assert {column.kind for s in drawn for column in s.table.columns} == set(KINDS)
     assert {column.generated for s in drawn for column in s.table.columns} == {"", "stored", "virtual"}
-    assert "virtual" not in {c.generated for seed in range(1000) for c in schedule_of(seed, "stable").table.columns}
+    assert "virtual" not in {c.generated for seed in SEEDS for c in schedule_of(seed, "stable").table.columns}
     assert {s.table.key_form for s in drawn} >= {"always", "by default", "serial", "plain", "deferrable", "deferred", "unique", "with time", ""}
     assert min(len(s.writers) for s in drawn) == 2
     faulty = {(step.command, fault.kind) for s in drawn for step in s.steps for fault in step.faults}
