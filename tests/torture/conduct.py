@@ -350,6 +350,9 @@ class Conductor:
             self.settle()
             if self.phase():
                 self._step(Step("abort"))
+            self.altered = False
+            with self.admin() as conn:
+                self._before = oracle.describe(conn, self._kit())
             self._step(Step("start", quiet=True))
             return
         self._mode(step.command, after=True)
