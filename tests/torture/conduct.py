@@ -307,7 +307,6 @@ class Conductor:
             self._prepare()
             for step in self.schedule.steps:
                 self._step(step)
-            self._finale()
         except Stopped:
             pass
         finally:
@@ -363,6 +362,8 @@ class Conductor:
             self.settle()
             with self.still():
                 self._compare(step.command)
+        if step.command in ("finish", "abort"):
+            self._ended()
         if self.outcome.findings:
             raise Stopped
 
@@ -423,26 +424,25 @@ class Conductor:
             assert row is not None
             return int(str(row[0])), Decimal(str(row[1]))
 
-    def _finale(self) -> None:
+    def _ended(self) -> None:
         """Nothing of the program's is left but its record; an aborted rollout leaves the table as it was."""
-        self.settle()
         last = self.phase()
+        if last not in ("", "finished", "aborted"):
+            self.found(f"the last phase is {last!r}")
         with self.admin() as conn:
-            if last in ("finished", "aborted"):
-                for _ in range(20):  # a session that was killed needs a moment
-                    left = judge.leftovers(conn)
-                    if not left:
-                        break
-                    time.sleep(0.1)
-                for text in left:
-                    self.found(f"left behind after {last}: {text}")
+            left = judge.leftovers(conn) if last else []
+            for _ in range(20):  # a session that was killed needs a moment
+                if not left:
+                    break
+                time.sleep(0.1)
+                left = judge.leftovers(conn)
+            for text in left:
+                self.found(f"left behind after {last}: {text}")
             if last == "aborted" and not self.altered:
                 after = oracle.describe(conn, self._kit())
                 for kind, before in self._before.items():
                     if after[kind] != before:
                         self.found(f"abort left other {kind}: {before} -> {after[kind]}")
-        if last not in ("finished", "aborted"):
-            self.found(f"the last phase is {last!r}")
 
 
 def _message(run: Run) -> str:
