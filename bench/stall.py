@@ -81,7 +81,8 @@ def _write(dsn: str, number: int, rows: int, span_days: int, stop: Event, out: A
     errors: list[str] = []
     done = 0
     with psycopg.connect(dsn, autocommit=True, application_name=f"app writer {number}") as conn:
-        while not stop.is_set():
+        starter = multiprocessing.parent_process()
+        while not stop.is_set() and (done % 100 or starter is None or starter.is_alive()):
             kind, key = chance.random(), chance.randrange(1, rows)
             began = time.monotonic()
             try:

@@ -35,7 +35,7 @@ from swap_support import (
 )
 
 from hyperferry import engine
-from hyperferry.cutover import block, runner
+from hyperferry.cutover import block, order, runner
 from hyperferry.db.connection import Connection
 from hyperferry.errors import ConnectionFailed, LockUnavailable
 from hyperferry.model.rollout import Phase
@@ -80,9 +80,18 @@ class Sessions:
             thread.join(20)
 
 
+@pytest.fixture(params=["at once", "patiently"])
+def patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether further locks may wait a little from the first attempt on, or not for long."""
+    if request.param == "patiently":
+        monkeypatch.setattr(order, "PATIENT_FROM", 1)
+        monkeypatch.setattr(runner, "PATIENT_FROM", 1)
+
+
 # The application sees no error.
 
 
+@pytest.mark.usefixtures("patience")
 def test_readers_through_views_are_never_victims(ready: Ready) -> None:
     """Views before their table, in one transaction and one after the other, and the sequence: nobody sees an error."""
     job = ready(VIEWED)
@@ -111,6 +120,7 @@ def test_readers_through_views_are_never_victims(ready: Ready) -> None:
     same_after_sync(job)
 
 
+@pytest.mark.usefixtures("patience")
 def test_two_views_in_the_readers_own_order_are_no_deadlock(ready: Ready) -> None:
     """A reader holds one view (and the table) and comes for the next, which we hold by then: we give way, at once."""
     job = ready(VIEWED)
@@ -126,6 +136,7 @@ def test_two_views_in_the_readers_own_order_are_no_deadlock(ready: Ready) -> Non
         job.rollback()
 
 
+@pytest.mark.usefixtures("patience")
 def test_writers_of_parents_are_never_victims(ready: Ready) -> None:
     """parent then child, child then parent, and the parent's key itself, during swaps both ways and the validations after."""
     job = ready(CHILD)
@@ -179,6 +190,7 @@ def test_attempts_are_bounded_and_name_who_is_in_the_way(ready: Ready, holds: st
     same_after_sync(job)
 
 
+@pytest.mark.usefixtures("patience")
 def test_a_session_that_waited_before_we_came_is_no_victim(ready: Ready) -> None:
     """It holds the parent and waits for the table behind a third session when we come, and has waited for long."""
     job = ready(CHILD)
@@ -198,6 +210,7 @@ def test_a_session_that_waited_before_we_came_is_no_victim(ready: Ready) -> None
     same_after_sync(job)
 
 
+@pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize(
     ("text", "first", "lock_first", "holds", "then"),
     [
