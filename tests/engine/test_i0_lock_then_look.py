@@ -123,10 +123,11 @@ def test_a_batch_that_waits_for_a_new_file_copies_it_whole(captured: Make) -> No
     with job.db.connect(autocommit=False) as application:
         application.execute("ALTER TABLE t SET UNLOGGED")
         conn, flow = job.session(), job.flow
+        conn.execute("SET lock_timeout = '5s'")  # long enough to be seen on a machine that is busy
         first = aside(lambda: copy_next(conn, flow))
         job.until_we_wait()
         assert not held_by_our_waiting_session(job)
-        assert first.result(10).outcome is Outcome.BUSY
+        assert first.result(30).outcome is Outcome.BUSY
         application.commit()
     job.copy_all()
     job.assert_equal()
