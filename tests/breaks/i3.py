@@ -139,8 +139,8 @@ BREAKS = (
         (
             Edit(
                 SLICES,
-                "INSERT INTO {quarantine} (direction, {columns}, reason) SELECT DISTINCT {direction}, {columns}, %(reason)s FROM gone",
-                "SELECT %(reason)s::text FROM gone",
+                "o ON {known}) ",
+                "o ON {known} WHERE false) ",
             ),
         ),
         f"{FILE}::test_a_row_whose_time_becomes_null_is_named_and_stops_nothing_else",
