@@ -171,6 +171,7 @@ def given_up(server: Server) -> PlanOptions:
     return PlanOptions(chunk_interval="7 days", workers=1, drop_inbound_fks=names)
 
 
+@pytest.mark.peer(number=21)
 def test_foreign_keys_of_children_hold_while_writers_of_both_tables_go_on(
     ready: Ready, server: Server
 ) -> None:
