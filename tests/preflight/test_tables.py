@@ -493,6 +493,13 @@ CASES = [
     Case(
         "on-conflict-key",
         "warning",
+        "CREATE UNIQUE INDEX one ON s.t (id); CREATE VIEW s.v AS SELECT id FROM s.t; CREATE RULE up AS ON INSERT TO s.v DO INSTEAD INSERT INTO s.t "
+        "VALUES (new.id, now()) ON CONFLICT (id) DO NOTHING",
+        ("rule up on s.v",),
+    ),
+    Case(
+        "on-conflict-key",
+        "warning",
         "CREATE UNIQUE INDEX one ON s.t (id); CREATE PROCEDURE s.up() LANGUAGE sql AS 'INSERT INTO s.t "
         "VALUES (1, now()) ON CONFLICT (id) DO NOTHING'",
         ("s.up()",),

@@ -51,6 +51,25 @@ WITH me AS (
 ), statistic AS (
     SELECT s.stxowner, s.stxnamespace, quote_ident(n.nspname) || '.' || quote_ident(s.stxname) AS name
     FROM me JOIN pg_statistic_ext s ON s.stxrelid = me.table_id JOIN pg_namespace n ON n.oid = s.stxnamespace
+), bound(owner, subject, privilege, why) AS (
+    -- What else is bound to the table by its OID, or changes with it, and is somebody's.
+    SELECT p.proowner, 'FUNCTION ' || p.oid::regprocedure::text, 'INHERIT', 'its body reads the table, and has to be pointed at the hypertable'
+    FROM me JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = me.table_id AND d.classid = 'pg_proc'::regclass
+    JOIN pg_proc p ON p.oid = d.objid
+    UNION SELECT r.relowner, 'TABLE ' || r.oid::regclass::text, 'INHERIT', 'a rule of it names the table, and has to be pointed at the hypertable'
+    FROM me JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = me.table_id AND d.classid = 'pg_rewrite'::regclass
+    JOIN pg_rewrite w ON w.oid = d.objid AND w.rulename <> '_RETURN' JOIN pg_class r ON r.oid = w.ev_class
+    UNION SELECT r.relowner, 'TABLE ' || r.oid::regclass::text, 'INHERIT', 'a policy of it reads the table, and has to be pointed at the hypertable'
+    FROM me JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = me.table_id AND d.classid = 'pg_policy'::regclass
+    JOIN pg_policy p ON p.oid = d.objid JOIN pg_class r ON r.oid = p.polrelid
+    UNION SELECT r.relowner, 'TABLE ' || r.oid::regclass::text, 'INHERIT', 'a foreign key of it points at the table, and changes hands or is dropped'
+    FROM me JOIN pg_constraint k ON k.confrelid = me.table_id AND k.contype = 'f' AND k.conparentid = 0 JOIN pg_class r ON r.oid = k.conrelid
+    UNION SELECT p.pubowner, 'PUBLICATION ' || quote_ident(p.pubname), 'INHERIT', 'the table has to leave it'
+    FROM me JOIN pg_publication_rel r ON r.prrelid = me.table_id JOIN pg_publication p ON p.oid = r.prpubid
+    UNION SELECT a.grantor, 'TABLE ' || me.table_id::regclass::text, 'SET', 'it granted privileges on the table, which only itself can grant again'
+    FROM me JOIN pg_class c ON c.oid = me.table_id CROSS JOIN LATERAL (
+        SELECT x.grantor FROM aclexplode(c.relacl) AS x
+        UNION SELECT x.grantor FROM pg_attribute t, aclexplode(t.attacl) AS x WHERE t.attrelid = me.table_id AND t.attnum > 0) AS a
 ), becomes(id) AS (
     -- The role, and whose members it has to be: what those have, it has. Nobody is made a member of a superuser.
     SELECT id FROM me
@@ -105,6 +124,12 @@ SELECT DISTINCT 'view owner', 'INHERIT', quote_ident(w.rolname), 'a view that re
        'role', COALESCE(pg_has_role(me.id, v.relowner, 'USAGE'), false), false, true, w.rolsuper, 'VIEW ' || v.oid::regclass::text
 FROM me, view v JOIN pg_roles w ON w.oid = v.relowner
 WHERE v.relowner <> me.owner
+UNION ALL
+SELECT DISTINCT 'view owner', b.privilege, quote_ident(w.rolname), b.why, 'role',
+       COALESCE(pg_has_role(me.id, b.owner, CASE WHEN b.privilege = 'INHERIT' THEN 'USAGE' WHEN me.version >= 160000 THEN 'SET' ELSE 'MEMBER' END), false),
+       false, true, w.rolsuper, b.subject
+FROM me, bound b JOIN pg_roles w ON w.oid = b.owner
+WHERE b.owner <> me.owner
 UNION ALL
 SELECT DISTINCT 'member', p.privilege, quote_ident(w.rolname), p.why, 'role',
        COALESCE(CASE p.privilege WHEN 'INHERIT' THEN pg_has_role(me.id, s.stxowner, 'USAGE')

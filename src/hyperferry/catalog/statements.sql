@@ -11,9 +11,14 @@ WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 ORDER BY calls DESC LIMIT 2000;
 
 -- name: functions
--- Functions of users whose source names the table and has ON CONFLICT or UPDATE in it.
-SELECT p.oid::regprocedure::text, p.prosrc
-FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
-WHERE l.lanname NOT IN ('internal', 'c') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'hyperferry')
-  AND strpos(lower(p.prosrc), lower(%(name)s)) > 0 AND p.prosrc ~* '(on\s+conflict|update\s)'
+-- Functions of users whose source names the table and has ON CONFLICT or UPDATE in it, and rules that do.
+SELECT name, source FROM (
+    SELECT p.oid::regprocedure::text AS name, p.prosrc || COALESCE(pg_get_function_sqlbody(p.oid), '') AS source
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+    WHERE l.lanname NOT IN ('internal', 'c') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'hyperferry')
+    UNION ALL
+    SELECT 'rule ' || quote_ident(w.rulename) || ' on ' || w.ev_class::regclass::text, pg_get_ruledef(w.oid)
+    FROM pg_rewrite w WHERE w.rulename <> '_RETURN' AND w.oid >= 16384
+) AS written
+WHERE strpos(lower(source), lower(%(name)s)) > 0 AND source ~* '(on\s+conflict|update\s)'
 ORDER BY 1 LIMIT 500;

@@ -38,6 +38,12 @@ def validate_foreign_keys(
     Takes SHARE UPDATE EXCLUSIVE on the key's table, which stops no writer. A key that rows violate by now stays NOT VALID
     (it holds for every new row), and that is said.
     """
+    if flow.direction is Direction.FORWARD:
+        for member in flow.rollout.plan.inspection.replication.memberships:
+            say(
+                f"the publication {member.name} publishes {flow.active.name} again; what was written since the cutover its "
+                "subscribers never received: copy the table anew there"
+            )
     for table, name, others in _expected(flow):
         pending = fetch_all(
             conn,
