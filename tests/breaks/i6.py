@@ -181,11 +181,11 @@ BREAKS = (
         "capture-switched-by-a-flag",
         "by a change of the catalog, never by data that a trigger reads",
         (
-            Edit(FUNCTIONS, "_create(flow, event, _ASLEEP))", "_awake(flow, event))"),
+            Edit(FUNCTIONS, "_create(flow, event, _ASLEEP))", "_awake(flow, event, flow.log))"),
             Edit(
                 FUNCTIONS,
-                "else _by_row(flow, event)\n",
-                "else _by_row(flow, event)\n"
+                "else _by_row(flow, event, log)\n",
+                "else _by_row(flow, event, log)\n"
                 '    body = sql.SQL("BEGIN IF (SELECT (phase = \'cut_over\') = {} FROM hyperferry.rollout WHERE id = {}) THEN {}; END IF; "\n'
                 '        "RETURN NULL; END").format(sql.Literal(flow.direction is Direction.REVERSE), sql.Literal(flow.rollout.id), body)\n',
             ),

@@ -31,8 +31,8 @@ def function_name(flow: Flow, event: str) -> sql.Identifier:
     return flow.of_ledger(f"{flow.direction}_{event}")
 
 
-def _by_statement(flow: Flow, event: str) -> sql.Composed:
-    pairs, log = flow.pairs, flow.log
+def _by_statement(flow: Flow, event: str, log: sql.Identifier) -> sql.Composed:
+    pairs = flow.pairs
     insert = sql.SQL("INSERT INTO {} (op, {}) ").format(log, pairs.columns())
     if event == "truncate":
         return sql.SQL("BEGIN INSERT INTO {} (op) VALUES ('T'); RETURN NULL; END").format(log)
@@ -46,11 +46,11 @@ def _by_statement(flow: Flow, event: str) -> sql.Composed:
     )
 
 
-def _by_row(flow: Flow, event: str) -> sql.Composed:
-    pairs, log = flow.pairs, flow.log
+def _by_row(flow: Flow, event: str, log: sql.Identifier) -> sql.Composed:
+    pairs = flow.pairs
     insert = sql.SQL("INSERT INTO {} (op, {}) ").format(log, pairs.columns())
     if event == "truncate":
-        return _by_statement(flow, event)
+        return _by_statement(flow, event, log)
     if event == "update":
         return sql.SQL("BEGIN {} SELECT 'U', {} UNION SELECT 'U', {}; RETURN NULL; END").format(
             insert, pairs.of_row("old"), pairs.of_row("new")
@@ -73,15 +73,17 @@ def _create(flow: Flow, event: str, body: sql.Composable) -> sql.Composed:
     )
 
 
-def _awake(flow: Flow, event: str) -> sql.Composed:
-    body = _by_statement(flow, event) if flow.direction is Direction.FORWARD else _by_row(flow, event)
+def _awake(flow: Flow, event: str, log: sql.Identifier) -> sql.Composed:
+    forward = flow.direction is Direction.FORWARD
+    body = _by_statement(flow, event, log) if forward else _by_row(flow, event, log)
     return _create(flow, event, body)
 
 
-def wake_statements(flow: Flow) -> tuple[Statement, ...]:
-    """Makes this direction's functions write the log."""
+def wake_statements(flow: Flow, *, spare: bool = False) -> tuple[Statement, ...]:
+    """Makes this direction's functions write the log, or (`spare`) its other part."""
+    log = flow.spare_log if spare else flow.log
     return tuple(
-        Statement(STEP, f"capture of each {event}, {flow.direction}: awake", _awake(flow, event))
+        Statement(STEP, f"capture of each {event}, {flow.direction}: awake", _awake(flow, event, log))
         for event in EVENTS
     )
 

@@ -51,6 +51,11 @@ class Flow:
         return self.of_ledger(f"{self.direction}_log")
 
     @property
+    def spare_log(self) -> sql.Identifier:
+        """A child of the log: reading, deleting from and locking the log means both; an INSERT names one (see apply/tidy.py)."""
+        return self.of_ledger(f"{self.direction}_spare_log")
+
+    @property
     def lock(self) -> sql.Identifier:
         """An empty table; who holds it EXCLUSIVE is the one applier of this direction (I3)."""
         return self.of_ledger(f"{self.direction}_lock")

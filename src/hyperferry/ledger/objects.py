@@ -35,6 +35,12 @@ def range_columns(flow: Flow) -> list[tuple[str, sql.Composable]]:
     return []
 
 
+_LOG_OPTIONS = sql.SQL(
+    "autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, "
+    "autovacuum_vacuum_insert_threshold = -1, autovacuum_vacuum_cost_delay = 0"
+)
+
+
 def create_statements(flow: Flow) -> tuple[Statement, ...]:
     """Logs, applier locks, batches, quarantine and excused pairs of this rollout. Idempotent."""
     pairs = flow.pairs
@@ -47,20 +53,32 @@ def create_statements(flow: Flow) -> tuple[Statement, ...]:
                 f"the change log of the {direction} direction: pairs of changed rows that are not applied yet",
                 sql.SQL(
                     'CREATE TABLE IF NOT EXISTS {log} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, op "char" NOT NULL, '
-                    "{pair}) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, "
-                    "autovacuum_vacuum_insert_threshold = -1, autovacuum_vacuum_cost_delay = 0)"
-                ).format(log=log, pair=pairs.definition()),
+                    "{pair}) WITH ({options})"
+                ).format(log=log, pair=pairs.definition(), options=_LOG_OPTIONS),
             )
         )
+        spare = flow.of_ledger(f"{direction}_spare_log")
+        sequence = sql.Identifier(LEDGER_SCHEMA, f"{direction}_log_{flow.rollout.id}_id_seq").as_string(None)
         out.append(
             Statement(
                 STEP,
-                "truncations stand apart, so that they are found at once",
-                sql.SQL("CREATE INDEX IF NOT EXISTS {name} ON {log} (id) WHERE op = 'T'").format(
-                    name=sql.Identifier(f"{direction}_log_{flow.rollout.id}_truncations"), log=log
-                ),
+                "a second part of it, so that one can be emptied while writers write to the other",
+                sql.SQL(
+                    "CREATE TABLE IF NOT EXISTS {spare} (id bigint DEFAULT pg_catalog.nextval({sequence}) PRIMARY KEY) "
+                    "INHERITS ({log}) WITH ({options})"
+                ).format(spare=spare, sequence=sql.Literal(sequence), log=log, options=_LOG_OPTIONS),
             )
         )
+        for name, part in (("log", log), ("spare_log", spare)):
+            out.append(
+                Statement(
+                    STEP,
+                    "truncations stand apart, so that they are found at once",
+                    sql.SQL("CREATE INDEX IF NOT EXISTS {name} ON {log} (id) WHERE op = 'T'").format(
+                        name=sql.Identifier(f"{direction}_{name}_{flow.rollout.id}_truncations"), log=part
+                    ),
+                )
+            )
         out.append(
             Statement(
                 STEP,
@@ -120,7 +138,7 @@ def create_statements(flow: Flow) -> tuple[Statement, ...]:
             ),
         )
     )
-    kinds = [*(f"{direction}_{what}" for direction in Direction for what in ("log", "lock")), *_OTHERS]
+    kinds = [*(f"{direction}_{what}" for direction in Direction for what in _OF_DIRECTION), *_OTHERS]
     out += [owner_alone(Kind.TABLE, flow.of_ledger(kind).as_string(None)) for kind in kinds]
     out += [
         owner_alone(Kind.SEQUENCE, sql.Identifier(LEDGER_SCHEMA, f"{kind}_{flow.rollout.id}_id_seq").as_string(None))
@@ -129,12 +147,21 @@ def create_statements(flow: Flow) -> tuple[Statement, ...]:
     return tuple(out)
 
 
+_OF_DIRECTION = ("spare_log", "log", "lock")
+"""In the order in which they can be dropped."""
 _OTHERS = ("batch", "quarantine", "excused", "chunk")
 
 
 def log_bytes(conn: Connection, flow: Flow) -> int:
     """The size of the flow's change log on disk, dead rows and indexes included."""
-    return int(fetch_value(conn, "SELECT pg_total_relation_size(%s::regclass)", [flow.log.as_string(conn)]))
+    parts = [flow.log.as_string(conn), flow.spare_log.as_string(conn)]
+    return int(
+        fetch_value(
+            conn,
+            "SELECT sum(pg_total_relation_size(to_regclass(p))) FROM unnest(%s::text[]) AS p",
+            [parts],
+        )
+    )
 
 
 def counts(flow: Flow) -> bool:
@@ -145,7 +172,7 @@ def counts(flow: Flow) -> bool:
 
 def drop_statements(flow: Flow) -> tuple[Statement, ...]:
     """Drops what `create_statements` made."""
-    kinds = [f"{direction}_{what}" for direction in Direction for what in ("log", "lock")]
+    kinds = [f"{direction}_{what}" for direction in Direction for what in _OF_DIRECTION]
     return tuple(
         Statement(
             "ledger",

@@ -7,7 +7,7 @@ from functools import partial
 
 from psycopg import sql
 
-from ..apply import Applier, quarantine_size, requeue_quarantined
+from ..apply import Applier, quarantine_size, requeue_quarantined, tidy_log
 from ..capture import install_forward, install_reverse
 from ..catalog import fingerprint, refuse_overloads
 from ..copy import indexes, shadow
@@ -166,13 +166,13 @@ def catch_up(conn: Connection, rollout: Rollout, monitor: Monitor) -> int:
 
 
 def keep_in_step(conn: Connection, rollout: Rollout, monitor: Monitor) -> bool:
-    """Applies the backlog for a while; True when it was empty at the end."""
+    """Applies the backlog for a while, and keeps the log small; True when it was empty at the end."""
     flow = flow_of(rollout)
-    return (
-        Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say)
-        .drain(pending_batches=False, at_most_seconds=1.0)
-        .empty
+    applied = Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say).drain(
+        pending_batches=False, at_most_seconds=1.0
     )
+    tidy_log(conn, flow)
+    return applied.empty
 
 
 def prove(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from ..apply import Applier
+from ..apply import Applier, tidy_log
 from ..copy.copier import Copied, Outcome, copy_next, leave_to_applier, make_chunk_ahead
 from ..db import blocker_facts, blockers_of, is_lost_connection, pause_seconds
 from ..db.connection import Connection
@@ -165,6 +165,7 @@ def applier(flow: Flow, monitor: Monitor, until: Callable[[], bool]) -> Callable
             monitor.wait_while_paused()
             begun = time.monotonic()
             work.drain(pending_batches=True, at_most_seconds=5)
+            tidy_log(conn, flow)
             monitor.rest_from_applying(time.monotonic() - begun, until)
             _sleep(APPLY_PAUSE_SECONDS, until, monitor)
 
