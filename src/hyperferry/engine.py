@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from . import catalog, db, gates, planner
 from . import preflight as rules
-from .apply import quarantine_size, requeue_quarantined
+from .advance import Progress, Ticker, advance, prove
+from .apply import requeue_quarantined
 from .capture import follow_owner
 from .claim import open_rollout as _open
 from .claim import orphan as _orphan
@@ -20,19 +21,14 @@ from .claim import worker_of
 from .claim import working as _working
 from .cutover import (
     CutoverPreview,
-    Gate,
     dropped,
     lock_statements,
-    run_swap,
     swap_statements,
-    validate_foreign_keys,
 )
 from .cutover.runner import locked_tables
 from .db.connection import Connection
-from .db.pgbouncer import Pools
 from .errors import CaptureBroken, Conflict, Interrupted, Refused, SchemaChanged, Usage
 from .ledger import controls, store
-from .ledger.codec import dump_inspection
 from .ledger.flow import flow_of
 from .model.finding import Finding
 from .model.inspection import Inspection
@@ -49,12 +45,12 @@ from .strategies.monitor import Monitor
 from .strategies.preview import preview as _preview
 from .strategies.throttling import throttling
 from .strategies.workers import Connect, keep_connected
+from .swapping import settle, swap
 from .waiting import Appointment, keep, what_for
 
 DEFAULT_ROLE = "hyperferry"
 """The role that `rights` speaks of when a superuser asks."""
 Say = Callable[[str], None]
-Progress = Callable[[StatusReport], None]
 LOOK_SECONDS = 5.0
 """How often `sync` looks for chunks that were dropped."""
 RETRIED_AT_ONCE = 100
@@ -156,7 +152,7 @@ def start(
             _set_limits(conn, rollout, set_limits)
             copying = rollout.phase in (Phase.PLANNED, Phase.PREPARED, Phase.COPYING)
             with throttling(connect, rollout, monitor, limits or {}, copying=copying):
-                rollout = _advance(conn, connect, rollout, monitor, progress)
+                rollout = advance(conn, connect, rollout, monitor, progress)
         return status_of(conn, rollout)
 
 
@@ -174,68 +170,6 @@ def _set_limits(conn: Connection, rollout: Rollout, wishes: Mapping[str, str | N
     if wishes:
         controls.set_limits(conn, rollout.id, wishes)
         store.event(conn, rollout.id, "limits", dict(wishes))
-
-
-class _Ticker:
-    """Reports progress about once a second, on the command's own connection."""
-
-    def __init__(self, conn: Connection, rollout: Rollout, progress: Progress) -> None:
-        self.conn, self.rollout, self.progress = conn, rollout, progress
-        self._last = 0.0
-
-    def __call__(self) -> None:
-        if time.monotonic() - self._last < 1.0:
-            return
-        self._last = time.monotonic()
-        self.progress(status_of(self.conn, self.rollout))
-
-
-def _advance(
-    conn: Connection, connect: Connect, rollout: Rollout, monitor: Monitor, progress: Progress
-) -> Rollout:
-    """From whatever phase the rollout is in to `synced`."""
-    while True:
-        monitor.should_stop()
-        tick = _Ticker(conn, rollout, progress)
-        if rollout.phase is Phase.PLANNED:
-            rollout = blue_green.prepare(conn, rollout, monitor)
-        elif rollout.phase is Phase.PREPARED:
-            rollout = blue_green.cut_batches(conn, rollout, monitor)
-        elif rollout.phase is Phase.COPYING:
-            tick()
-            blue_green.copy(conn, connect, rollout, monitor, tick)
-            blue_green.complete(conn, rollout, monitor)
-            changes = blue_green.catch_up(conn, rollout, monitor)
-            monitor.say(f"{changes} changes applied, the backlog was empty once")
-            _prove(conn, connect, rollout, monitor)
-            rollout = blue_green.synced(conn, rollout)
-        else:
-            blue_green.catch_up(conn, rollout, monitor)
-            if rollout.phase is not Phase.CUT_OVER and gates.valid_verification(conn, rollout) is None:
-                _prove(conn, connect, rollout, monitor)
-            progress(status_of(conn, rollout))
-            return rollout
-
-
-def _prove(conn: Connection, connect: Connect, rollout: Rollout, monitor: Monitor) -> VerifyReport:
-    """A verification that must be clean. Raises Refused with the first differences."""
-    monitor.say("verifying: every row on both sides, while writers run")
-    report = blue_green.prove(conn, connect, rollout, monitor)
-    if not report.match:
-        facts: dict[str, object] = {
-            "differences": report.difference_count,
-            "rows that cannot be taken (quarantine)": report.quarantined,
-        }
-        for number, difference in enumerate(report.differences[:5], 1):
-            facts[f"difference {number}"] = f"{difference.kind} {difference.pair}"
-        raise Refused(
-            f"The two sides of {rollout.table} are not the same.",
-            facts=facts,
-            remedy="see them all with `hyperferry verify TABLE`; `hyperferry verify TABLE --repair` mends differences, "
-            "`hyperferry status TABLE` shows why rows are in quarantine.",
-        )
-    monitor.say(f"verified: {report.source_rows} rows are the same on both sides ({report.seconds:.1f} s)")
-    return report
 
 
 def _follow_owner(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
@@ -283,7 +217,7 @@ def _keep_in_step(
 ) -> Rollout:
     looked, retried = 0.0, time.monotonic()
     while not rollout.phase.ended:
-        tick = _Ticker(conn, rollout, progress)
+        tick = Ticker(conn, rollout, progress)
         tick()
         if rollout.phase is Phase.CUT_OVER and time.monotonic() - looked > LOOK_SECONDS:
             dropped.look(conn, flow_of(rollout))
@@ -435,13 +369,13 @@ def cutover(
         rollout = _open(conn, table)
         if rollout.phase is Phase.CUT_OVER:
             with _working(conn, rollout):
-                _settle(conn, rollout, monitor)
+                settle(conn, rollout, monitor)
             return SwapReport(Phase.CUT_OVER, 0, 0.0, 0, ("the hypertable has the name already",))
         with _working(conn, rollout):
             gates.refuse_cutover(conn, rollout, accept)
             store.event(conn, rollout.id, "accepted", {"accept": sorted(gates.named(conn, rollout, accept))})
             accepted = store.all_accepted(conn, rollout.id)
-            return _swap(
+            return swap(
                 conn,
                 connect,
                 rollout,
@@ -478,8 +412,8 @@ def _wait(
                     rollout,
                     appointment,
                     monitor,
-                    prove=lambda: _prove(conn, connect, rollout, monitor),
-                    tick=_Ticker(conn, rollout, progress),
+                    prove=lambda: prove(conn, connect, rollout, monitor),
+                    tick=Ticker(conn, rollout, progress),
                 )
 
     keep_connected(lambda: connect("cutover"), once, monitor, also=Conflict)
@@ -498,72 +432,6 @@ def cutover_now(dsn: str, table: str) -> StatusReport:
             )
         store.event(conn, rollout.id, "go")
         return replace(status_of(conn, rollout), worker=worker)
-
-
-def _swap(
-    conn: Connection,
-    connect: Connect,
-    rollout: Rollout,
-    monitor: Monitor,
-    attempts: int,
-    snapshots_accepted: bool,
-    *,
-    unverified: bool = False,
-    dropped_accepted: bool = False,
-    pgbouncer: Sequence[str] = (),
-) -> SwapReport:
-    _settle(conn, rollout, monitor)
-    gates.refuse_changed(conn, rollout)
-    gates.refuse_missing_rights(conn, rollout)
-    flow = flow_of(rollout)
-    if quarantine_size(conn, flow):
-        blue_green.catch_up(conn, rollout, monitor)  # what stood in the way of those rows may be gone by now
-    verification = gates.valid_verification(conn, rollout)
-    if verification is None and not unverified:
-        blue_green.catch_up(conn, rollout, monitor)
-        _prove(conn, connect, rollout, monitor)
-        verification = gates.valid_verification(conn, rollout)
-    if flow.direction is Direction.FORWARD:
-        dropped.begin(conn, flow)
-    elif not dropped_accepted:
-        gates.refuse_dropped(conn, flow)
-    gate = Gate(
-        verification=verification.id if verification else None,
-        fingerprint=catalog.fingerprint(conn, flow.active.oid),
-        excused=verification is not None,
-        snapshots_accepted=snapshots_accepted,
-        dropped_accepted=dropped_accepted,
-    )
-    port = int(db.fetch_value(conn, "SELECT setting FROM pg_settings WHERE name = 'port'"))
-    with Pools(pgbouncer, conn.info.dbname, port) as pools:
-        report = run_swap(
-            lambda: connect("swap"),
-            flow,
-            gate,
-            attempts=attempts,
-            pools=pools,
-            should_stop=monitor.should_stop,
-            say=monitor.say,
-        )
-    monitor.give_up_after(None)  # it is done: what comes after may take its time
-    _settle(conn, store.get(conn, rollout.id), monitor)
-    return report
-
-
-def _settle(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
-    """What comes after a swap's commit: foreign keys validated, the fingerprint noted. Does nothing where it was done."""
-    events = store.last_events(conn, rollout.id, ["swap", "fingerprint"])
-    if not events or events[0][1] == "fingerprint":
-        return
-    now = flow_of(rollout)
-    validate_foreign_keys(conn, now, say=monitor.say, should_stop=monitor.should_stop)
-    inspection = catalog.inspect(conn, rollout.table.quoted, rollout.plan.time_column, scan=False)
-    store.event(
-        conn,
-        rollout.id,
-        "fingerprint",
-        {"fingerprint": inspection.fingerprint, "inspection": dump_inspection(inspection)},
-    )
 
 
 def rollback(
@@ -595,7 +463,7 @@ def rollback(
         rollout = _open(conn, table)
         if rollout.phase is Phase.ROLLED_BACK:
             with _working(conn, rollout):
-                _settle(conn, rollout, monitor)
+                settle(conn, rollout, monitor)
             return SwapReport(Phase.ROLLED_BACK, 0, 0.0, 0, ("the plain table has the name already",))
         if rollout.phase is not Phase.CUT_OVER:
             raise Refused(
@@ -606,7 +474,7 @@ def rollback(
             gates.refuse_half_finished(conn, rollout)
             _follow_owner(conn, rollout, monitor)
             store.event(conn, rollout.id, "rollback", {"unverified": unverified, "accept": sorted(accept)})
-            return _swap(
+            return swap(
                 conn,
                 connect,
                 rollout,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from .model import Break, Edit
 
 BLOCK = "cutover/block.py"
-ENGINE = "engine.py"
 GATES = "gates.py"
 FILE = "engine/test_i5_proof.py"
 
@@ -90,14 +89,14 @@ BREAKS = (
     Break(
         "resume-skips-the-verification",
         "resuming never skips it",
-        (Edit(ENGINE, "            _prove(conn, connect, rollout, monitor)\n            rollout = blue_green.synced", "            if not store.last_verification(conn, rollout.id, \"forward\"):\n                _prove(conn, connect, rollout, monitor)\n            rollout = blue_green.synced"),),
+        (Edit("advance.py", "            prove(conn, connect, rollout, monitor)\n            rollout = blue_green.synced", "            if not gates.store.last_verification(conn, rollout.id, \"forward\"):\n                prove(conn, connect, rollout, monitor)\n            rollout = blue_green.synced"),),
         f"{FILE}::test_start_again_and_again_does_not_walk_past_a_difference",
         "The second start walks past what the first one found (peers, 5).",
     ),
     Break(
         "swap-without-a-verification",
         "the cutover needs a clean verification",
-        (Edit(ENGINE, "    if verification is None and not unverified:\n", "    if False:\n"),),
+        (Edit("swapping.py", "    if verification is None and not unverified:\n", "    if False:\n"),),
         f"{FILE}::test_a_verification_that_failed_later_is_not_walked_past_either",
         "A difference that was found is cut over.",
     ),

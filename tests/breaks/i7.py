@@ -81,7 +81,7 @@ BREAKS = (
     Break(
         "dropped-rows-come-back",
         "drop_chunks fires no trigger: recorded and shown",
-        (Edit("engine.py", "    elif not dropped_accepted:\n        gates.refuse_dropped(conn, flow)\n", ""),),
+        (Edit("swapping.py", "    elif not dropped_accepted:\n        gates.refuse_dropped(conn, flow)\n", ""),),
         f"{FILE}::test_rows_of_dropped_chunks_do_not_come_back_unless_accepted",
         "A rollback brings back what was deleted on purpose, in silence.",
     ),
@@ -116,7 +116,7 @@ BREAKS = (
     Break(
         "rollback-without-a-verification",
         "the way back needs a proof too (I5)",
-        (Edit("engine.py", "    if verification is None and not unverified:\n", "    if verification is None and not unverified and flow.direction is Direction.FORWARD:\n"),),
+        (Edit("swapping.py", "    if verification is None and not unverified:\n", "    if verification is None and not unverified and flow.direction is Direction.FORWARD:\n"),),
         f"{FILE}::test_writes_that_no_trigger_saw_are_found_before_the_way_back",
         "A write in the role of a replica is not captured on a hypertable: only the comparison finds it.",
     ),

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from job import Job, Make, aside, eventually
 
-from hyperferry import engine
+from hyperferry import swapping
 from hyperferry.cutover import runner
 from hyperferry.errors import HyperferryError, Refused, SchemaChanged
 from kit.oracle import differences
@@ -107,7 +107,7 @@ def test_foreign_keys_are_validated_although_we_died_behind_the_swap(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
-        dying.setattr(engine, "validate_foreign_keys", died)
+        dying.setattr(swapping, "validate_foreign_keys", died)
         with pytest.raises(KeyboardInterrupt):
             job.cutover()
     assert job.value(validated) is False
