@@ -29,6 +29,7 @@ Tests that pass say little until one has seen them fail. So each clause of the t
 purpose, in a copy of the sources, and the test named here has to fail by it: by its assertion, or by the very error that the application or the
 user would get, never by a fault of the edit. The same test has to pass without it. Where two places of the program cover each other, both are taken out at once.
 
+<!-- parse -->
 ```sh
 make breaks                          # all of them, one after the other
 make breaks ARGS="I3 -j 2"           # one invariant's, two at once
