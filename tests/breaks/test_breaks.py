@@ -57,6 +57,6 @@ def test_the_page_is_what_the_catalogue_says() -> None:
 @pytest.mark.parametrize("one", QUICK, ids=lambda one: catalogue.invariant_of(one))
 def test_the_tests_bite(one: Break) -> None:
     """The named test passes as the sources are, and fails when the invariant is broken."""
-    whole = runner.unbroken([one])[one.node, one.release]
+    whole = runner.unbroken([one.node], one.release)[one.node]
     verdict = runner.judge(one, whole, runner.broken(one))
     assert verdict.found, f"{one.name}: {verdict.text}\n{verdict.output[-3000:]}"

@@ -13,29 +13,27 @@ from typing import Any
 
 import pytest
 
+import hyperferry
+
 VARIABLE = "HYPERFERRY_BREAK_WITNESS"
-
-_seen: list[dict[str, str]] = []
-
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, Any]:
     report = yield
     kind = call.excinfo.typename if call.excinfo is not None else ""
     text = call.excinfo.exconly(tryshort=True) if call.excinfo is not None else ""
-    _seen.append(
-        {
-            "node": item.nodeid,
-            "when": report.when,
-            "outcome": report.outcome,
-            "kind": "Timeout" if text.startswith("Failed: Timeout") else kind,
-            "text": text[:300],
-        }
+    _tell(
+        node=item.nodeid,
+        when=report.when,
+        outcome=report.outcome,
+        kind="Timeout" if text.startswith("Failed: Timeout") else kind,
+        text=text[:300],
+        tested=hyperferry.__file__,
     )
     return report
 
 
-def pytest_sessionfinish() -> None:
-    import hyperferry
-
-    Path(os.environ[VARIABLE]).write_text(json.dumps({"tested": hyperferry.__file__, "seen": _seen}), "utf-8")
+def _tell(**facts: str) -> None:
+    # A line at once: what comes later may end the process.
+    with Path(os.environ[VARIABLE]).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(facts) + "\n")
