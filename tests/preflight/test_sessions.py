@@ -118,8 +118,10 @@ def test_a_prepared_transaction(place: Place) -> None:
 
 def test_a_role_whose_transactions_keep_a_snapshot(place: Place) -> None:
     role = place.database.make_role("app")
-    place.execute(f"ALTER ROLE \"{role}\" SET default_transaction_isolation = 'repeatable read'")
+    # In this database: one for all of them would be seen by tests that run beside this one.
+    own = f'ALTER ROLE "{role}" IN DATABASE "{place.database.name}"'
+    place.execute(f"{own} SET default_transaction_isolation = 'repeatable read'")
     assert any(role in finding.message for finding in place.found("snapshot-transactions"))
     assert place.found("snapshot-transactions")[0].accept == "snapshot-transactions"
-    place.execute(f'ALTER ROLE "{role}" RESET default_transaction_isolation')
+    place.execute(f"{own} RESET default_transaction_isolation")
     assert place.found("snapshot-transactions") == []
