@@ -71,8 +71,8 @@ class Conductor:
         self.outcome = Outcome()
         self.served = self.swapping = self.altered = False
         self.stopping = threading.Event()
-        self.proxy = Proxy("127.0.0.1", server.port)
-        self.second = Proxy("127.0.0.1", server.port)
+        self.proxy = Proxy("127.0.0.1", lambda: server.port)
+        self.second = Proxy("127.0.0.1", lambda: server.port)
         self.writers = [Working(n, spec, self, f"{schedule.seed}") for n, spec in enumerate(schedule.writers, 1)]
         self._asides: list[threading.Thread] = []
         self._excuses: list[list[float]] = []

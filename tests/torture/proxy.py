@@ -100,10 +100,10 @@ class Trigger:
 
 @dataclass
 class Proxy:
-    """Listens on a port of its own; `pids` are the server's sessions that it ever carried."""
+    """Listens on a port of its own, before the port that `port` tells; `pids` are the server's sessions that it ever carried."""
 
     host: str
-    port: int
+    port: Callable[[], int]
     triggers: list[Trigger] = field(default_factory=list)
     links: set[Link] = field(default_factory=set)
     pids: set[int] = field(default_factory=set)
@@ -120,7 +120,11 @@ class Proxy:
             while True:
                 client, _ = self._listener.accept()
                 try:
-                    server = socket.create_connection((self.host, self.port), timeout=10)
+                    server = socket.create_connection((self.host, self.port()), timeout=10)
+                    if server.getsockname() == server.getpeername():
+                        # Nobody listened, and the system gave us that very port for our own end: the server is to have it.
+                        server.close()
+                        raise ConnectionRefusedError
                 except OSError:
                     client.close()
                     continue

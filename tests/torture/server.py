@@ -18,12 +18,14 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from hyperferry import sandbox
+from hyperferry.errors import HyperferryError
 from hyperferry.sandbox.process import server_process
 
 from .tables import APPLICATION, OWNER, Connection
 
 SMALL_MB = 12
 PATIENCE = 60.0
+START_ATTEMPTS = 10
 
 
 @dataclass
@@ -71,7 +73,12 @@ class Server:
         end = time.monotonic() + 30
         while server_process(self.data_dir) is not None and time.monotonic() < end:
             time.sleep(0.02)
-        sandbox.up(self.name)
+        for _ in range(START_ATTEMPTS):
+            try:
+                self.dsn = sandbox.up(self.name).dsn  # another port, where somebody took the last one meanwhile
+                break
+            except HyperferryError:
+                time.sleep(1.0)
         outage[1] = time.monotonic()
 
     def was_out(self, when: float) -> bool:
@@ -116,7 +123,7 @@ def server_of(release: str) -> Iterator[Server]:
             # Processes are killed, never the machine: what was written need not be flushed, but it must have been written.
             conn.execute("ALTER SYSTEM SET synchronous_commit = on")
             conn.execute("ALTER SYSTEM SET autovacuum_naptime = '5s'")
-            conn.execute("ALTER SYSTEM SET log_min_messages = panic")
+            conn.execute("ALTER SYSTEM SET log_min_messages = log")
             conn.execute("SELECT pg_reload_conf()")
             # pg_monitor: to see whose snapshot is older than a swap.
             conn.execute(f"CREATE ROLE {OWNER} LOGIN IN ROLE pg_monitor; CREATE ROLE {APPLICATION} LOGIN")

@@ -269,7 +269,7 @@ def test_every_smaller_schedule_ends_where_a_rollout_may_end() -> None:
 
 def test_a_fault_strikes_at_its_message(db: Database) -> None:
     parts = psycopg.conninfo.conninfo_to_dict(db.dsn)
-    proxy = Proxy(str(parts["host"]), int(parts["port"] or 0))
+    proxy = Proxy(str(parts["host"]), lambda: int(parts["port"] or 0))
     struck: list[tuple[str, int | None]] = []
 
     def noting(name: str, nth: int, text: bytes, after: bool) -> Trigger:
