@@ -258,7 +258,7 @@ class Conductor:
 
     def command(self, step: Step) -> None:
         """Runs the step's command until it has done its work, with the step's faults in its first runs."""
-        said = ""
+        said, before = "", False
         self._step_began = time.monotonic()
         for attempt in range(FAULTY_RUNS + CLEAN_RUNS):
             own = [fault for fault in step.faults if fault.run == attempt] if attempt < FAULTY_RUNS else []
@@ -290,8 +290,9 @@ class Conductor:
                 self.found(said)
                 raise Stopped
             disturbed = sum(self.outcome.struck.values()) > struck or self.server.was_out(started) or bool(self._asides)
-            if disturbed and self.phase() in REACHED.get(step.command, ()) and run.code == 3:
-                return
+            if (disturbed or before) and run.code == 3 and self.phase() in REACHED.get(step.command, ()):
+                return  # an earlier run had done it, and could not say so
+            before = before or disturbed
             if not disturbed and not any(text in said for text in BUSY):
                 self.found(f"undisturbed, {said}")
                 raise Stopped
