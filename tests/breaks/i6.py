@@ -87,7 +87,7 @@ BREAKS = (
         ),
         f"{FILE}::test_a_session_that_waits_behind_us_is_no_victim_of_our_next_lock",
         "A session that waits behind us and holds what we come for is the victim of the deadlock.",
-        case="sequence",
+        case="at once-{}-sequence",
         fails_by=("AssertionError", "DeadlockDetected", "TimeoutError"),
     ),
     Break(
@@ -99,7 +99,7 @@ BREAKS = (
         ),
         f"{FILE}::test_a_session_that_waits_behind_us_is_no_victim_of_our_next_lock",
         "The same with a writer of a foreign key's parent. NOWAIT and the 1 ms of patience cover each other.",
-        case="parent",
+        case="at once-{}-parent",
         fails_by=("AssertionError", "DeadlockDetected", "TimeoutError"),
     ),
     Break(

@@ -36,7 +36,7 @@ class Edit:
 class Break:
     """One clause taken out.
 
-    `test`: the test that finds it, below tests/, without the server's parameter; `case`: a parameter of its own. `fails_by`: the
+    `test`: the test that finds it, below tests/, without the server's parameter; `case`: a parameter of its own, with {} for the server's where that is not the first. `fails_by`: the
     kinds of error by which the test may fail; a break that only ends the program by a fault of the edit's own proves nothing.
     `quick`: run in every `make test`. `torture`: the first of the harness's fixed seeds that finds it too, 0 where all of them
     pass, None where that was not tried.
@@ -56,7 +56,8 @@ class Break:
     @property
     def node(self) -> str:
         """The pytest node id, from the root of the repository."""
-        suffix = f"[{RELEASE_IDS[self.release]}-{self.case}]" if self.case else ""
+        case = self.case if "{}" in self.case or not self.case else "{}-" + self.case
+        suffix = f"[{case.format(RELEASE_IDS[self.release])}]" if case else ""
         return f"tests/{self.test}{suffix}"
 
     def put_into(self, folder: Path) -> Path:
