@@ -53,6 +53,7 @@ ALTER TABLE "Ligue 1"."stats (live)" ALTER note SET STORAGE EXTERNAL, ALTER doc 
     ALTER id SET (n_distinct = -1), ALTER note SET COMPRESSION pglz;
 CREATE STATISTICS "Ligue 1"."st FROM x" (ndistinct, dependencies) ON phase, nick FROM "Ligue 1"."stats (live)";
 ALTER STATISTICS "Ligue 1"."st FROM x" SET STATISTICS 55;
+ALTER STATISTICS "Ligue 1"."st FROM x" OWNER TO :owner;
 
 COMMENT ON TABLE "Ligue 1"."stats (live)" IS 'the table''s "comment" 100 % {braces}';
 COMMENT ON COLUMN "Ligue 1"."stats (live)"."player ""GOAT"" name" IS 'who';

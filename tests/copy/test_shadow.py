@@ -96,7 +96,8 @@ def described(inspection: Inspection, time_column: str) -> dict[str, object]:
             if s.identity
         },
         "statistics": [
-            (s.name.name, moved(s.definition), s.target, s.comment) for s in inspection.extended_statistics
+            (s.name.name, s.owner, moved(s.definition), s.target, s.comment)
+            for s in inspection.extended_statistics
         ],
     }
 
