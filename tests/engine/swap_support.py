@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -296,3 +297,47 @@ class Proxy:
 def outcome(future: Future[Any], seconds: float = 30) -> Any:
     """The answer of work that runs aside."""
     return future.result(seconds)
+
+
+class Sessions:
+    """Sessions of the application that do the same again and again, each transaction timed; errors are kept. Each rests
+    `pause` seconds between its transactions, and begins `apart` seconds after the one before it."""
+
+    def __init__(
+        self, dsn: str, *works: Callable[[Connection], Any], pause: float = 0.05, apart: float = 0.0
+    ) -> None:
+        self.dsn = dsn
+        self.stopping = threading.Event()
+        self.errors: list[str] = []
+        self.done = 0
+        self.worst = 0.0
+        self.pause = pause
+        self.threads = [
+            threading.Thread(target=self._run, args=(work, number * apart), daemon=True)
+            for number, work in enumerate(works)
+        ]
+
+    def _run(self, work: Callable[[Connection], Any], after: float) -> None:
+        time.sleep(after)
+        with psycopg.connect(self.dsn, application_name="app") as conn:
+            while not self.stopping.is_set():
+                began = time.monotonic()
+                try:
+                    work(conn)
+                    conn.commit()
+                    self.done += 1
+                except psycopg.Error as error:
+                    self.errors.append(f"{error.sqlstate} {error}")
+                    conn.rollback()
+                self.worst = max(self.worst, time.monotonic() - began)
+                time.sleep(self.pause)
+
+    def __enter__(self) -> Sessions:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(20)

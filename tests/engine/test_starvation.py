@@ -2,54 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import psycopg
 import pytest
-from swap_support import CHILD, SMALL, VIEWED, Ready, ready_fixture, same_after_sync, templates_fixture  # noqa: F401
+from swap_support import (  # noqa: F401
+    CHILD,
+    SMALL,
+    VIEWED,
+    Ready,
+    Sessions,
+    ready_fixture,
+    same_after_sync,
+    templates_fixture,
+)
 
 from hyperferry.db.connection import Connection
-
-
-class Busy:
-    """Sessions that do the same again and again without a pause, so that there is always one in a transaction."""
-
-    def __init__(self, dsn: str, *works: tuple[int, Callable[[Connection], Any]]) -> None:
-        self.dsn = dsn
-        self.stopping = threading.Event()
-        self.errors: list[str] = []
-        self.done = 0
-        self.threads = [
-            threading.Thread(target=self._run, args=(work, number / many * 0.04), daemon=True)
-            for many, work in works
-            for number in range(many)
-        ]
-
-    def _run(self, work: Callable[[Connection], Any], after: float) -> None:
-        time.sleep(after)
-        with psycopg.connect(self.dsn, application_name="app") as conn:
-            while not self.stopping.is_set():
-                try:
-                    work(conn)
-                    conn.commit()
-                    self.done += 1
-                except psycopg.Error as error:
-                    self.errors.append(f"{error.sqlstate} {error}")
-                    conn.rollback()
-
-    def __enter__(self) -> Busy:
-        for thread in self.threads:
-            thread.start()
-        time.sleep(0.3)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stopping.set()
-        for thread in self.threads:
-            thread.join(20)
 
 
 def _writes(conn: Connection) -> None:
@@ -88,7 +57,10 @@ def test_a_busy_application_does_not_starve_the_swap(ready: Ready, workload: str
     text, works = WORKLOADS[workload]
     job = ready(text)
     attempts = []
-    with Busy(job.db.dsn, *works) as app:
+    # Without a pause and not in step, so that there is always one in a transaction.
+    busy = [work for many, work in works for _ in range(many)]
+    with Sessions(job.db.dsn, *busy, pause=0, apart=0.007) as app:
+        time.sleep(0.3)
         for way in (job.cutover, job.rollback) * 3:
             attempts.append(way(attempts=30).attempts)
     assert not app.errors

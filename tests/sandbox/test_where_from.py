@@ -31,6 +31,7 @@ def cache(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def pretend_to_make(work: Path, *_: Any) -> None:
     bin_folder = work / "root/usr/lib/postgresql/17/bin"
     bin_folder.mkdir(parents=True)
+    (bin_folder / "postgres").touch()
     (bin_folder / "pg_config").write_text("whole")
 
 
