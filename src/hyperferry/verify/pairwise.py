@@ -95,7 +95,7 @@ def _both(flow: Flow, name: str, pairs: sql.Composable, group: Group | None) -> 
 
 
 def _logged(flow: Flow, pair: str) -> sql.Composed:
-    """That the pair stands in the backlog; an equality for each kind of time, so that it can be hashed."""
+    """That the pair stands in the backlog, or a TRUNCATE does; an equality for each kind of time, so that it can be hashed."""
     keys: list[sql.Composable] = [sql.SQL("g.op <> 'T'")]
     keys += [
         sql.SQL("{} {} {}").format(sql.Identifier("g", f.name), f.equals, sql.Identifier(pair, f.name))
@@ -104,7 +104,8 @@ def _logged(flow: Flow, pair: str) -> sql.Composed:
     ]
     return sql.SQL(
         "(EXISTS (SELECT FROM {log} AS g WHERE {keys} AND g.t = {t}) OR "
-        "({t} IS NULL AND EXISTS (SELECT FROM {log} AS g WHERE {keys} AND g.t IS NULL)))"
+        "({t} IS NULL AND EXISTS (SELECT FROM {log} AS g WHERE {keys} AND g.t IS NULL)) OR "
+        "EXISTS (SELECT FROM {log} AS g WHERE g.op = 'T'))"
     ).format(log=flow.log, keys=sql.SQL(" AND ").join(keys), t=sql.Identifier(pair, "t"))
 
 
