@@ -9,7 +9,7 @@ from . import catalog, db
 from .db.connection import Connection
 from .errors import Conflict, Refused
 from .ledger import store
-from .model.rollout import Rollout
+from .model.rollout import Phase, Rollout
 
 WORK_LOCK = 71509172
 """The class of the advisory locks that tell which rollout is being worked on."""
@@ -59,10 +59,11 @@ def open_rollout(conn: Connection, table: str) -> Rollout:
     return rollout
 
 
-def orphan(conn: Connection, table: str) -> Rollout | None:
-    """The unfinished rollout of a table that somebody dropped."""
+def orphan(conn: Connection, table: str, ended: Phase) -> Rollout | None:
+    """The rollout of a table that somebody dropped: unfinished, or at its end in that phase."""
     for rollout in store.latest(conn, None):
         name = rollout.table
-        if not rollout.phase.ended and table in (str(name), name.quoted, name.name):
+        known = not rollout.phase.ended or rollout.phase is ended
+        if known and table in (str(name), name.quoted, name.name):
             return rollout
     return None

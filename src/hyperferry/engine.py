@@ -16,9 +16,10 @@ from .advance import Progress, Ticker, advance, prove
 from .apply import requeue_quarantined
 from .capture import follow_owner
 from .claim import open_rollout as _open
-from .claim import orphan as _orphan
 from .claim import worker_of
 from .claim import working as _working
+from .closing import abort as abort
+from .closing import finish as finish
 from .cutover import (
     CutoverPreview,
     dropped,
@@ -40,7 +41,7 @@ from .model.rollout import Control, Direction, Phase, Rollout
 from .model.statement import Statement
 from .model.throttle import limits_of
 from .status import status_of
-from .strategies import blue_green, ending, in_place
+from .strategies import blue_green, in_place
 from .strategies.monitor import Monitor
 from .strategies.preview import preview as _preview
 from .strategies.throttling import throttling
@@ -485,37 +486,3 @@ def rollback(
                 dropped_accepted=dropped.RULE in accept,
                 pgbouncer=pgbouncer,
             )
-
-
-def finish(dsn: str, table: str, *, say: Say = lambda text: None) -> StatusReport:
-    """Drops old and the capture, keeps the record. Only from `cut_over`."""
-    monitor = Monitor(threading.Event(), say)
-    with db.connect(dsn, purpose="finish") as conn:
-        rollout = _open(conn, table)
-        if rollout.phase is not Phase.CUT_OVER:
-            raise Refused(
-                f"The rollout of {rollout.table} is in phase {rollout.phase}, so it cannot be finished.",
-                remedy="finish comes after `hyperferry cutover`.",
-            )
-        with _working(conn, rollout):
-            return status_of(conn, ending.finish(conn, rollout, monitor))
-
-
-def abort(dsn: str, table: str, *, say: Say = lambda text: None) -> StatusReport:
-    """Before the cutover, or after a rollback: leaves nothing behind but the record."""
-    monitor = Monitor(threading.Event(), say)
-    with db.connect(dsn, purpose="abort") as conn:
-        try:
-            rollout = _open(conn, table)
-        except Usage:
-            orphan = _orphan(conn, table)
-            if orphan is None:
-                raise
-            rollout = orphan
-        if rollout.phase is Phase.CUT_OVER:
-            raise Refused(
-                f"{rollout.table} is cut over: its hypertable serves the application.",
-                remedy="roll back first (`hyperferry rollback`), or keep it (`hyperferry finish`).",
-            )
-        with _working(conn, rollout):
-            return status_of(conn, ending.abort(conn, rollout, monitor))

@@ -86,7 +86,7 @@ def test_after_finish_everything_works_and_only_the_record_is_left(ready: Ready)
     assert job.status().phase is Phase.FINISHED
     assert job.db.execute("SELECT count(*) > 0 FROM hyperferry.event") == [(True,)]
     assert job.db.execute("SELECT count(*) FROM hyperferry.verification WHERE match") == [(1,)]
-    for command in (job.finish, job.rollback, job.cutover, job.abort, job.sync, job.verify):
+    for command in (job.rollback, job.cutover, job.abort, job.sync, job.verify):
         with pytest.raises(Refused, match="no rollout"):
             command()
     with pytest.raises(HyperferryError) as caught:
@@ -162,6 +162,32 @@ def test_finish_gives_way_to_the_application(ready: Ready, monkeypatch: pytest.M
     job.finish()
 
 
+@pytest.mark.parametrize("end", ["finish", "abort"])
+def test_what_is_done_already_is_done_when_asked_again(ready: Ready, end: str) -> None:
+    """The answer to the COMMIT was lost, and whoever asked asks again: it is done, nothing is changed, and it says so."""
+    job = ready(VIEWED)
+    if end == "finish":
+        job.cutover()
+    first = job.finish() if end == "finish" else job.abort()
+    before = state(job)
+    again = job.finish() if end == "finish" else job.abort()
+    assert (again.phase, again.rollout, again.rows_copied) == (first.phase, first.rollout, 400)
+    assert f"was {again.phase} already" in job.said[-1]
+    assert state(job) == before
+    other = job.abort if end == "finish" else job.finish
+    with refused(job, Refused, "no rollout"):
+        other()
+
+
+def test_an_end_of_another_table_of_that_name_is_not_taken_for_this_ones(ready: Ready) -> None:
+    """The table was dropped and made anew since: nothing was ever done with this one."""
+    job = ready()
+    job.abort()
+    job.db.execute("ALTER TABLE t RENAME TO t_before; CREATE TABLE t (LIKE t_before)")
+    with refused(job, Refused, "no rollout"):
+        job.abort()
+
+
 # abort.
 
 
@@ -208,7 +234,7 @@ def test_abort_in_every_phase_leaves_the_schema_as_it_was(job: Callable[..., Job
         (len(PHASES), len(PHASES))
     ]
     with pytest.raises(Refused, match="no rollout"):
-        made.abort()
+        made.finish()
 
 
 def test_abort_is_refused_while_the_hypertable_serves(ready: Ready) -> None:
@@ -254,6 +280,7 @@ def test_abort_where_the_table_is_gone(ready: Ready) -> None:
     except HyperferryError as error:
         pytest.fail(str(error))
     assert job.db.execute(LEFT) == []
+    assert job.abort().phase is Phase.ABORTED, "asked again"
 
 
 def test_abort_where_our_triggers_were_tampered_with(ready: Ready) -> None:

@@ -34,8 +34,6 @@ REACHED = {
     "start": ("synced", "cut_over", "rolled_back"),
     "cutover": ("cut_over",),
     "rollback": ("rolled_back",),
-    "finish": ("finished",),
-    "abort": ("aborted",),
 }
 HOSTILE = ("statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
 """Settings that a program which depends on nobody's must not mind."""
