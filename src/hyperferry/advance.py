@@ -46,7 +46,7 @@ def advance(
         elif rollout.phase is Phase.COPYING:
             tick()
             blue_green.copy(conn, connect, rollout, monitor, tick)
-            blue_green.complete(conn, rollout, monitor)
+            blue_green.complete(conn, connect, rollout, monitor, tick)
             changes = blue_green.catch_up(conn, rollout, monitor)
             monitor.say(f"{changes} changes applied, the backlog was empty once")
             prove(conn, connect, rollout, monitor)

@@ -17,6 +17,11 @@ from ..ledger.transaction import flow_transaction
 from ..model.plan import BatchBy
 
 
+UNFLUSHED = {"synchronous_commit": "off"}
+"""A batch does not wait for the disk. WAL is one sequence: a crash that loses a batch's commit loses its mark in the ledger with
+it, and whatever was committed after it; and the copy ends with a commit that waits for all of them."""
+
+
 class Outcome(StrEnum):
     """What became of an attempt at the next batch."""
 
@@ -134,7 +139,9 @@ def make_chunk_ahead(conn: Connection, flow: Flow) -> None:
     if not flow.passive.hypertable or flow.rollout.plan.batch_by is not BatchBy.TIME:
         return
     try:
-        with flow_transaction(conn, flow, snapshot=False, passive_mode=LockMode.ROW_EXCLUSIVE):
+        with flow_transaction(
+            conn, flow, snapshot=False, passive_mode=LockMode.ROW_EXCLUSIVE, settings=UNFLUSHED
+        ):
             part = _claim(conn, flow, None)
             if part is None:
                 return
@@ -164,7 +171,9 @@ def copy_next(conn: Connection, flow: Flow, *, only: int | None = None) -> Copie
     """Copies the next pending batch (or the one given) in one transaction and says what became of it."""
     part: _Range | None = None
     try:
-        with flow_transaction(conn, flow, snapshot=False, passive_mode=LockMode.ROW_EXCLUSIVE):
+        with flow_transaction(
+            conn, flow, snapshot=False, passive_mode=LockMode.ROW_EXCLUSIVE, settings=UNFLUSHED
+        ):
             part = _claim(conn, flow, only)
             if part is None:
                 return Copied(Outcome.NONE_LEFT)

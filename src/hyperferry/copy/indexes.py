@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import psycopg
 from psycopg import sql
 
 from ..db import LockMode, execute, fetch_value
@@ -18,23 +19,28 @@ def run_missing(
 ) -> int:
     """Builds the index `name` with its comments and marks, where the shadow's schema lacks it; returns 1 if it did.
 
-    One transaction, so an interrupted run goes on where it was. Only the shadow is locked, and that against another
-    builder too: two starters at once build each index once.
+    One transaction, so an interrupted run goes on where it was. Only the shadow is locked; an index without marks can be built
+    beside others. Two starters at once build each index once: the later finds the name taken before it reads a row.
     """
+    mode = LockMode.SHARE if len(group) == 1 else LockMode.SHARE_ROW_EXCLUSIVE
     should_stop()
-    if _exists(conn, name, shadow):
+    if exists(conn, name, shadow):
         return 0
-    with conn.transaction():
-        execute(conn, "SET LOCAL lock_timeout = '60s'")  # nobody but our own workers uses the shadow
-        execute(conn, lock_statement(shadow, LockMode.SHARE_ROW_EXCLUSIVE))
-        if _exists(conn, name, shadow):
-            return 0
-        for statement in group:
-            execute(conn, statement.sql)
+    try:
+        with conn.transaction():
+            execute(conn, "SET LOCAL lock_timeout = '60s'")  # nobody but our own workers uses the shadow
+            execute(conn, lock_statement(shadow, mode))
+            for statement in group:
+                execute(conn, statement.sql)
+    except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation):
+        if not exists(conn, name, shadow):
+            raise
+        return 0
     return 1
 
 
-def _exists(conn: Connection, name: str, shadow: Side) -> bool:
+def exists(conn: Connection, name: str, shadow: Side) -> bool:
+    """Whether the shadow's schema has something of that name."""
     return bool(
         fetch_value(
             conn,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 
 from psycopg import sql
@@ -25,6 +26,7 @@ from ..model.plan import BatchBy
 from ..model.report import VerifyReport
 from ..model.rollout import Direction, Phase, Rollout
 from ..verify import verify
+from .building import build_indexes
 from .copying import copy as copy
 from .copying import pending as _pending
 from .monitor import Monitor, telling
@@ -134,13 +136,12 @@ def cut_batches(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout
     return rollout
 
 
-def complete(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
+def complete(
+    conn: Connection, connect: Connect, rollout: Rollout, monitor: Monitor, tick: Callable[[], None]
+) -> None:
     """Indexes, statistics and the sleeping reverse capture: everything that can be ready before the cutover (I6)."""
-    names, flow = rollout.names, flow_of(rollout, Direction.FORWARD)
-    built = 0
-    for name, group in shadow.index_groups(rollout.plan, names.shadow):
-        monitor.wait_for_turn()
-        built += indexes.run_missing(conn, name, group, flow.passive, monitor.should_stop)
+    flow = flow_of(rollout, Direction.FORWARD)
+    built = build_indexes(conn, connect, rollout, monitor, tick)
     if built:
         monitor.say(f"{built} indexes built")
     if built or not store.last_events(conn, rollout.id, ["analyzed"]):

@@ -1,0 +1,71 @@
+"""The shadow's other indexes, built side by side after the load."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from ..copy import indexes, shadow
+from ..db.connection import Connection
+from ..ledger.flow import Side, flow_of
+from ..model.rollout import Direction, Rollout
+from ..model.statement import Statement
+from .monitor import Monitor
+from .workers import Connect, Worker, run_workers
+
+Group = tuple[str, Sequence[Statement]]
+
+
+class _Builders:
+    """Workers that share the groups; each builds one index after the other on a connection of its own."""
+
+    def __init__(self, groups: Sequence[Group], shadow_side: Side, monitor: Monitor) -> None:
+        self.groups, self.shadow, self.monitor = groups, shadow_side, monitor
+        self.built = 0
+        self._todo = iter(groups)
+        self._lock = threading.Lock()
+
+    def body(self) -> Callable[[Connection], None]:
+        """The body of one worker. A group that a lost connection interrupted is taken up again by the same worker."""
+        mine: list[Group] = []
+
+        def build(conn: Connection) -> None:
+            while True:
+                with self._lock:
+                    mine[:] = mine or [group for group in [next(self._todo, None)] if group is not None]
+                if not mine:
+                    return
+                self.monitor.wait_for_turn()
+                done = indexes.run_missing(conn, *mine[0], self.shadow, self.monitor.should_stop)
+                mine.clear()
+                with self._lock:
+                    self.built += done
+
+        return build
+
+
+def build_indexes(
+    conn: Connection, connect: Connect, rollout: Rollout, monitor: Monitor, tick: Callable[[], None]
+) -> int:
+    """Builds what is missing, calling `tick` meanwhile; returns how many were built.
+
+    As many at once as there are copying workers. An index that the table says something of (clustered by it, replica identity)
+    or that has a comment or statistics of its own takes a stronger lock for that, and is built when the others are done.
+    """
+    side = flow_of(rollout, Direction.FORWARD).passive
+    groups = shadow.index_groups(rollout.plan, rollout.names.shadow)
+    missing = [(name, group) for name, group in groups if not indexes.exists(conn, name, side)]
+    alone = [(name, group) for name, group in missing if len(group) > 1]
+    beside = [(name, group) for name, group in missing if len(group) == 1]
+    builders = _Builders(beside, side, monitor)
+    workers = [
+        Worker(f"index {n}", connect, monitor, builders.body())
+        for n in range(1, min(rollout.plan.workers, len(beside)) + 1)
+    ]
+    if workers:
+        run_workers(workers, monitor, tick)
+    built = builders.built
+    for name, group in alone:
+        monitor.wait_for_turn()
+        built += indexes.run_missing(conn, name, group, side, monitor.should_stop)
+    return built
