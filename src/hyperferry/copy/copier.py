@@ -16,7 +16,6 @@ from ..ledger.objects import column_list, range_columns
 from ..ledger.transaction import flow_transaction
 from ..model.plan import BatchBy
 
-
 UNFLUSHED = {"synchronous_commit": "off"}
 """A batch does not wait for the disk. WAL is one sequence: a crash that loses a batch's commit loses its mark in the ledger with
 it, and whatever was committed after it; and the copy ends with a commit that waits for all of them."""

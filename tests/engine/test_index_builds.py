@@ -1,0 +1,46 @@
+"""Indexes are built side by side after the load; each once, whoever else builds."""
+
+from __future__ import annotations
+
+import pytest
+from job import HOURS, Job, Make, aside, eventually
+
+from hyperferry.model.plan_options import PlanOptions
+from hyperferry.model.rollout import Phase
+
+TWO_INDEXES = HOURS + "CREATE INDEX t_v ON t (v);"
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'hyperferry index%%' AND wait_event_type = 'Lock'"
+BUILT = "SELECT array_agg(indexdef ORDER BY indexname) FROM pg_indexes WHERE schemaname = %s AND tablename = 't' AND indexname <> 't_pkey'"
+
+
+@pytest.fixture
+def loaded(job: Make) -> Job:
+    """Everything is copied; two indexes are to be built."""
+    return job(TWO_INDEXES, options=PlanOptions(chunk_interval="7 days", workers=2)).cut().copy_all()
+
+
+def built(job: Job) -> list[str]:
+    return job.value(BUILT, job.rollout.names.shadow.schema) or []
+
+
+def test_one_is_built_while_another_has_to_wait(loaded: Job) -> None:
+    with loaded.application() as other:
+        loaded.on(other, f'CREATE TABLE "{loaded.rollout.names.shadow.schema}".t_at ()')
+        started = aside(loaded.start)
+        eventually("the other one is there", lambda: len(built(loaded)) == 1)
+        eventually("the first one waits", lambda: loaded.value(WAITING))
+        assert not started.done()
+    assert started.result(60).phase is Phase.SYNCED
+    assert [definition.rpartition(" ")[2] for definition in built(loaded)] == ["(at)", "(v)"]
+    assert "2 indexes built" in loaded.said
+
+
+def test_an_index_that_somebody_else_builds_meanwhile_is_built_once(loaded: Job) -> None:
+    with loaded.application() as other:
+        loaded.on(other, "CREATE INDEX t_at ON {shadow} (at)")
+        started = aside(loaded.start)
+        eventually("it waits for the builder", lambda: loaded.value(WAITING))
+        other.commit()
+    assert started.result(60).phase is Phase.SYNCED
+    assert len(built(loaded)) == 2
+    assert "1 indexes built" in loaded.said

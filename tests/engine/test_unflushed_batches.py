@@ -1,0 +1,51 @@
+"""A batch's commit does not wait for the disk (copier.UNFLUSHED): a crash may take it, and then its mark in the ledger as well."""
+
+from __future__ import annotations
+
+import pytest
+from job import HOURS, Job
+
+from hyperferry.model.plan_options import PlanOptions
+from kit.tables import Table
+from servers import Database, Server
+from torture.server import server_of
+
+TABLE = Table("public", "t", "at", (), ("id", "at", "v"), 0)
+SMALL_BATCHES = PlanOptions(chunk_interval="365 days", batch_rows=10, workers=1)
+
+MARKS = """
+SELECT b.id, b.state = 'done', (SELECT count(*) FROM {source} AS s WHERE within), (SELECT count(*) FROM {shadow} AS s WHERE within)
+FROM {batch} AS b ORDER BY b.id
+""".replace("within", "(b.lo_t IS NULL OR s.at >= b.lo_t) AND (b.hi_t IS NULL OR s.at < b.hi_t)")
+
+
+@pytest.mark.slow
+def test_a_crash_of_the_server_takes_a_batch_and_its_mark_together(db: Database) -> None:
+    with server_of(db.release) as server, server.database() as name:
+        with server.connect() as conn:
+            conn.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+            conn.execute("SELECT pg_reload_conf()")
+
+        def there() -> Database:
+            return Database(name, Server(db.release, server.dsn, None))
+
+        there().execute(HOURS)
+        job = Job(there(), TABLE, SMALL_BATCHES).cut()
+        job.copy_next()
+        with server.connect(name) as conn:
+            conn.execute("CREATE TABLE flushed ()")  # whoever waits for the disk has all before it written as well
+        told = 1 + len([job.copy_next() for _ in range(20)])
+        server.restart()
+        job.close()
+
+        job = Job(there(), TABLE, SMALL_BATCHES)
+        found = job.run(MARKS)
+        assert [(copied, there_are) for _, copied, _, there_are in found] == [
+            (copied, of if copied else 0) for _, copied, of, _ in found
+        ]
+        done = [number for number, copied, _, _ in found if copied]
+        assert 1 <= len(done) < told, "nothing was lost, so nothing was tried"
+        job.start()
+        job.assert_equal()
+        assert job.value("SELECT count(*) FROM {shadow}") == 300
+        job.close()
