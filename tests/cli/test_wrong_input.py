@@ -21,6 +21,7 @@ ON_A_TABLE: dict[str, tuple[str, ...]] = {
     "resume": (),
     "throttle": (),
     "verify": (),
+    "bench": (),
     "cutover": (),
     "rollback": (),
     "finish": ("--confirm",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -63,6 +64,27 @@ def test_the_page_of_commands_runs(db: Database, tmp_path: Path) -> None:
         shell(block, db, tmp_path)
     assert db.execute("SELECT count(*) FROM timescaledb_information.hypertables") == [(0,)]
     assert db.execute("SELECT count(*) FROM player_stats") == [(3000,)]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the pages speak to a POSIX shell")
+def test_the_page_of_benchmarks_runs(db: Database, tmp_path: Path) -> None:
+    db.execute(TABLE)
+    page = ROOT / "docs" / "bench.md"
+    queries = next(block.body for block in blocks(page) if block.language == "sql")
+    (tmp_path / "queries.sql").write_text(queries, "utf-8")
+    run = [block for block in blocks(page) if block.mark == "run"]
+    assert run
+    for block in run:
+        shell(block, db, tmp_path)
+    after = json.loads((tmp_path / "after.json").read_text("utf-8"))
+    assert [query["verdict"] in ("same", "slower", "faster", "unclear") for query in after["queries"]] == [True] * 3
+    assert "<svg" in (tmp_path / "queries.html").read_text("utf-8")
+
+
+def test_the_causes_of_the_page_are_those_that_there_are() -> None:
+    source = (ROOT / "src" / "hyperferry" / "benchmark" / "causes.py").read_text("utf-8")
+    page = (ROOT / "docs" / "bench.md").read_text("utf-8").partition("## Why a query loses")[2]
+    assert set(re.findall(r'Cause\(\s*"([a-z-]+)"', source)) == set(re.findall(r"`([a-z-]+)`[,| ]", page))
 
 
 def test_the_settings_of_the_page_are_accepted(tmp_path: Path) -> None:

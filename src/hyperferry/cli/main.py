@@ -14,6 +14,7 @@ import click
 
 from hyperferry import __version__
 
+from .bench import bench
 from .check import verify
 from .failure import explain
 from .look import plan, preflight, status
@@ -63,6 +64,7 @@ for command in (
     resume,
     throttle,
     verify,
+    bench,
     cutover,
     rollback,
     finish,

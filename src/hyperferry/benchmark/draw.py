@@ -1,0 +1,117 @@
+"""Values for parameters, from rows of the table that a seed decides on.
+
+Cheap on large tables: some pages of a plain one, the index on the time of a hypertable.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+
+from ..catalog.table import columns as table_columns
+from ..db import fetch_all, fetch_one, patient_read
+from ..db.connection import Connection
+from ..errors import Failed
+from ..model.statement import fragment
+from .options import LeftOut, Query, Side
+from .sides import query
+
+PAGES = 400
+"""About as many pages of a plain table are sampled; ten times as many where they do not hold enough rows, and so on."""
+Row = tuple[str | None, ...]
+
+_BOUNDS = {
+    "pg_catalog.timestamptz": "({low}::timestamptz + ({high}::timestamptz - {low}::timestamptz) * {part})",
+    "pg_catalog.timestamp": "({low}::timestamp + ({high}::timestamp - {low}::timestamp) * {part})",
+    "pg_catalog.date": "({low}::timestamp + ({high}::timestamp - {low}::timestamp) * {part})::date",
+    "pg_catalog.int2": "({low}::numeric + ({high}::numeric - {low}::numeric) * {part})::int8",
+    "pg_catalog.int4": "({low}::numeric + ({high}::numeric - {low}::numeric) * {part})::int8",
+    "pg_catalog.int8": "({low}::numeric + ({high}::numeric - {low}::numeric) * {part})::int8",
+}
+"""The time at a part of the way from the first to the last."""
+
+
+def draw(conn: Connection, side: Side, each: Query, draws: int, seed: int) -> Query | LeftOut:
+    """The query with `draws` sets of values; one empty set for a query without parameters. Raises Failed for an empty table."""
+    if each.drawn:
+        return each
+    if not each.values:
+        return Query(each.name, each.sql, each.values, ((),), each.calls, each.total_ms)
+    numbers = sorted(each.values)
+    span = max(value.row for value in each.values.values())
+    expressions = [each.values[number].expression for number in numbers]
+    try:
+        rows = patient_read(
+            conn, f"read {side.name}", [side.name], lambda: _rows(conn, side, expressions, draws * span, seed)
+        )
+    except psycopg.errors.QueryCanceled:
+        raise
+    except psycopg.Error as error:
+        said = error.diag.message_primary or str(error)
+        remedy = "an expression is SQL over the columns of one row of the table; correct it in the file of queries"
+        return LeftOut(each.name, each.sql, f"its values cannot be drawn ({', '.join(expressions)}): {said}", remedy)
+    if len(rows) < span:
+        raise Failed(
+            f"{side.name} has too few rows to draw values from.",
+            facts={"rows needed": span, "rows found": len(rows)},
+            remedy="benchmark a table that holds the application's data.",
+        )
+    sets = tuple(
+        tuple(rows[at + each.values[number].row - 1][place] for place, number in enumerate(numbers))
+        for at in range(0, len(rows) - span + 1, span)
+    )
+    return Query(each.name, each.sql, each.values, sets, each.calls, each.total_ms)
+
+
+def _rows(conn: Connection, side: Side, expressions: Sequence[str], rows: int, seed: int) -> list[Row]:
+    """Up to `rows` drawn rows, each the expressions' values as text."""
+    parts: dict[str, sql.Composable] = {
+        # A line of its own for what is behind an expression: it may end in a comment.
+        "values": sql.SQL(", ").join(sql.SQL("({}\n)::pg_catalog.text").format(fragment(each)) for each in expressions),
+        "table": sql.Identifier(side.name.schema, side.name.name),
+        "alias": sql.Identifier(side.name.name),
+        "seed": sql.Literal(seed),
+        "rows": sql.Literal(rows),
+    }
+    with conn.transaction():
+        # The server pushes no writing function past this.
+        conn.execute("SET TRANSACTION READ ONLY")
+        if side.chunks is not None:
+            return _by_time(conn, side, parts, rows, seed)
+        return _by_pages(conn, side, parts, rows)
+
+
+def _by_pages(conn: Connection, side: Side, parts: dict[str, sql.Composable], rows: int) -> list[Row]:
+    facts = fetch_one(conn, query("relation"), {"oid": side.oid})
+    pages = max(1, int(facts[2])) if facts is not None else 1
+    percent = min(100.0, 100.0 * PAGES / pages)
+    while True:
+        found = fetch_all(conn, query("sample").format(**parts, percent=sql.Literal(percent)))
+        if len(found) >= rows or percent >= 100:
+            return found
+        percent = min(100.0, percent * 10)
+
+
+def _by_time(conn: Connection, side: Side, parts: dict[str, sql.Composable], rows: int, seed: int) -> list[Row]:
+    """A hypertable ignores TABLESAMPLE: rows at random times instead."""
+    column = next(each for each in table_columns(conn, side.oid) if each.name == side.time_column)
+    bound = _BOUNDS.get(column.base_type)
+    if bound is None:
+        return fetch_all(conn, query("first_rows").format(**parts))
+    time = sql.Identifier(column.name)
+    low, high = fetch_one(conn, query("span").format(table=parts["table"], time=time)) or (None, None)
+    if low is None:
+        return []
+    numbers = random.Random(seed)
+    found: list[Row] = []
+    for _ in range(rows):
+        at = sql.SQL(bound).format(
+            low=sql.Literal(low), high=sql.Literal(high), part=sql.Literal(round(numbers.random(), 9))
+        )
+        row = fetch_one(conn, query("row_from").format(**parts, time=time, bound=at))
+        if row is not None:
+            found.append(row)
+    return found

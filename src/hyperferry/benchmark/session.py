@@ -1,0 +1,189 @@
+"""A session that runs the queries on one side: read-only, with a time limit, under the settings of its role."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.errors import QueryCanceled
+
+from ..catalog.resolve import user_schemas
+from ..db import connect, execute, fetch_all, fetch_value, is_lost_connection, is_transient, patient_read
+from ..db.connection import Connection
+from ..model.names import TableName
+from .options import BenchOptions, Query, Run, Shape, Side
+from .plans import Node, parse, run_of, shape_of
+from .sides import query
+from .statements import called, preparable, retarget
+
+USERS_OWN = (
+    "search_path",
+    "timezone",
+    "datestyle",
+    "intervalstyle",
+    "row_security",
+    "extra_float_digits",
+    "bytea_output",
+    "lc_monetary",
+)
+"""Settings that a session of hyperferry's pins, and that a query of the application is to find as it is used to."""
+HARMLESS = ("random", "random_normal", "clock_timestamp", "timeofday", "gen_random_uuid", "uuidv4", "uuidv7")
+"""Volatile functions of the server that do nothing but give a value."""
+EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, SETTINGS, TIMING OFF, FORMAT JSON) EXECUTE {}"
+PART = 0.9
+"""A statement that was cancelled after this part of the time limit was cancelled by it."""
+PLAN_ALONE = "EXPLAIN (FORMAT JSON) EXECUTE {}"
+
+
+class CannotRun(Exception):
+    """Why a query cannot be run on a side, and what to do."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.remedy = remedy
+
+
+class TimedOut(Exception):
+    """A query took longer than it may."""
+
+
+class Session:
+    """The queries on one side. `table` is the application's name of the table, which the queries use."""
+
+    def __init__(
+        self, control: Connection, options: BenchOptions, side: Side, other: Side | None, table: TableName
+    ) -> None:
+        self._control = control  # for looking things up, under our own settings
+        self.side = side
+        self._other = other
+        self._table = table
+        self._timeout = options.timeout
+        self.conn: Connection = connect(options.dsn, purpose="bench")
+        try:
+            self._prepare_session(options)
+        except BaseException:
+            self.conn.close()
+            raise
+        self._names: dict[str, str] = {}
+
+    def _prepare_session(self, options: BenchOptions) -> None:
+        conn, schema = self.conn, self.side.schema
+        self._path = [*user_schemas(conn), "pg_catalog"]
+        for name in USERS_OWN:
+            execute(conn, sql.SQL("RESET {}").format(sql.Identifier(name)))
+        settings = {
+            "plan_cache_mode": "force_generic_plan" if options.generic else "force_custom_plan",
+            "statement_timeout": f"{max(1, round(options.timeout * 1000))}ms",
+            "default_transaction_read_only": "on",
+        }
+        for name, value in settings.items():
+            execute(conn, sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
+        named = self.side.oid if schema is None else self._other.oid if self._other is not None else None
+        if schema is not None and fetch_value(conn, query("means"), {"name": self._table.name}) == named:
+            execute(conn, query("own_path"), {"schema": schema})
+
+    def prepare(self, each: Query) -> None:
+        """Makes the query ready, and checks that it reads this side's table and not the other's. Raises CannotRun."""
+        name = f"hyperferry_{len(self._names) + 1}"
+        text = preparable(each.sql)
+        if self.side.schema is not None:
+            text = retarget(text, self._table, self.side.schema, self.conn.info.dbname)
+        self._refuse_volatile(text)
+        statement = sql.SQL("PREPARE {} AS ").format(sql.Identifier(name)).as_string(self.conn) + text
+        try:
+            self._patiently(lambda: self._one(statement))
+            self._names[each.name] = name
+            locked = self._patiently(lambda: self._locked(each))
+        except psycopg.Error as error:
+            if is_transient(error) or is_lost_connection(error) or isinstance(error, QueryCanceled):
+                raise
+            raise CannotRun(
+                f"the server refuses it on the {self.side.label}: {error.diag.message_primary or error}",
+                "correct the query, or the expressions of its parameters; a text that pg_stat_statements changed has to be "
+                "written into a file, as the application has it",
+            ) from None
+        self._check(locked)
+
+    def _refuse_volatile(self, text: str) -> None:
+        functions = sorted(called(text), key=str)
+        found = fetch_all(
+            self._control,
+            query("volatile"),
+            {
+                "schemas": [schema for schema, _ in functions],
+                "names": [name for _, name in functions],
+                "path": self._path,
+                "harmless": list(HARMLESS),
+            },
+        )
+        if found:
+            names = ", ".join(row[0] for row in found)
+            raise CannotRun(
+                f"it calls {names}, which is volatile and may do more than read",
+                "leave the call out; or, where the function only reads, say so: ALTER FUNCTION ... STABLE",
+            )
+
+    def _one(self, statement: str) -> psycopg.Cursor[tuple[Any, ...]]:
+        """Runs a text that can only be one statement: the extended protocol takes no second one."""
+        return self.conn.execute(statement, binary=True)
+
+    def _patiently(self, work: Any) -> Any:
+        return patient_read(self.conn, f"read {self.side.name}", [self.side.name], work)
+
+    def _locked(self, each: Query) -> set[int]:
+        with self.conn.transaction():
+            self._explain(PLAN_ALONE, each, each.drawn[0])
+            return {int(row[0]) for row in fetch_all(self.conn, query("locked"))}
+
+    def _check(self, locked: set[int]) -> None:
+        if self._other is not None and self._other.oid in locked:
+            views = [row[0] for row in fetch_all(self._control, query("relations"), {"oids": list(locked)})]
+            by = f"through {', '.join(views)}" if views else "by another way than its name"
+            raise CannotRun(
+                f"on the {self.side.label} it would still read the {self._other.label}, {by}",
+                "measure it with --alone --save FILE before the cutover and --against FILE after it, or write what the view does "
+                "into the query",
+            )
+        if self.side.oid not in locked:
+            raise CannotRun(f"it does not read {self._table}", "leave it out, or name the table with its schema")
+
+    def run(self, each: Query, draw: int) -> tuple[Run, Shape]:
+        """Runs the query once with a set of values, in a transaction of its own. Raises TimedOut."""
+
+        def once() -> tuple[Run, Shape]:
+            with self.conn.transaction():
+                explained = self._explain(EXPLAIN, each, each.drawn[draw])
+            return run_of(explained, self.side, draw), shape_of(explained, self.side)
+
+        begun = time.monotonic()
+        try:
+            result: tuple[Run, Shape] = self._patiently(once)
+        except QueryCanceled:
+            if time.monotonic() - begun >= PART * self._timeout:
+                raise TimedOut(f"it took longer than {self._timeout:g} s on the {self.side.label}") from None
+            raise  # somebody cancelled it
+        except psycopg.Error as error:
+            if is_transient(error) or is_lost_connection(error):
+                raise
+            said = error.diag.message_primary or str(error)
+            raise CannotRun(
+                f"it failed on the {self.side.label}: {said}", "correct the query, or the expressions of its parameters"
+            ) from None
+        return result
+
+    def _explain(self, how: str, each: Query, values: Sequence[str | None]) -> Node:
+        call: sql.Composable = sql.Identifier(self._names[each.name])
+        if values:
+            call = sql.SQL("{}({})").format(call, sql.SQL(", ").join(sql.Literal(value) for value in values))
+        cursor = self._one(sql.SQL(how).format(call).as_string(self.conn))
+        result = cursor.pgresult
+        assert result is not None
+        return parse(result.get_value(0, 0) or b"[]")
+
+    def close(self) -> None:
+        """Ends the session."""
+        self.conn.close()

@@ -1,0 +1,138 @@
+"""Where the queries come from: a file, an earlier benchmark, pg_stat_statements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+
+from ..catalog.scan import MOMENTS
+from ..catalog.table import columns as table_columns
+from ..db import fetch_all, fetch_value, load_queries
+from ..db.connection import Connection
+from ..errors import Failed, Usage
+from ..model.names import TableName
+from . import query_file
+from .infer import Column, infer
+from .options import BenchOptions, LeftOut, Query, Side
+from .sides import query
+from .statements import loud, names_table, parameters, refusal
+
+ANNOTATE = (
+    "write it into a file (`--write-queries FILE` begins one) with `-- param N: EXPRESSION` for each parameter, and give that "
+    "with --queries"
+)
+GRANT = "GRANT pg_read_all_stats TO the role that runs hyperferry, or give a file with --queries."
+INSTALL = (
+    "give a file with --queries; or add pg_stat_statements to shared_preload_libraries, restart the server, and "
+    "CREATE EXTENSION pg_stat_statements in this database."
+)
+
+
+def gather(conn: Connection, options: BenchOptions, table: TableName, side: Side) -> tuple[list[Query], list[LeftOut]]:
+    """The queries with the expressions of their parameters, and those that cannot be run. Raises Usage, Failed."""
+    if options.queries is not None:
+        found = query_file.parse(*options.queries)
+    elif options.against is not None:
+        return [outcome.query for outcome in options.against.outcomes], []
+    else:
+        found = from_statements(conn, table, options.top)
+    known = inferable(conn, side)
+    kept: list[Query] = []
+    left_out: list[LeftOut] = []
+    for each in found:
+        result = complete(each, table, known, conn.info.dbname)
+        if isinstance(result, Query):
+            kept.append(result)
+        else:
+            left_out.append(result)
+    return kept, left_out
+
+
+def complete(each: Query, table: TableName, known: Sequence[Column], database: str) -> Query | LeftOut:
+    """The query with a source for every parameter: what its author said, else what can be inferred."""
+    why = refusal(each.sql)
+    if why is not None:
+        return LeftOut(
+            each.name, each.sql, why, "benchmark the statement that reads; hyperferry runs nothing that writes or locks"
+        )
+    inferred, reasons = infer(each.sql, table, known, database)
+    values = {**inferred, **each.values}
+    unknown = tuple(number for number in parameters(each.sql) if number not in values)
+    if unknown:
+        first = reasons.get(unknown[0], "nothing says what it stands for")
+        reason = f"the value of ${unknown[0]} is not known: {first}"
+        return LeftOut(each.name, each.sql, reason, ANNOTATE, unknown, values)
+    return Query(each.name, each.sql, values, calls=each.calls, total_ms=each.total_ms)
+
+
+def inferable(conn: Connection, side: Side) -> list[Column]:
+    """The table's columns as inference needs them."""
+    found = []
+    for column in table_columns(conn, side.oid):
+        width = None
+        if column.name == side.time_column:
+            width = side.range_width or ("interval '1 day'" if column.base_type in MOMENTS else None)
+        found.append(Column(column.name, width))
+    return found
+
+
+def from_statements(conn: Connection, table: TableName, top: int) -> list[Query]:
+    """The costliest statements that name the table. Raises Usage where pg_stat_statements is not there, Failed where it
+    shows nothing."""
+    schema = fetch_value(conn, load_queries("hyperferry.catalog", "statements.sql")["extension_schema"])
+    if schema is None:
+        raise Usage("No queries were given, and pg_stat_statements is not in this database.", remedy=INSTALL)
+    view = sql.Identifier(schema, "pg_stat_statements")
+    try:
+        rows = fetch_all(conn, query("statements").format(view=view), {"name": table.name})
+        hidden = int(fetch_value(conn, query("hidden").format(view=view)))
+    except psycopg.errors.ObjectNotInPrerequisiteState as error:
+        raise Usage(
+            "No queries were given, and pg_stat_statements is not loaded.",
+            facts={"server said": error.diag.message_primary},
+            remedy=INSTALL,
+        ) from None
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise Failed(
+            "No queries were given, and this role may not read pg_stat_statements.",
+            facts={"server said": error.diag.message_primary},
+            remedy=GRANT,
+        ) from None
+    texts = [row for row in rows if _application(str(row[0]), table)]
+    found = [row for row in texts if names_table(str(row[0]), table, conn.info.dbname)]
+    if not found:
+        facts: dict[str, object] = {"statements that name it": len(texts), "statements hidden from this role": hidden}
+        raise Failed(
+            f"pg_stat_statements shows no query that reads {table}.",
+            facts=facts,
+            remedy=GRANT if hidden else "let the application work for a while, or give a file with --queries.",
+        )
+    return [
+        Query(f"statement {number}", str(text).strip(), calls=calls, total_ms=total)
+        for number, (text, calls, total) in enumerate(found[:top], 1)
+    ]
+
+
+_NOT_A_QUERY = frozenset(
+    {"explain", "create", "alter", "drop", "copy", "analyze", "vacuum", "prepare", "declare", "refresh", "lock", "cluster"}
+    | {"reindex", "comment", "grant", "revoke", "truncate", "begin", "set", "call", "do"}
+)
+
+_OWN = ("WITH bucket AS MATERIALIZED (",)
+"""How those of our statements begin that read the table and have no `hyperferry` in them (catalog/scan.sql); the composed ones
+that cut it into ranges call it `"schema"."table" AS s` (copy/batches.py)."""
+
+
+def _application(text: str, table: TableName) -> bool:
+    """Not a definition, not somebody's look at a plan, and none of our own."""
+    words = " ".join(line for line in text.splitlines() if not line.lstrip().startswith("--")).lstrip()
+    if words.startswith(_OWN) or (f"{table.quoted} AS s " in text and '"s".' in text):
+        return False
+    try:
+        first = next((token for token in loud(text) if token.text != "("), None)
+    except ValueError:
+        return True  # it is listed, with that reason
+    return first is not None and first.word not in _NOT_A_QUERY
+

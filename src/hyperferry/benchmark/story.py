@@ -1,0 +1,267 @@
+"""A benchmark from the first look to the report."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+
+import psycopg
+
+from .. import catalog
+from ..catalog.server import server_facts
+from ..db import connect, patient_read
+from ..db.connection import Connection
+from ..errors import Failed, Interrupted, Refused
+from ..model.names import TableName
+from ..words import plural
+from . import cold as cold_runs
+from . import query_file
+from .causes import causes, notes
+from .draw import draw
+from .figures import judge
+from .options import BenchOptions, Cause, LeftOut, Measured, Outcome, Query, Report, Run, Shape, Side, Verdict
+from .session import CannotRun, Session, TimedOut
+from .sides import sides
+from .source import gather
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class _Case:
+    """A query at work: what was measured so far, by side."""
+
+    query: Query
+    runs: dict[int, list[Run]] = field(default_factory=dict)
+    cold: dict[int, list[Run]] = field(default_factory=dict)
+    shapes: dict[int, list[Shape]] = field(default_factory=dict)
+    errors: dict[int, str] = field(default_factory=dict)
+
+    def measured(self, side: int) -> Measured:
+        """The side's part of it, with the shape that most runs had."""
+        shapes = self.shapes.get(side, [])
+        lines = Counter(shape.lines for shape in shapes).most_common(1)
+        shape = next((each for each in shapes if each.lines == lines[0][0]), None) if lines else None
+        return Measured(tuple(self.runs.get(side, ())), shape, tuple(self.cold.get(side, ())), self.errors.get(side))
+
+
+def bench(options: BenchOptions, *, say: Say = lambda text: None, stop: threading.Event | None = None) -> Report:
+    """Runs the queries and judges them. Nothing is written. Raises Usage, Refused, Failed, Interrupted."""
+    stop = stop or threading.Event()
+    begun = time.monotonic()
+    with ExitStack() as open_:
+        control = open_.enter_context(connect(options.dsn, purpose="bench"))
+        control.execute(f"SET statement_timeout = {max(1, round(options.timeout * 1000))}")
+        before, after = sides(control, options)
+        table = catalog.resolve_table(control, options.table)[1]
+        read = partial(gather, control, options, table, before or after)
+        queries, left_out = patient_read(control, f"look at {table}", [table], read)
+        queries, more = _draw(control, before or after, queries, options)
+        both = [after] if before is None else [before, after]
+        sessions = [
+            open_.enter_context(_session(control, options, side, both[1 - at] if before is not None else None, table))
+            for at, side in enumerate(both)
+        ]
+        ready, refused = _prepare(sessions, queries)
+        left_out += [*more, *refused]
+        if not ready:
+            raise Failed(
+                f"None of the queries on {table} can be measured.",
+                facts={each.name: f"{each.reason}. What to do: {each.remedy}" for each in left_out[:10]},
+                remedy="see to each reason; `--write-queries FILE` writes a file of queries to begin with.",
+            )
+        with _cancelled_at(stop, [control, *(session.conn for session in sessions)]):
+            cold = _measure(control, sessions, ready, options, say, stop)
+        _refuse_moved(control, options, before, after)
+        facts = server_facts(control)
+    compared = "alone" if before is None else f"{before.label} and {after.label}"
+    report = Report(
+        table=str(table), before=before, after=after, compared=compared, outcomes=(), left_out=tuple(left_out),
+        server=f"PostgreSQL {facts.version}, TimescaleDB {facts.timescaledb_installed or 'not installed'}",
+        at=datetime.now(UTC).isoformat(timespec="seconds"), seed=options.seed, runs=options.runs, draws=options.draws,
+        threshold=options.threshold, ignored=options.ignored, timeout=options.timeout, cold=cold,
+        plans="generic" if options.generic else "custom", seconds=time.monotonic() - begun,
+    )  # fmt: skip
+    if options.against is not None:
+        return _against(report, options.against, options, ready)
+    outcomes = [
+        _outcome(
+            each.query,
+            before,
+            after,
+            each.measured(0) if before is not None else None,
+            each.measured(len(sessions) - 1),
+            options,
+        )
+        for each in ready
+    ]
+    return replace(report, outcomes=tuple(outcomes))
+
+
+def _draw(
+    conn: Connection, side: Side, queries: Sequence[Query], options: BenchOptions
+) -> tuple[list[Query], list[LeftOut]]:
+    found = [draw(conn, side, each, options.draws, options.seed) for each in queries]
+    return [each for each in found if isinstance(each, Query)], [each for each in found if isinstance(each, LeftOut)]
+
+
+@contextmanager
+def _session(
+    control: Connection, options: BenchOptions, side: Side, other: Side | None, table: TableName
+) -> Iterator[Session]:
+    session = Session(control, options, side, other, table)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+@contextmanager
+def _cancelled_at(stop: threading.Event, connections: Sequence[Connection]) -> Iterator[None]:
+    """Has what runs on the server cancelled when `stop` is set. Raises Interrupted then."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            if stop.wait(0.1):
+                for conn in connections:
+                    with suppress(psycopg.Error, OSError):
+                        conn.cancel_safe()
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except psycopg.errors.QueryCanceled:
+        if stop.is_set():
+            raise _interrupted() from None
+        raise
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _interrupted() -> Interrupted:
+    return Interrupted(
+        "Interrupted: nothing was measured to its end.", remedy="nothing was changed; run the same command again."
+    )
+
+
+def _prepare(sessions: Sequence[Session], queries: Sequence[Query]) -> tuple[list[_Case], list[LeftOut]]:
+    ready: list[_Case] = []
+    refused: list[LeftOut] = []
+    for each in queries:
+        try:
+            for session in sessions:
+                session.prepare(each)
+        except CannotRun as why:
+            refused.append(LeftOut(each.name, each.sql, why.reason, why.remedy, (), each.values))
+        else:
+            ready.append(_Case(each))
+    return ready, refused
+
+
+def _measure(
+    control: Connection,
+    sessions: Sequence[Session],
+    cases: Sequence[_Case],
+    options: BenchOptions,
+    say: Say,
+    stop: threading.Event,
+) -> str:
+    """All runs, in turn: round after round every query, side after side, each round the other side first. Says what came of
+    the cold ones."""
+    evictor = cold_runs.Evictor(control) if options.cold else None
+    if evictor is not None and evictor.reason is None:
+        say("Measuring with a cold cache, once for each query and side.")
+        for case in cases:
+            for at, session in enumerate(sessions):
+                evictor.evict(session.side)
+                _run(case, at, session, 0, case.cold.setdefault(at, []), stop)
+    say(f"Warming up: {plural(len(cases), 'query').replace('querys', 'queries')}.")
+    for case in cases:
+        for at, session in enumerate(sessions):
+            for number in range(len(case.query.drawn)):
+                _run(case, at, session, number, [], stop)
+    for turn in range(options.runs):
+        say(f"Round {turn + 1} of {options.runs}.")
+        for case in cases:
+            order = list(enumerate(sessions))
+            for at, session in order if turn % 2 == 0 else reversed(order):
+                _run(case, at, session, turn % len(case.query.drawn), case.runs.setdefault(at, []), stop, keep=True)
+    if evictor is None:
+        return cold_runs.NOT_ASKED
+    return evictor.reason or cold_runs.MEASURED
+
+
+def _run(
+    case: _Case, at: int, session: Session, number: int, into: list[Run], stop: threading.Event, *, keep: bool = False
+) -> None:
+    """One run, where the query has not failed on either side."""
+    if stop.is_set():
+        raise _interrupted()
+    if case.errors:
+        return
+    try:
+        run, shape = session.run(case.query, number)
+    except (TimedOut, CannotRun) as why:
+        case.errors[at] = str(why)
+        return
+    into.append(run)
+    if keep:
+        case.shapes.setdefault(at, []).append(shape)
+
+
+def _refuse_moved(conn: Connection, options: BenchOptions, before: Side | None, after: Side) -> None:
+    """Raises Refused where the tables changed places, or were replaced, while they were measured."""
+    again = sides(conn, options)
+    known = [None if side is None else (side.oid, side.name) for side in (before, after)]
+    if [None if side is None else (side.oid, side.name) for side in again] != known:
+        raise Refused(
+            f"The rollout of {options.table} moved on while its queries were measured, so the figures mean nothing.",
+            remedy="run the same command again.",
+        )
+
+
+def _outcome(
+    query: Query, before: Side | None, after: Side, old: Measured | None, new: Measured, options: BenchOptions
+) -> Outcome:
+    verdict, ratio, agreed = judge(old, new, options.threshold, options.ignored)
+    why: tuple[Cause, ...] = ()
+    if (
+        verdict is Verdict.SLOWER
+        and before is not None
+        and old is not None
+        and old.shape is not None
+        and new.shape is not None
+    ):
+        why = causes(before, after, old, new)
+    return Outcome(query, old, new, verdict, ratio, agreed, why, tuple(notes(before, after, old, new)))
+
+
+def _against(report: Report, earlier: Report, options: BenchOptions, ready: Sequence[_Case]) -> Report:
+    """The report with an earlier one's figures as before: those of its plain table where it had two sides."""
+    side = earlier.before or earlier.after
+    old = {each.query.name: each.before if earlier.before is not None else each.after for each in earlier.outcomes}
+    outcomes = [
+        _outcome(each.query, side, report.after, old[each.query.name], each.measured(0), options) for each in ready
+    ]
+    when = f"before was measured at {earlier.at} on {earlier.server}: load, cache and data may differ from today's"
+    return replace(report, before=side, compared=f"{side.label} of {earlier.at} and {report.after.label} now",
+                   outcomes=tuple(outcomes), notes=(*report.notes, when))  # fmt: skip
+
+
+def write_template(options: BenchOptions) -> tuple[str, int, int]:
+    """What pg_stat_statements shows as a file of queries, how many of them can be run, and how many not. Raises Usage, Failed."""
+    with connect(options.dsn, purpose="bench") as control:
+        before, after = sides(control, replace(options, alone=True))
+        table = catalog.resolve_table(control, options.table)[1]
+        queries, left_out = gather(control, replace(options, queries=None, against=None), table, before or after)
+    return query_file.write(queries, left_out, str(table)), len(queries), len(left_out)

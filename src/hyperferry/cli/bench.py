@@ -1,0 +1,222 @@
+"""The application's queries, before and after: bench."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import click
+
+from hyperferry.errors import Refused, Usage
+from hyperferry.times import parse_wait
+
+from .look import write_whole
+from .options import Call, common, table_argument, table_of
+from .render.bench import bench_lines
+from .render.bench_page import page
+from .stopping import Words
+
+LOOKING = Words(
+    (
+        "Stopping: the query that runs is cancelled.",
+        "Still cancelling the query that runs. Once more, and it is left to its time limit.",
+    ),
+    "Left while a query ran.",
+    "nothing was changed; the query ends by its time limit at the latest.",
+)
+FILE = click.Path(path_type=Path)
+
+
+def _positive(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    if not math.isfinite(value) or value < 0:
+        raise click.BadParameter("a number from 0 on is expected.")
+    return value
+
+
+@click.command(short_help="Your critical queries on table and hypertable, side by side.")
+@table_argument
+@click.option(
+    "--queries", type=FILE, metavar="FILE", help="The queries, as SQL. Without it: the costliest in pg_stat_statements."
+)
+@click.option(
+    "--top",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="How many of pg_stat_statements.",
+)
+@click.option(
+    "--write-queries",
+    type=FILE,
+    metavar="FILE",
+    help="Write what pg_stat_statements shows, and what was inferred about parameters, as a file for --queries; run nothing.",
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(1, 10_000),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Runs of each query on each side.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="How many sets of values are drawn.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Decides which values are drawn.",
+)
+@click.option(
+    "--threshold",
+    type=float,
+    default=20.0,
+    show_default=True,
+    callback=_positive,
+    metavar="PERCENT",
+    help="A query fails whose median is slower by more.",
+)
+@click.option(
+    "--ignore-below",
+    type=float,
+    default=0.2,
+    show_default=True,
+    callback=_positive,
+    metavar="MS",
+    help="A loss of fewer milliseconds is none.",
+)
+@click.option(
+    "--timeout",
+    default="30 s",
+    show_default=True,
+    metavar="DURATION",
+    help="The longest that one run of a query may take ('5 s').",
+)
+@click.option(
+    "--plan",
+    "plans",
+    type=click.Choice(["custom", "generic"]),
+    default="custom",
+    show_default=True,
+    help="custom: planned anew with its values each time; generic: once, as a prepared statement in the long run.",
+)
+@click.option(
+    "--time", "time_column", metavar="COLUMN", help="The time column, where neither a rollout nor a hypertable tells."
+)
+@click.option(
+    "--cold",
+    is_flag=True,
+    help="Besides, one run with the tables' pages out of the server's cache; this slows the application for a while.",
+)
+@click.option("--alone", is_flag=True, help="Measure what has the table's name, and compare with nothing.")
+@click.option(
+    "--against",
+    type=FILE,
+    metavar="FILE",
+    help="Run a kept benchmark's queries again with the same values, and compare with it.",
+)
+@click.option(
+    "--save", type=FILE, metavar="FILE", help="Keep the whole result as JSON, with the values drawn, for --against."
+)
+@click.option("--html", type=FILE, metavar="FILE", help="Write a page with plots.")
+@common
+def bench(
+    call: Call,
+    table: str | None,
+    queries: Path | None,
+    top: int,
+    write_queries: Path | None,
+    runs: int,
+    draws: int,
+    seed: int,
+    threshold: float,
+    ignore_below: float,
+    timeout: str,
+    plans: str,
+    time_column: str | None,
+    cold: bool,
+    alone: bool,
+    against: Path | None,
+    save: Path | None,
+    html: Path | None,
+) -> int:
+    """Run the critical queries on TABLE with EXPLAIN ANALYZE, as a plain table and as a hypertable, and judge each.
+
+    While a rollout is open, both are there: the table and its hypertable before the cutover, the hypertable and the old
+    table after it. Otherwise measure with --save before, and with --against after. Only reads: in read-only transactions,
+    one query at a time, under a time limit. Ends with exit code 3 when a query is slower than the threshold allows.
+    """
+    from hyperferry.benchmark import BenchOptions, bench, from_text, to_text, write_template
+
+    if against is not None and (queries is not None or alone):
+        raise Usage(
+            "--against brings its own queries, and compares.",
+            remedy="leave --queries and --alone out; --against measures what has the name.",
+        )
+    for option, path in (("--save", save), ("--html", html), ("--write-queries", write_queries)):
+        if path is not None:
+            _may_write(option, path)
+    settings = call.settings(table=table, time_column=time_column)
+    options = BenchOptions(
+        settings.dsn,
+        table_of(settings),
+        time_column=settings.time_column,
+        queries=None if queries is None else (_read(queries), str(queries)),
+        against=None if against is None else from_text(_read(against), str(against)),
+        top=top,
+        runs=runs,
+        draws=draws,
+        seed=seed,
+        threshold=threshold,
+        ignored=ignore_below,
+        timeout=parse_wait(timeout, "--timeout"),
+        generic=plans == "generic",
+        cold=cold,
+        alone=alone,
+    )
+    if write_queries is not None:
+        text, kept, left_out = write_template(options)
+        write_whole(write_queries, text)
+        call.out.say(
+            f"{write_queries} has {kept} queries to run, and {left_out} to complete or to leave. Look through every `-- param`."
+        )
+        call.out.give({"table": options.table, "file": str(write_queries), "queries": kept, "left_out": left_out}, [])
+        return 0
+    with call.stoppable(LOOKING) as stop:
+        report = bench(options, say=call.out.say, stop=stop)
+    if save is not None:
+        write_whole(save, to_text(report))
+    if html is not None:
+        write_whole(html, page(report))
+    from hyperferry.benchmark import as_json
+
+    call.out.give(as_json(report), bench_lines(report))
+    return Refused.exit_code if report.failed else 0
+
+
+def _may_write(option: str, path: Path) -> None:
+    """Raises Usage where the result cannot be written there, before the work of measuring."""
+    if path.is_dir():
+        raise Usage(f"{path} is a folder.", remedy=f"name a file with {option}.")
+    if not path.absolute().parent.is_dir():
+        raise Usage(f"The folder of {path} is not there.", remedy=f"make it, or name another file with {option}.")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Usage(
+            f"The file {path} cannot be read.",
+            facts={"reason": getattr(error, "strerror", None) or error},
+            remedy="name a readable file of text.",
+        ) from None

@@ -1,0 +1,257 @@
+"""Plans, figures, verdicts and causes as pure functions; a report as JSON and as a page."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperferry.benchmark import as_json, from_text, to_text
+from hyperferry.benchmark.causes import causes
+from hyperferry.benchmark.figures import agreement, judge, p95
+from hyperferry.benchmark.options import (
+    Index,
+    LeftOut,
+    Measured,
+    Outcome,
+    Query,
+    Report,
+    Run,
+    Shape,
+    Side,
+    Value,
+    Verdict,
+)
+from hyperferry.benchmark.plans import parse, run_of, shape_of
+from hyperferry.cli.render.bench import bench_lines
+from hyperferry.cli.render.bench_page import page
+from hyperferry.errors import Usage
+from hyperferry.model.names import TableName
+
+INDEX = Index("t_player", "USING btree (player_id)", "CREATE INDEX t_player ON t USING btree (player_id)")
+PLAIN = Side("plain table", TableName("public", "t"), 1, 1000, "at", indexes=(INDEX,))
+HYPER = Side(
+    "hypertable", TableName("public", "t"), 2, 1000, "at", chunks=frozenset({f"_hyper_1_{n}_chunk" for n in range(1, 41)}),
+    chunk_count=40, chunk_interval="7 days", indexes=(INDEX,),
+)  # fmt: skip
+TIMES = st.floats(0.001, 1e6, allow_nan=False)
+
+
+def runs(*times: float, planning: float = 0.0, chunks: int = 0, read: int = 0) -> tuple[Run, ...]:
+    return tuple(Run(0, planning, each - planning, 10, read, 0, 5, chunks, 1.0) for each in times)
+
+
+def measured(*times: float, shape: Shape = Shape(("Scan",)), **more: Any) -> Measured:  # noqa: B008
+    return Measured(runs(*times, **more), shape)
+
+
+def scan(chunk: int, **more: Any) -> dict[str, Any]:
+    return {
+        "Node Type": "Index Scan", "Relation Name": f"_hyper_1_{chunk}_chunk", "Index Name": f"_hyper_1_{chunk}_chunk_t_player",
+        "Index Cond": f"(_hyper_1_{chunk}_chunk.player_id = {chunk})", "Actual Loops": 1, "Actual Rows": 1, **more,
+    }  # fmt: skip
+
+
+def explained(*children: dict[str, Any]) -> dict[str, Any]:
+    top = {"Node Type": "Append", "Actual Rows": 2.0, "Shared Hit Blocks": 7, "Shared Read Blocks": 3, "Plans": list(children)}
+    return {"Plan": top, "Planning": {"Shared Hit Blocks": 4}, "Planning Time": 1.5, "Execution Time": 2.5,
+            "Settings": {"work_mem": "1MB", "search_path": "x", "plan_cache_mode": "y"}}  # fmt: skip
+
+
+def test_a_plan_is_counted_and_its_equal_chunks_joined() -> None:
+    plan = explained(scan(1), scan(2), scan(3, **{"Actual Loops": 0}), scan(4))
+    run, shape = run_of(plan, HYPER, 7), shape_of(plan, HYPER)
+    assert (run.draw, run.total_ms, run.hit, run.read, run.planning_pages, run.chunks, run.rows) == (7, 4.0, 7, 3, 4, 3, 2.0)
+    assert shape.lines == (
+        "Append",
+        "  3 × Index Scan using t_player on a chunk index cond (chunk.player_id = ?)",
+        "  Index Scan using t_player on a chunk index cond (chunk.player_id = ?) (never executed)",
+    )
+    assert (shape.planned_chunks, shape.indexes, shape.time_condition, dict(shape.settings)) == (4, ("t_player",), False, {"work_mem": "1MB"})
+
+
+@pytest.mark.parametrize("name", ["_hyper_1_4_chunk_t_player", "4_t_player", "4_5_t_player", "t_player"])
+def test_a_chunks_index_has_the_name_of_the_tables(name: str) -> None:
+    assert shape_of(explained(scan(4, **{"Index Name": name})), HYPER).indexes == ("t_player",)
+
+
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [('(at > 1)', True), ('(t."at" > 1)', True), ("(flat > 1)", False), ("(at_home)", False), ("(date_trunc('day', at) = 1)", True)],
+)
+def test_a_condition_on_the_time_is_seen(condition: str, found: bool) -> None:
+    assert shape_of(explained(scan(4, Filter=condition)), HYPER).time_condition is found
+
+
+def test_plans_under_one_key_are_all_kept() -> None:
+    """As TimescaleDB's DeferredChunkAppend prints them."""
+    inner = [json.dumps(scan(n)) for n in (1, 2, 3)]
+    text = '[{"Plan": {"Node Type": "Custom Scan", "Custom Plan Provider": "DeferredChunkAppend", "Plan": %s, "Plan": %s, "Plan": %s}}]'
+    assert run_of(parse(text % tuple(inner)), HYPER, 0).chunks == 3
+
+
+@given(st.lists(TIMES, min_size=1, max_size=50))
+def test_p95_is_one_of_the_values_that_few_exceed(values: list[float]) -> None:
+    found = p95(values)
+    assert found in values
+    assert sum(value > found for value in values) <= 0.05 * len(values)
+
+
+@given(st.lists(TIMES, min_size=1, max_size=20), st.lists(TIMES, min_size=1, max_size=20), st.floats(0, 100), st.floats(0, 10))
+def test_a_verdict_keeps_what_it_says(old: list[float], new: list[float], threshold: float, ignored: float) -> None:
+    before, after = measured(*old), measured(*new)
+    verdict, ratio, agreed = judge(before, after, threshold, ignored)
+    assert ratio is not None
+    assert agreed is not None
+    assert agreement(before.runs, after.runs) + agreement(after.runs, before.runs) == pytest.approx(1)
+    if verdict is Verdict.SLOWER:
+        assert ratio > 1 + threshold / 100
+        assert agreed >= 0.75
+    if verdict is Verdict.FASTER:
+        assert ratio < 1
+    if old == new:
+        assert verdict is Verdict.SAME
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        ((10, 10, 10), (13, 13, 13), Verdict.SLOWER),
+        ((10, 10, 10), (11.9, 11.9, 11.9), Verdict.SAME),
+        ((10, 10, 10), (7, 7, 7), Verdict.FASTER),
+        ((1, 10, 20), (0.5, 13, 14), Verdict.UNCLEAR),
+        ((0.1, 0.1, 0.1), (0.25, 0.25, 0.25), Verdict.SAME),
+        ((0.1, 0.1, 0.1), (0.35, 0.35, 0.35), Verdict.SLOWER),
+    ],
+)
+def test_verdicts(before: tuple[float, ...], after: tuple[float, ...], verdict: Verdict) -> None:
+    assert judge(measured(*before), measured(*after), 20, 0.2)[0] is verdict
+
+
+def test_verdicts_of_what_did_not_run() -> None:
+    wrong, right = Measured(error="too long"), measured(1)
+    assert judge(right, wrong, 20, 0.2)[0] is Verdict.FAILED
+    assert judge(wrong, right, 20, 0.2)[0] is Verdict.NOT_MEASURED
+    assert judge(None, right, 20, 0.2)[0] is Verdict.MEASURED
+    assert judge(None, wrong, 20, 0.2)[0] is Verdict.NOT_MEASURED
+
+
+USED = Shape(("Index Scan",), indexes=("t_player",))
+ALL = Shape(("Append",), indexes=("t_player",), planned_chunks=40)
+
+
+@pytest.mark.parametrize(
+    ("after", "old", "new", "code"),
+    [
+        (HYPER, measured(1, shape=USED), measured(9, shape=ALL, chunks=40), "no-time-predicate"),
+        (HYPER, measured(1), measured(9, shape=replace(ALL, time_condition=True), chunks=40), "time-predicate-excludes-nothing"),
+        (HYPER, measured(1), measured(9, shape=replace(ALL, time_condition=True, planned_chunks=20), chunks=20), "range-over-many-chunks"),
+        (HYPER, measured(1), measured(9, shape=ALL, planning=8), "planning-over-chunks"),
+        (HYPER, measured(1), measured(9, shape=replace(ALL, planned_chunks=1, time_condition=True), planning=8), "planning-a-hypertable"),
+        (replace(HYPER, indexes=()), measured(1, shape=USED), measured(9, shape=Shape((), sequential=True)), "index-missing"),
+        (HYPER, measured(1, shape=USED), measured(9, shape=Shape((), sequential=True)), "index-not-used"),
+        (replace(HYPER, never_analyzed=3), measured(1), measured(9), "never-analyzed"),
+        (HYPER, measured(1), measured(9, shape=Shape((), jit_ms=7)), "jit"),
+        (HYPER, measured(1), measured(9, shape=Shape((), spilled=True)), "spills-to-disk"),
+        (HYPER, measured(1, shape=Shape((), workers=2)), measured(9), "fewer-workers"),
+        (HYPER, measured(1), measured(9, read=50), "not-in-cache"),
+        (HYPER, measured(1), measured(9), "unknown"),
+    ],
+)
+def test_causes(after: Side, old: Measured, new: Measured, code: str) -> None:
+    found = causes(PLAIN, after, old, new)
+    assert code in [cause.code for cause in found]
+    assert all(cause.words and cause.remedy for cause in found)
+    assert code == "unknown" or "unknown" not in [cause.code for cause in found]
+
+
+def test_a_key_widened_by_the_time_is_the_same_index() -> None:
+    wide = replace(HYPER, indexes=(Index("t_player", 'USING btree (player_id, "at")'.replace('"', ""), "..."),))
+    found = causes(PLAIN, wide, measured(1, shape=USED), measured(9, shape=USED))
+    assert "index-missing" not in [cause.code for cause in found]
+
+
+EVIL = "<script>alert('x')</script>\x1b[31m & \"q\""
+
+
+def report() -> Report:
+    query = Query(EVIL, f"SELECT '{EVIL}', $1", {1: Value("player_id", 1, "assumed: so")}, (("secret value",),), 5)
+    bad = Outcome(query, measured(1, 1, shape=USED), measured(9, 9, shape=ALL, chunks=40), Verdict.SLOWER, 9.0, 1.0)
+    bad = replace(bad, causes=causes(PLAIN, HYPER, bad.before or bad.after, bad.after), notes=(EVIL,))
+    gone = Outcome(replace(query, name="gone"), measured(1), Measured(error="it took longer than 1 s"), Verdict.FAILED)
+    return Report(
+        f"public.{EVIL}", PLAIN, HYPER, "plain table and hypertable", (bad, gone), (LeftOut("w", EVIL, EVIL, "leave it"),), "PostgreSQL 17",
+        "2026-01-01T00:00:00+00:00", 1, 2, 1, 20.0, 0.2, 30.0, "custom", "not measured", (EVIL,), 1.0,
+    )  # fmt: skip
+
+
+class Tags(HTMLParser):
+    """Counts what a browser would see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [str(value) for name, value in attrs if name in ("src", "href") and not str(value).startswith("#")]
+
+
+def test_the_page_is_self_contained_and_escapes_everything() -> None:
+    text = page(report())
+    seen = Tags()
+    seen.feed(text)
+    assert "script" not in seen.tags
+    assert seen.loads == []
+    assert "http" not in text
+    assert seen.tags.count("svg") == 2
+    assert "&lt;script&gt;" in text
+    assert "secret value" not in text
+    for cause in report().outcomes[0].causes:
+        assert cause.words.split(":")[0] in text
+
+
+def test_values_of_the_table_are_kept_only_where_they_are_asked_for() -> None:
+    assert "secret value" not in json.dumps(as_json(report()))
+    assert "secret value" in to_text(report())
+
+
+def test_a_kept_report_is_read_again() -> None:
+    once = from_text(to_text(report()), "f")
+    assert to_text(from_text(to_text(once), "f")) == to_text(once)
+    assert once.outcomes[0].before is not None
+    assert once.outcomes[0].before.runs == report().outcomes[0].before.runs  # type: ignore[union-attr]
+    assert once.outcomes[0].query == report().outcomes[0].query
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"made_by": "hyperferry bench", "format": 1}', '{"made_by": "x", "format": 1}'])
+def test_another_file_is_refused(text: str) -> None:
+    with pytest.raises(Usage, match="no benchmark"):
+        from_text(text, "f.json")
+
+
+def test_a_file_with_values_missing_is_refused() -> None:
+    data = json.loads(to_text(report()))
+    data["queries"][0]["drawn"] = [[]]
+    with pytest.raises(Usage):
+        from_text(json.dumps(data), "f.json")
+
+
+def test_text_for_people_has_no_control_characters() -> None:
+    from rich.console import Console
+
+    from hyperferry.cli.render.text import Line
+
+    console = Console(width=200)
+    with console.capture() as captured:
+        for line in bench_lines(report()):
+            console.print(line.rich() if isinstance(line, Line) else line)
+    assert not re.search(r"\x1b\[31m &", captured.get())
+    assert "no-time-predicate" in captured.get()

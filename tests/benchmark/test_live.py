@@ -1,0 +1,329 @@
+"""Benchmarks on real servers: which side is read, what makes a query lose, what is never done."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from hyperferry import engine
+from hyperferry.benchmark import BenchOptions, bench, from_text, to_text
+from hyperferry.benchmark.options import Report, Verdict
+from hyperferry.errors import Failed, Interrupted, Refused, Usage
+from hyperferry.model.plan_options import PlanOptions
+from servers import Database
+
+from .conftest import TABLE, make, measure, of, reasons
+
+POINT = "-- name: point\nSELECT * FROM player_stats WHERE id = $1;\n"
+DAY = "-- name: day\nSELECT count(*) FROM public.player_stats s WHERE s.game_date >= $1 AND s.game_date < $2;\n"
+WIDE = """
+INSERT INTO player_stats (player_id, stat_type, value, game_date)
+SELECT i, 'x', 1, timestamptz '2024-01-06' + i * interval '10 seconds' FROM generate_series(1, 60000) AS i;
+ANALYZE player_stats;
+"""
+
+
+def codes(report: Report, name: str) -> list[str]:
+    return [cause.code for cause in of(report, name).causes]
+
+
+def test_a_point_read_without_the_time_loses_and_is_told_why(synced: Database) -> None:
+    report = measure(synced, POINT + DAY)
+    point, day = of(report, "point"), of(report, "day")
+    assert report.failed
+    assert point.verdict is Verdict.SLOWER
+    assert point.ratio is not None
+    assert point.ratio > 1.2
+    assert {"no-time-predicate", "planning-over-chunks"} <= set(codes(report, "point"))
+    assert "game_date" in point.causes[0].remedy
+    assert report.after.chunk_count >= 84
+    assert {run.chunks for run in point.after.runs} == {report.after.chunk_count}
+    assert {run.chunks for run in day.after.runs} <= {1, 2, 3}
+    assert day.before is not None
+    assert {run.chunks for run in day.before.runs} == {0}
+    assert [run.rows for run in day.before.runs] == [run.rows for run in day.after.runs]
+
+
+def test_each_side_reads_its_own_table(synced: Database) -> None:
+    """Rows that only one side has tell which one was read."""
+    synced.execute("DELETE FROM hyperferry_new_1.player_stats WHERE player_id = 7")
+    report = measure(
+        synced,
+        "-- name: bare\nSELECT * FROM player_stats WHERE player_id = 7;"
+        "-- name: written out\nSELECT public.player_stats.id FROM public.player_stats WHERE public.player_stats.player_id = 7;"
+        "-- name: hidden\nWITH player_stats AS (SELECT * FROM public.player_stats) SELECT * FROM player_stats WHERE player_id = 7",
+    )
+    for outcome in report.outcomes:
+        assert outcome.before is not None
+        assert {run.rows for run in outcome.before.runs} == {60}
+        assert {run.rows for run in outcome.after.runs} == {0}
+        assert "different numbers of rows" in " ".join(outcome.notes)
+    assert len(report.outcomes) == 3
+
+
+def test_an_index_that_the_hypertable_lacks_is_named(stats: Database) -> None:
+    stats.execute(WIDE)
+    make(stats, interval="365 days")
+    stats.execute("DROP INDEX hyperferry_new_1.player_stats_player_idx")
+    report = measure(stats, "-- name: player\nSELECT * FROM player_stats WHERE player_id = $1")
+    assert of(report, "player").verdict is Verdict.SLOWER
+    cause = next(each for each in of(report, "player").causes if each.code == "index-missing")
+    assert "player_stats_player_idx" in cause.words
+    assert "USING btree (player_id, stat_type)" in cause.remedy
+
+
+def test_an_index_that_is_there_is_not_called_missing(synced: Database) -> None:
+    """The key's index is widened by the time and named after each chunk: still the same index."""
+    synced.execute(WIDE)
+    engine.sync(synced.dsn, "player_stats", until_empty=True)
+    report = measure(synced, POINT)
+    assert not {"index-missing", "index-not-used"} & set(codes(report, "point"))
+    shape = of(report, "point").after.shape
+    assert shape is not None
+    assert any("player_stats_pkey" in line for line in shape.lines)
+
+
+def test_what_does_more_than_read_one_side_is_left_out(synced: Database) -> None:
+    synced.execute(
+        "CREATE VIEW totals AS SELECT player_id, sum(value) FROM player_stats GROUP BY 1;"
+        "CREATE TABLE other (id int);"
+        "CREATE FUNCTION inner_writes() RETURNS int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO other VALUES (1); RETURN 1; END $$;"
+        "CREATE FUNCTION writes() RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN inner_writes(); END $$"
+    )
+    report = measure(
+        synced,
+        POINT + "-- name: write\nDELETE FROM player_stats;-- name: cte\nWITH x AS (DELETE FROM player_stats RETURNING 1) TABLE x;"
+        "-- name: lock\nSELECT * FROM player_stats FOR UPDATE;-- name: view\nSELECT * FROM totals;"
+        "-- name: volatile\nSELECT pg_sleep(60) FROM player_stats;-- name: elsewhere\nSELECT * FROM other;"
+        "-- name: wrong\nSELECT nothing FROM player_stats;-- name: value\n-- param 1: nothing\nSELECT $1 FROM player_stats;"
+        "-- name: unknown\nSELECT * FROM player_stats WHERE value + 1 = $1;"
+        "-- name: lies\nSELECT writes() FROM player_stats LIMIT 1;",
+    )
+    left = reasons(report)
+    assert set(left) == {"write", "cte", "lock", "view", "volatile", "elsewhere", "wrong", "value", "unknown"}
+    assert "public.totals" in left["view"]
+    assert "pg_catalog.pg_sleep" in left["volatile"]
+    assert "does not read" in left["elsewhere"]
+    assert "nothing" in left["wrong"]
+    lies = of(report, "lies")
+    assert lies.verdict is Verdict.NOT_MEASURED
+    assert lies.before is not None
+    assert "read-only transaction" in (lies.before.error or "")
+    assert synced.execute("SELECT count(*) FROM other") == [(0,)]
+    assert synced.execute("SELECT count(*) FROM player_stats") == [(3000,)]
+
+
+def test_no_lock_is_taken_but_the_readers_own(synced: Database) -> None:
+    look = (
+        "-- name: look\nSELECT l.mode FROM pg_locks l, (SELECT 1 FROM player_stats WHERE id = 1) AS p "
+        "WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode {} 'AccessShareLock'"
+    )
+    other = of(measure(synced, look.format("<>")), "look")
+    assert {run.rows for run in other.after.runs} == {0}
+    assert all(run.rows > 0 for run in of(measure(synced, look.format("=")), "look").after.runs)
+
+
+def test_somebody_who_locks_the_table_for_a_moment_is_waited_for(synced: Database) -> None:
+    done = threading.Event()
+
+    def hold() -> None:
+        with synced.connect(autocommit=False) as conn:
+            conn.execute("LOCK TABLE player_stats IN ACCESS EXCLUSIVE MODE")
+            done.wait(1.5)
+            conn.rollback()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    time.sleep(0.3)
+    try:
+        assert len(measure(synced, POINT).outcomes) == 1
+    finally:
+        done.set()
+        holder.join()
+
+
+def test_a_query_that_takes_too_long_is_given_up(synced: Database) -> None:
+    slow = "-- name: slow\nSELECT count(*) FROM player_stats a, player_stats b, player_stats c"
+    report = measure(synced, POINT + slow, timeout=0.5)
+    assert of(report, "slow").verdict is Verdict.NOT_MEASURED
+    assert "longer than 0.5 s" in (((before := of(report, "slow").before) and before.error) or "")
+    assert of(report, "point").after.runs
+
+
+def test_a_query_that_only_the_hypertable_cannot_answer_in_time_fails(synced: Database) -> None:
+    synced.execute(
+        "CREATE FUNCTION delayed(oid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$ BEGIN "
+        "IF (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = $1) <> 'public' THEN PERFORM pg_sleep(5); END IF; "
+        "RETURN true; END $$"
+    )
+    report = measure(synced, "-- name: late\nSELECT * FROM player_stats WHERE id = 1 AND delayed(tableoid)", timeout=0.5)
+    assert of(report, "late").verdict is Verdict.FAILED
+    assert report.failed
+
+
+def test_nothing_is_compared_while_rows_are_missing(stats: Database) -> None:
+    make(stats)
+    stats.execute("UPDATE hyperferry.rollout SET phase = 'copying'")
+    with pytest.raises(Refused, match="copying"):
+        measure(stats, POINT)
+    assert measure(stats, POINT, alone=True).before is None
+
+
+def test_before_and_after_by_a_kept_file(stats: Database) -> None:
+    before = from_text(to_text(measure(stats, POINT + DAY)), "kept.json")
+    assert before.before is None
+    assert {outcome.verdict for outcome in before.outcomes} == {Verdict.MEASURED}
+    make(stats)
+    engine.cutover(stats.dsn, "player_stats", accept=frozenset({"all"}))
+    after = measure(stats, None, against=before)
+    assert after.before is not None
+    assert (after.before.label, after.after.label) == ("plain table", "hypertable")
+    assert of(after, "point").verdict is Verdict.SLOWER
+    assert [outcome.query.drawn for outcome in after.outcomes] == [outcome.query.drawn for outcome in before.outcomes]
+    again = from_text(to_text(after), "kept.json")
+    assert [o.causes for o in again.outcomes] == [o.causes for o in after.outcomes]
+
+
+def test_after_the_cutover_the_old_table_is_the_one_before(synced: Database) -> None:
+    engine.cutover(synced.dsn, "player_stats", accept=frozenset({"all"}))
+    report = measure(synced, POINT + DAY)
+    assert report.before is not None
+    assert (report.before.name.schema, report.after.name.schema) == ("hyperferry_old_1", "public")
+    day = of(report, "day")
+    assert day.before is not None
+    assert {run.chunks for run in day.before.runs} == {0}
+    assert all(run.chunks for run in day.after.runs)
+    assert of(report, "point").verdict is Verdict.SLOWER
+
+
+WEIRD = """
+CREATE SCHEMA "my.schema";
+CREATE TABLE "my.schema"."Weird ""Näme" (
+    "Id %s" bigint PRIMARY KEY, "when?" timestamptz NOT NULL, "select" text
+);
+INSERT INTO "my.schema"."Weird ""Näme" SELECT i, timestamptz '2024-01-01' + i * interval '1 hour', 'a%' FROM generate_series(1, 500) AS i;
+"""
+
+
+def test_awkward_names(db: Database) -> None:
+    db.execute(WEIRD)
+    name = '"my.schema"."Weird ""Näme"'
+    make(db, name, "when?", "2 days")
+    report = measure(
+        db,
+        f"""-- name: qualified
+        SELECT * FROM {name} w WHERE w."Id %s" = $1 AND "select" LIKE 'a%';
+        -- name: range
+        -- param 2: "when?" + interval '1 day'
+        SELECT count(*) FROM {name} WHERE "when?" >= $1 AND "when?" < $2""",
+        name,
+    )
+    assert not report.left_out
+    assert {run.rows for run in of(report, "qualified").after.runs} == {1}
+    assert all(run.chunks <= 2 for run in of(report, "range").after.runs)
+
+
+def test_the_path_of_the_role_counts(stats: Database) -> None:
+    role = stats.make_role()
+    stats.execute(f'CREATE SCHEMA mine; ALTER TABLE player_stats SET SCHEMA mine; GRANT ALL ON SCHEMA mine TO "{role}"')
+    stats.execute(f'ALTER ROLE "{role}" SET search_path = mine')
+    stats.execute(f'ALTER TABLE mine.player_stats OWNER TO "{role}"; GRANT CREATE ON DATABASE "{stats.name}" TO "{role}"')
+    plan = engine.make_plan(stats.dsn_as(role), "player_stats", "game_date", PlanOptions(chunk_interval="7 days"))
+    engine.start(stats.dsn_as(role), None, plan)
+    report = bench(BenchOptions(stats.dsn_as(role), "player_stats", queries=(POINT, "q"), runs=2, draws=1))
+    assert all(run.chunks for run in of(report, "point").after.runs)
+    # Under another path the bare name means nothing.
+    elsewhere = f"{stats.dsn_as(role)}?options=-csearch_path%3Dpublic"
+    with pytest.raises(Failed, match="None of the queries"):
+        bench(BenchOptions(elsewhere, "mine.player_stats", queries=(POINT, "q")))
+
+
+def test_a_seed_decides_on_the_values(synced: Database) -> None:
+    def drawn(**more: int) -> list[tuple[tuple[str | None, ...], ...]]:
+        return [outcome.query.drawn for outcome in measure(synced, POINT + DAY, runs=1, draws=5, **more).outcomes]
+
+    first = drawn(seed=4)
+    assert first == drawn(seed=4)
+    assert first != drawn(seed=5)
+    assert len(set(first[0])) == 5
+
+
+def test_values_of_a_hypertable_are_drawn_over_all_of_its_time(synced: Database) -> None:
+    engine.cutover(synced.dsn, "player_stats", accept=frozenset({"all"}))
+    engine.finish(synced.dsn, "player_stats")
+    report = measure(synced, DAY, runs=1, draws=20)
+    assert report.before is None
+    days = {values[0][:10] for values in of(report, "day").query.drawn if values[0]}
+    assert len(days) > 8
+
+
+def test_the_costliest_statements_are_taken_where_no_file_is_given(synced: Database) -> None:
+    synced.execute("CREATE EXTENSION pg_stat_statements")
+    with synced.connect() as conn:
+        for number in (1, 2, 3):
+            conn.execute(f"SELECT * FROM player_stats WHERE player_id = {number} AND game_date > '2024-01-10' LIMIT 5")  # type: ignore[arg-type]
+            conn.execute("SELECT count(*) FROM public.player_stats WHERE game_date > now() - interval '3 years'")
+        conn.execute("UPDATE player_stats SET value = 1 WHERE id = 1")
+        conn.execute("SELECT 1 FROM pg_class WHERE relname = 'player_stats'")
+    report = measure(synced, None)
+    assert ["LIMIT $3" in outcome.query.sql for outcome in report.outcomes] == [True]
+    assert report.outcomes[0].query.calls == 3
+    assert {each.sql.split()[0] for each in report.left_out} == {"SELECT", "UPDATE"}
+    assert next(each for each in report.left_out if each.sql.startswith("SELECT")).unknown == (1,)
+
+
+def test_without_statements_it_says_where_to_get_them(synced: Database) -> None:
+    with pytest.raises(Usage, match="pg_stat_statements is not in this database"):
+        measure(synced, None)
+    synced.execute("CREATE EXTENSION pg_stat_statements")
+    synced.execute("SELECT count(*) FROM player_stats WHERE player_id = 1")
+    role = synced.make_role()
+    synced.execute(f'GRANT SELECT ON player_stats TO "{role}"')
+    with pytest.raises(Failed) as hidden:
+        bench(BenchOptions(synced.dsn_as(role), "player_stats", alone=True))
+    assert "pg_read_all_stats" in str(hidden.value)
+
+
+def test_an_empty_table_gives_no_values(db: Database) -> None:
+    db.execute(TABLE + "TRUNCATE player_stats")
+    with pytest.raises(Failed, match="too few rows"):
+        measure(db, POINT)
+
+
+def test_a_plan_made_once(synced: Database) -> None:
+    report = measure(synced, POINT, generic=True)
+    assert report.plans == "generic"
+    assert max(run.planning_ms for run in of(report, "point").after.runs) < of(measure(synced, POINT), "point").after.runs[0].planning_ms
+
+
+def test_a_cold_cache_is_measured_where_it_can_be(synced: Database) -> None:
+    without = measure(synced, POINT, cold=True)
+    assert "pg_buffercache is not in this database" in without.cold
+    synced.execute("CREATE EXTENSION pg_buffercache")
+    report = measure(synced, POINT, cold=True)
+    cold = of(report, "point").after.cold
+    assert cold[0].read > 0
+    assert of(report, "point").after.runs[0].read == 0
+
+
+def test_it_can_be_interrupted(synced: Database) -> None:
+    stop = threading.Event()
+    slow = "-- name: slow\nSELECT count(*) FROM player_stats a, player_stats b, player_stats c"
+    threading.Timer(1.0, stop.set).start()
+    begun = time.monotonic()
+    with pytest.raises(Interrupted):
+        bench(BenchOptions(synced.dsn, "player_stats", queries=(slow, "q"), timeout=60), stop=stop)
+    assert time.monotonic() - begun < 30
+
+
+def test_a_cutover_meanwhile_is_noticed(synced: Database) -> None:
+    swapped = []
+
+    def swap(text: str) -> None:
+        if text.startswith("Round 2") and not swapped:
+            swapped.append(engine.cutover(synced.dsn, "player_stats", accept=frozenset({"all"})))
+
+    with pytest.raises(Refused, match="moved on"):
+        bench(BenchOptions(synced.dsn, "player_stats", queries=(POINT, "q"), runs=3), say=swap)

@@ -1,0 +1,120 @@
+"""Files of queries, and values that are inferred."""
+
+from __future__ import annotations
+
+import pytest
+
+from hyperferry.benchmark import query_file
+from hyperferry.benchmark.infer import Column, infer
+from hyperferry.benchmark.options import LeftOut, Query, Value
+from hyperferry.errors import Usage
+from hyperferry.model.names import TableName
+
+STATS = TableName("public", "player_stats")
+COLUMNS = [Column("id"), Column("player_id"), Column("stat_type"), Column("game_date", "interval '7 days'"), Column("Odd Name")]
+FROM = "SELECT * FROM player_stats s JOIN players p USING (x) WHERE "
+
+
+def values(where: str) -> dict[int, str]:
+    """The expressions that are inferred."""
+    found, reasons = infer(FROM + where, STATS, COLUMNS)
+    assert not reasons, reasons
+    return {number: value.expression for number, value in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("player_id = $1", {1: '"player_id"'}),
+        ("s.player_id = $1 AND $2 >= s.id", {1: '"player_id"', 2: '"id"'}),
+        ("player_stats.player_id <> $1", {1: '"player_id"'}),
+        ('"Odd Name" = $1', {1: '"Odd Name"'}),
+        ("game_date::date = $1", {1: '"game_date"::date'}),
+        ("game_date >= $1 AND game_date < $2", {1: '"game_date"', 2: "\"game_date\" + interval '7 days'"}),
+        ("game_date < $2 AND game_date > $1", {1: '"game_date"', 2: "\"game_date\" + interval '7 days'"}),
+        ("game_date < $1", {1: '"game_date"'}),
+        ("game_date BETWEEN $1 AND $2", {1: '"game_date"', 2: "\"game_date\" + interval '7 days'"}),
+        ("game_date NOT BETWEEN $1::timestamptz AND $2", {1: '"game_date"', 2: "\"game_date\" + interval '7 days'"}),
+        ("id BETWEEN $1 AND $2", {1: '"id"', 2: '"id"'}),
+        ("stat_type LIKE $1 OR stat_type NOT ILIKE $2", {1: '"stat_type"', 2: '"stat_type"'}),
+        ("player_id = ANY($1)", {1: 'ARRAY["player_id"]'}),
+        ("player_id = $1 LIMIT $2 OFFSET $3", {1: '"player_id"', 2: "100", 3: "0"}),
+        ("player_id = $1 OR (player_id = $1)", {1: '"player_id"'}),
+    ],
+)
+def test_what_is_plain_is_inferred(where: str, expected: dict[int, str]) -> None:
+    assert values(where) == expected
+
+
+def test_a_list_takes_a_row_for_each_value() -> None:
+    found, reasons = infer(FROM + "player_id NOT IN ($1, $2::int, $3)", STATS, COLUMNS)
+    assert not reasons
+    assert [found[n].row for n in (1, 2, 3)] == [1, 2, 3]
+
+
+def test_guesses_are_said() -> None:
+    found, _ = infer(FROM + "game_date >= $1 AND game_date < $2 LIMIT $3", STATS, COLUMNS)
+    assert [bool(found[n].assumed) for n in (1, 2, 3)] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["p.player_id = $1", "name = $1", "player_id + 1 = $1", "lower(stat_type) = $1", "game_date > now() - $1", "f($1)", "(player_id, id) = ($1, 2)"],
+)
+def test_what_is_not_plain_has_a_reason(where: str) -> None:
+    found, reasons = infer(FROM + where, STATS, COLUMNS)
+    assert not found
+    assert reasons[1]
+
+
+FILE = """
+-- what a file may begin with
+-- name: latest of a player
+-- param 1: player_id
+SELECT * FROM player_stats WHERE player_id = $1; -- a word
+-- param 2 (row 2): game_date + interval '1 day'
+SELECT ';', $2 FROM player_stats
+"""
+
+
+def test_a_file_is_read() -> None:
+    first, second = query_file.parse(FILE, "q.sql")
+    assert (first.name, dict(first.values)) == ("latest of a player", {1: Value("player_id")})
+    assert (second.name, dict(second.values)) == ("query 2", {2: Value("game_date + interval '1 day'", 2)})
+    assert second.sql.endswith("SELECT ';', $2 FROM player_stats")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "no statement"),
+        ("-- name: a\nSELECT 1; -- name: a\nSELECT 2", "two queries"),
+        ("-- param 2: id\nSELECT $1", "no $2"),
+        ("-- param 1:\nSELECT $1", "no expression"),
+        ("-- param id\nSELECT $1", "not understood"),
+        ("-- param 1 (row 0): id\nSELECT $1", "row"),
+        ("SELECT 'a", "ends within"),
+    ],
+)
+def test_a_file_that_is_not_understood_is_refused(text: str, why: str) -> None:
+    with pytest.raises(Usage) as refused:
+        query_file.parse(text, "q.sql")
+    assert why in str(refused.value)
+
+
+def test_what_is_written_is_read_again() -> None:
+    queries = [
+        Query("a", "SELECT * FROM t WHERE id = $1", {1: Value("id", 2, "assumed: so")}),
+        Query("b", "SELECT 1 -- end"),
+    ]
+    left_out = [
+        LeftOut("c", "SELECT f($1)\nFROM t /* , */", "the value of $1 is not known", "say it", (1,)),
+        LeftOut("d", "DELETE FROM t; -- x", "it writes", "leave it"),
+    ]
+    text = query_file.write(queries, left_out, "t")
+    again = query_file.parse(text, "t.sql")
+    assert [query.name for query in again] == ["a", "b"]
+    assert again[0].values[1].row == 2
+    assert again[0].values[1].expression.startswith("id")
+    opened = text.replace("-- -- ", "-- ").replace("-- SELECT f", "SELECT f").replace("-- FROM t", "FROM t").replace("1: ?", "1: id").replace("-- ;", ";")
+    assert [query.name for query in query_file.parse(opened, "t.sql")] == ["a", "b", "c"]
