@@ -166,7 +166,8 @@ def statements(shape: Shape, tags: int, seed: int) -> list[str]:
     if any(column.kind == "citext" for column in t.columns) or t.key_kind == "citext":
         out.append("CREATE EXTENSION citext SCHEMA torture")
     out.append("CREATE TABLE torture.parent (id integer PRIMARY KEY, n integer); INSERT INTO torture.parent SELECT i, 0 FROM generate_series(1, 5) i")
-    out.append(f"GRANT ALL ON torture.parent TO {OWNER}, {APPLICATION}")
+    out.append("CREATE TABLE torture.mark (tag smallint PRIMARY KEY, n bigint); INSERT INTO torture.mark SELECT i, 0 FROM generate_series(1, 9) i")
+    out.append(f"GRANT ALL ON torture.parent, torture.mark TO {OWNER}, {APPLICATION}")
     if t.schema != "public":
         out.append(f"CREATE SCHEMA {ident(t.schema)}")
     out.append(f"GRANT ALL ON SCHEMA {ident(t.schema)} TO {OWNER}; GRANT USAGE ON SCHEMA {ident(t.schema)} TO {APPLICATION}")

@@ -69,7 +69,7 @@ class Working:
         self.done: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self.longest = 0.0
-        self.gids = 0
+        self.number = 0
         self.prepared = False
         self.most = 150 + stage.shape.table.rows // 2
         self._conn: Connection | None = None
@@ -99,13 +99,14 @@ class Working:
         if self.known is not None and self.known[0] > self.most:
             plan.append("delete_many")
         ending = "rollback" if r.random() < spec.rollbacks else "prepare" if r.random() < spec.two_phase else "commit"
-        xid = gid = last = ""
+        gid = last = ""
         after: Digest | None = None
         ending_begun = False
         try:
             last = "BEGIN"
             self._run(f"BEGIN ISOLATION LEVEL {isolation}")
-            xid = str(self._one("SELECT pg_current_xact_id()::text")[0])
+            self.number += 1
+            self._run(f"UPDATE torture.mark SET n = {self.number} WHERE tag = {self.tag}")
             last = "digest"
             before = self.look()
             if self.known is not None and before != self.known:
@@ -127,8 +128,7 @@ class Working:
             last = "digest after"
             after = self.look()
             if ending == "prepare":
-                self.gids += 1
-                gid = f"torture {self._connection().info.dbname} {self.tag} {self.gids}"
+                gid = f"torture {self._connection().info.dbname} {self.tag} {self.number}"
                 last, ending_begun = "PREPARE", True
                 self._run(f"PREPARE TRANSACTION '{gid}'")
                 self.prepared = True
@@ -143,7 +143,7 @@ class Working:
                 self._run(ending.upper())
         except psycopg.Error as error:
             self._failed(error, isolation, last)
-            committed = self._outcome(xid, gid) if xid and ending_begun else False
+            committed = self._outcome(gid) if ending_begun else False
             self.known = after if committed else self.known
             return
         if ending == "commit":
@@ -205,16 +205,20 @@ class Working:
         if conn is None or conn.closed:
             self._conn = None
 
-    def _outcome(self, xid: str, gid: str) -> bool:
-        """Whether the transaction whose end was not seen was committed; one that was prepared is ended now."""
+    def _outcome(self, gid: str) -> bool:
+        """Whether the transaction whose end was not seen was committed: its mark tells. One that was prepared is ended now.
+
+        (pg_xact_status cannot be asked: a crash may lose a transaction as a whole, and its number is given out again.)
+        """
         while not self.stage.stopping.is_set():
             try:
                 if gid and self._one(f"SELECT count(*) FROM pg_prepared_xacts WHERE gid = '{gid}'")[0]:
                     self._run(f"COMMIT PREPARED '{gid}'")
                     return True
-                status = self._one(f"SELECT pg_xact_status('{xid}'::xid8)")[0]
-                if status != "in progress":
-                    return bool(status == "committed")
+                # While it is under way its row is locked, and no row comes.
+                row = self._connection().execute(f"SELECT n FROM torture.mark WHERE tag = {self.tag} FOR UPDATE SKIP LOCKED").fetchone()
+                if row is not None:
+                    return int(row[0]) == self.number
             except psycopg.Error:
                 self._conn = None
             time.sleep(0.05)

@@ -20,7 +20,6 @@ from ..db import (
     cancel_autovacuum,
     deadlock_timeouts_ms,
     execute,
-    fetch_one,
     fetch_value,
     further_locks,
     is_lost_connection,
@@ -32,7 +31,6 @@ from ..db.connection import Connection, answered_within
 from ..db.pgbouncer import PoolBusy, Pools
 from ..errors import (
     CaptureBroken,
-    ConnectionFailed,
     Failed,
     LockUnavailable,
     NotInTime,
@@ -40,7 +38,6 @@ from ..errors import (
     Refused,
     SchemaChanged,
 )
-from ..ledger import store
 from ..ledger.flow import Flow
 from ..model.names import TableName
 from ..model.report import SwapReport
@@ -48,6 +45,7 @@ from ..model.statement import Statement
 from ..verify import excused_groups
 from ..verify.pairwise import Group
 from . import block, bound, hanging
+from .loss import after_loss, changes_recorded
 from .order import PATIENT_FROM, first, further, order
 from .swap import others, target_phase, wanted_locks
 
@@ -217,7 +215,7 @@ def _attempt(
             if pools is not None:  # who comes through them waits from the PAUSE on
                 state.longest_ms = max(state.longest_ms, (time.monotonic() - began) * 1000)
     except _Lost as lost:
-        return _after_loss(connect, flow, lost.xid)
+        return after_loss(connect, flow, lost.xid, seconds=2 * ANSWER_SECONDS)
     except PoolBusy as busy:
         state.reason, state.code = busy.message, ""
         return None
@@ -308,7 +306,7 @@ def _try_once(conn: Connection, flow: Flow, gate: Gate, state: _Attempt) -> int 
             started = time.monotonic()
             execute(conn, message)
         state.longest_ms = max(state.longest_ms, (time.monotonic() - started) * 1000)
-        return _changes(conn, flow)
+        return changes_recorded(conn, flow)
     except psycopg.Error as error:
         state.longest_ms = max(state.longest_ms, (time.monotonic() - started) * 1000)
         if is_lost_connection(error):
@@ -377,36 +375,3 @@ def _judge(error: psycopg.Error, conn: Connection, flow: Flow, gate: Gate, state
 
 def _literal(text: str) -> str:
     return sql.Literal(text).as_string(None)
-
-
-def _changes(conn: Connection, flow: Flow) -> int:
-    """What the committed swap recorded."""
-    events = store.last_events(conn, flow.rollout.id, ["swap"])
-    return int(events[0][2]["changes_under_lock"]) if events else 0
-
-
-def _after_loss(connect: Callable[[], Connection], flow: Flow, xid: str | None) -> int | None:
-    """Whether the swap happened although the connection was lost: asks the server, which knows its transactions.
-
-    Waits until the transaction has ended; statement_timeout sees to that. None: it did not happen.
-    """
-    deadline = time.monotonic() + 4 * (STATEMENT_TIMEOUT_MS + IDLE_TIMEOUT_MS) / 1000
-    last: Exception | None = None
-    while time.monotonic() < deadline:
-        try:
-            with connect() as conn:
-                status = fetch_value(conn, "SELECT pg_xact_status(%s::xid8)", [xid]) if xid else "aborted"
-                if status != "in progress":
-                    phase = fetch_one(
-                        conn, "SELECT phase FROM hyperferry.rollout WHERE id = %s", [flow.rollout.id]
-                    )
-                    assert phase is not None
-                    return _changes(conn, flow) if phase[0] == target_phase(flow).value else None
-        except (ConnectionFailed, psycopg.Error) as error:
-            last = error
-        time.sleep(0.5)
-    raise ConnectionFailed(
-        "The connection was lost during the swap, and the server cannot be asked whether it happened.",
-        facts={"transaction": xid, "last error": str(last)[:300]},
-        remedy="when the server is back, `hyperferry status` says which phase it is: the swap happened as a whole or not at all.",
-    )
