@@ -17,6 +17,7 @@ __all__ = [
     "Interrupted",
     "LockUnavailable",
     "NotInTime",
+    "NotProved",
     "OutOfTime",
     "Refused",
     "SchemaChanged",
@@ -64,6 +65,10 @@ class LockUnavailable(Failed):
     """A lock could not be had within the bounded number of attempts; the blockers are among the facts."""
 
 
+class NotInTime(LockUnavailable):
+    """Sessions of others were in the way for as long as `--max-wait` allowed; they are among the facts."""
+
+
 class Conflict(Failed):
     """Another hyperferry works on the same rollout."""
 
@@ -80,8 +85,11 @@ class Refused(HyperferryError):
     exit_code = 3
 
 
-class NotInTime(Refused):
-    """Sessions of others were in the way for as long as `--max-wait` allowed; they are among the facts."""
+class NotProved(Refused):
+    """A swap whose proof no longer counted under the lock. `attempts` and `stall_ms` (the longest) until then."""
+
+    attempts = 0
+    stall_ms = 0.0
 
 
 class SchemaChanged(Refused):

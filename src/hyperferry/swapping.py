@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from . import catalog, db, gates
 from .advance import prove
@@ -10,6 +11,7 @@ from .apply import quarantine_size
 from .cutover import Gate, dropped, run_swap, validate_foreign_keys
 from .db.connection import Connection
 from .db.pgbouncer import Pools
+from .errors import NotProved
 from .ledger import store
 from .ledger.codec import dump_inspection
 from .ledger.flow import flow_of
@@ -18,6 +20,9 @@ from .model.rollout import Direction, Rollout
 from .strategies import blue_green
 from .strategies.monitor import Monitor
 from .strategies.workers import Connect
+
+PROVED_AGAIN = 2
+"""How often a proof that was voided during the attempts is made anew."""
 
 
 def swap(
@@ -32,9 +37,48 @@ def swap(
     dropped_accepted: bool = False,
     pgbouncer: Sequence[str] = (),
 ) -> SwapReport:
+    """Swaps in the direction that the phase has. A proof that somebody voids meanwhile (a TRUNCATE, say) is made anew, a bounded
+    number of times; `attempts` are those of all together."""
     settle(conn, rollout, monitor)
     gates.refuse_changed(conn, rollout)
     gates.refuse_missing_rights(conn, rollout)
+    port = int(db.fetch_value(conn, "SELECT setting FROM pg_settings WHERE name = 'port'"))
+    used, longest = 0, 0.0
+    for again in range(PROVED_AGAIN + 1):
+        gate = _gate(conn, connect, rollout, monitor, snapshots_accepted, unverified, dropped_accepted)
+        try:
+            with Pools(pgbouncer, conn.info.dbname, port) as pools:
+                report = run_swap(
+                    lambda: connect("swap"),
+                    flow_of(rollout),
+                    gate,
+                    attempts=max(attempts - used, 1),
+                    pools=pools,
+                    should_stop=monitor.should_stop,
+                    say=monitor.say,
+                )
+            break
+        except NotProved as error:
+            if again == PROVED_AGAIN:
+                raise
+            used, longest = used + error.attempts, max(longest, error.stall_ms)
+            then = "going on without one" if unverified else "verifying again before the next attempt"
+            monitor.say(f"the proof is void ({error.facts['server said']}): {then}")
+    monitor.give_up_after(None)  # it is done: what comes after may take its time
+    settle(conn, store.get(conn, rollout.id), monitor)
+    return replace(report, attempts=used + report.attempts, stall_ms=max(longest, report.stall_ms))
+
+
+def _gate(
+    conn: Connection,
+    connect: Connect,
+    rollout: Rollout,
+    monitor: Monitor,
+    snapshots_accepted: bool,
+    unverified: bool,
+    dropped_accepted: bool,
+) -> Gate:
+    """What allows the swap as things are now; proved anew where no verification counts, unless `unverified`."""
     flow = flow_of(rollout)
     if quarantine_size(conn, flow):
         blue_green.catch_up(conn, rollout, monitor)  # what stood in the way of those rows may be gone by now
@@ -47,27 +91,13 @@ def swap(
         dropped.begin(conn, flow)
     elif not dropped_accepted:
         gates.refuse_dropped(conn, flow)
-    gate = Gate(
+    return Gate(
         verification=verification.id if verification else None,
         fingerprint=catalog.fingerprint(conn, flow.active.oid),
         excused=verification is not None,
         snapshots_accepted=snapshots_accepted,
         dropped_accepted=dropped_accepted,
     )
-    port = int(db.fetch_value(conn, "SELECT setting FROM pg_settings WHERE name = 'port'"))
-    with Pools(pgbouncer, conn.info.dbname, port) as pools:
-        report = run_swap(
-            lambda: connect("swap"),
-            flow,
-            gate,
-            attempts=attempts,
-            pools=pools,
-            should_stop=monitor.should_stop,
-            say=monitor.say,
-        )
-    monitor.give_up_after(None)  # it is done: what comes after may take its time
-    settle(conn, store.get(conn, rollout.id), monitor)
-    return report
 
 
 def settle(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:

@@ -116,7 +116,7 @@ BREAKS = (
         "autovacuum-not-cancelled",
         "an autovacuum in the way is cancelled",
         (Edit("capture/triggers.py", "        cancel_autovacuum(conn, side.name)\n", ""),),
-        f"{FILE}::test_an_autovacuum_in_the_way_is_cancelled",
+        "engine/test_autovacuum.py::test_an_autovacuum_in_the_way_is_cancelled",
         "With a lock_timeout below deadlock_timeout an autovacuum is never asked to go: 6 of 6 attempts failed.",
         fails_by=("AssertionError", "Failed", "TimeoutError", "LockUnavailable"),
     ),

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import pytest
 from job import HOURS, THIRDS, Job, Make, aside, eventually
 
-import servers
-from hyperferry import sandbox
 from hyperferry.copy.copier import Outcome, copy_next
 from hyperferry.db import connect
 from hyperferry.errors import CaptureBroken, Refused, SchemaChanged
 from hyperferry.model.plan_options import PlanOptions
-from kit import tables
-from servers import Server
 
 
 @contextmanager
@@ -324,66 +318,6 @@ def test_no_transaction_of_ours_outlives_a_batch(job: Make) -> None:
     with sampled(made) as worst:
         assert running.result(60).phase == "synced"
         assert worst()[1] < 5.0
-
-
-# An autovacuum in the way is cancelled.
-
-
-@dataclass
-class Busy:
-    """A server whose autovacuum is always at work, slowly."""
-
-    server: Server
-
-
-@pytest.fixture
-def vacuuming() -> Iterator[Server]:
-    """A sandbox of our own: autovacuum looks every second."""
-    if os.environ.get("HYPERFERRY_TEST_RUN") is None:
-        pytest.skip("no run")
-    name = f"test-{os.environ['HYPERFERRY_TEST_RUN']}-vacuum{os.getpid()}"
-    made = sandbox.up(name, release="stable", fast=True)
-    with psycopg.connect(made.dsn, autocommit=True) as conn:
-        conn.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
-        conn.execute("ALTER SYSTEM SET autovacuum = on")
-        conn.execute("SELECT pg_reload_conf()")
-    yield Server("stable", made.dsn, made.bin_dir)
-    sandbox.down(name)
-
-
-SLOW_VACUUM = (
-    "ALTER TABLE {} SET (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0, "
-    "autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)"
-)
-
-
-def vacuumed(db: servers.Database, like: str) -> Any:
-    """The relations of that name on which an autovacuum is at work."""
-    return db.execute(
-        "SELECT l.relation::regclass FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation "
-        "WHERE a.backend_type = 'autovacuum worker' AND a.datname = current_database() "
-        f"AND l.mode = 'ShareUpdateExclusiveLock' AND c.relname LIKE '{like}'"
-    )
-
-
-@pytest.mark.slow
-def test_an_autovacuum_in_the_way_is_cancelled(vacuuming: Server) -> None:
-    db = servers.make_database(vacuuming)
-    with db.connect() as conn:
-        table = tables.player_stats(conn, rows=20_000)
-        conn.execute(SLOW_VACUUM.format("player_stats"))
-    job = Job(db, table, PlanOptions(chunk_interval="100 days"))
-    _ = job.plan
-
-    for step in (job.start, job.cutover):
-        db.execute("UPDATE player_stats SET value = 0 WHERE id % 3 = 0")
-        eventually("an autovacuum is at work", lambda: vacuumed(db, "player_stats"), seconds=90)
-        began = time.monotonic()
-        aside(step).result(90)
-        assert time.monotonic() - began < 60
-    assert job.phase() == "cut_over"
-    job.close()
-    servers.drop_database(db)
 
 
 def test_refusals_are_exit_code_three() -> None:

@@ -248,6 +248,69 @@ def test_another_table_under_the_name_is_not_taken_for_ours(ready: Ready) -> Non
         job.cutover()
 
 
+# A proof that is voided during the attempts is made anew.
+
+TRUNCATED = "TRUNCATE t; INSERT INTO t (at) VALUES ('2024-01-09')"
+
+
+@pytest.mark.parametrize("way", ["cutover", "rollback"])
+def test_a_proof_that_a_truncate_voids_meanwhile_is_made_anew(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """No command to run again: it says why, verifies, and goes on; the attempts are those of all together."""
+    job = ready()
+    if way == "rollback":
+        job.cutover()
+        assert job.verify().match
+    before = verifications(job)
+    # The first attempt finds a truncation in the backlog, the second (which applied it) no proof; and so once more.
+    seen = before_swap_message(monkeypatch, lambda conn: job.run(TRUNCATED) and None, times=3)
+    report = getattr(job, way)()
+    assert job.phase() == ("cut_over" if way == "cutover" else "rolled_back")
+    assert (report.attempts, len(seen)) == (5, 5)
+    assert verifications(job) == before + 2
+    assert sum("verifying again" in line for line in job.said) == 2
+    assert job.value("SELECT count(*) FROM {table}") == 1
+    same_after_sync(job)
+
+
+@pytest.mark.parametrize("way", ["cutover", "rollback"])
+def test_who_truncates_again_and_again_is_not_followed_for_ever(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    job = ready()
+    if way == "rollback":
+        job.cutover()
+    phase = job.phase()
+    seen = before_swap_message(monkeypatch, lambda conn: job.run(TRUNCATED) and None, times=99)
+    with pytest.raises(Refused, match="unproved"):
+        getattr(job, way)()
+    assert (len(seen), job.phase()) == (6, phase)
+    same_after_sync(job)
+
+
+def test_what_differs_is_not_verified_away(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verification that is made anew finds what differs, and refuses."""
+    job = ready()
+    texts = iter([TRUNCATED, "DELETE FROM {shadow}"])
+    before_swap_message(monkeypatch, lambda conn: job.run(next(texts)) and None, times=2)
+    with pytest.raises(Refused, match="not the same"):
+        job.cutover()
+    assert job.phase() == "synced"
+
+
+def test_a_rollback_that_needs_no_proof_makes_none_anew(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = ready()
+    job.cutover()
+    assert job.verify().match
+    before = verifications(job)
+    before_swap_message(monkeypatch, lambda conn: job.run(TRUNCATED) and None)
+    job.rollback(unverified=True)
+    assert (job.phase(), verifications(job)) == ("rolled_back", before)
+
+
 # Resuming never skips a failed verification (peers, 5).
 
 

@@ -299,8 +299,6 @@ def test_a_truncation_that_came_last_is_applied_before_the_swap(
     before_swap_message(
         monkeypatch, lambda conn: job.run("TRUNCATE t; INSERT INTO t (at) VALUES ('2024-01-09')") and None
     )
-    with pytest.raises(Exception, match=r"unproved|truncation"):
-        job.cutover()
     job.cutover()
     assert job.value("SELECT count(*) FROM {table}") == 1
     same_after_sync(job)

@@ -34,6 +34,7 @@ from ..errors import (
     Failed,
     LockUnavailable,
     NotInTime,
+    NotProved,
     OutOfTime,
     Refused,
     SchemaChanged,
@@ -147,8 +148,8 @@ def run_swap(
     """Swaps the flow's two tables in one transaction, or leaves everything as it is. `pools` are paused for each attempt.
 
     Raises LockUnavailable after the bounded number of attempts, naming the blockers, NotInTime where `should_stop` raised
-    OutOfTime after an attempt; Refused where a check under the lock said no; SchemaChanged or CaptureBroken where the table is
-    not what was verified.
+    OutOfTime after an attempt; Refused where a check under the lock said no (NotProved: the proof is void); SchemaChanged or
+    CaptureBroken where the table is not what was verified.
     """
     state = _Attempt()
     conn = connect()
@@ -336,9 +337,11 @@ def _judge(error: psycopg.Error, conn: Connection, flow: Flow, gate: Gate, state
         return
     facts: dict[str, object] = {"rollout": flow.rollout.id, "server said": text}
     if code == block.NOT_PROVED:
-        raise Refused(
+        unproved = NotProved(
             "Nothing is cut over unproved.", facts=facts, remedy="run `hyperferry verify`, then try again."
-        ) from None
+        )
+        unproved.attempts, unproved.stall_ms = state.number, round(state.longest_ms, 1)
+        raise unproved from None
     if code == block.QUARANTINED:
         raise Refused(
             "There are rows that the other side cannot take.",

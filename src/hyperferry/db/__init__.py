@@ -1,5 +1,6 @@
 """Connections, session settings, attempts at locks, SQLSTATE classes, the loader of .sql files. See README.md."""
 
+from .autovacuum import cancel_autovacuum, keep_autovacuum_off, outlast_toast_vacuum
 from .connection import SESSION_SETTINGS, connect, connect_beside, execute, fetch_all, fetch_one, fetch_value
 from .locks import (
     Blocker,
@@ -7,7 +8,6 @@ from .locks import (
     LockMode,
     blocker_facts,
     blockers_of,
-    cancel_autovacuum,
     deadlock_timeouts_ms,
     exclusive_holders,
     further_locks,
@@ -50,7 +50,9 @@ __all__ = [
     "is_row_refused",
     "is_transient",
     "is_unique_violation",
+    "keep_autovacuum_off",
     "load_queries",
+    "outlast_toast_vacuum",
     "patient_read",
     "pause_seconds",
     "snapshot_holders_of",

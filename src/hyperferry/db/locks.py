@@ -20,7 +20,7 @@ from psycopg import sql
 
 from ..errors import LockUnavailable
 from ..model.names import TableName
-from .connection import Connection, execute, fetch_all, fetch_value
+from .connection import Connection, fetch_all
 from .queries import load_queries
 from .sqlstate import is_transient
 
@@ -67,15 +67,16 @@ class Blocker:
         )
 
 
-def blockers_of(conn: Connection, tables: Sequence[TableName]) -> list[Blocker]:
-    """The sessions that hold or wait for a lock on one of the tables now, ours excepted, oldest transaction first.
+def blockers_of(conn: Connection, tables: Sequence[TableName], *, chunks: bool = False) -> list[Blocker]:
+    """The sessions that hold or wait for a lock on one of the tables (or their `chunks`) now, ours excepted, oldest
+    transaction first.
 
     Without pg_monitor the server hides other users' queries; the pids are seen all the same.
     """
     rows = fetch_all(
         conn,
         load_queries(__package__, "locks.sql")["blockers"],
-        {"tables": [table.quoted for table in tables]},
+        {"tables": [table.quoted for table in tables], "chunks": chunks},
     )
     return [_blocker(row) for row in rows]
 
@@ -116,13 +117,15 @@ def yield_and_retry(
     work: Callable[[], T],
     *,
     attempts: int = 60,
+    chunks: bool = False,
     should_stop: Callable[[], None] = lambda: None,
     on_failure: Callable[[int, list[Blocker]], None] = lambda attempt, blockers: None,
 ) -> T:
     """Runs `work` (one transaction that releases everything when it fails) until it succeeds.
 
     Lock, deadlock and serialization failures are tried again, at most `attempts` times; anything else is raised as it is.
-    `should_stop` is called before each attempt and may raise. Raises LockUnavailable that names who was in the way.
+    `should_stop` is called before each attempt and may raise. Raises LockUnavailable that names who was in the way on the tables
+    (and their `chunks`).
     """
     last: list[Blocker] = []
     started = time.monotonic()
@@ -137,7 +140,7 @@ def yield_and_retry(
                 raise
             if conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                 conn.rollback()
-            last = blockers_of(conn, tables) or exclusive_holders(conn) or last
+            last = blockers_of(conn, tables, chunks=chunks) or exclusive_holders(conn) or last
             on_failure(attempt, last)
             time.sleep(pause_seconds(attempt))
     facts: dict[str, object] = {
@@ -149,9 +152,14 @@ def yield_and_retry(
     raise LockUnavailable(
         f"Could not {what}: the lock was not to be had.",
         facts=facts,
-        remedy="nothing was changed and nobody is kept waiting; end or wait for the sessions named, "
-        "then run the same command again.",
+        remedy="this step changed nothing, and nobody is kept waiting; end or wait for the sessions named, "
+        "then run the same command again." + _wraparound_remedy(last),
     )
+
+
+def _wraparound_remedy(blockers: Sequence[Blocker]) -> str:
+    pids = [blocker.pid for blocker in blockers if "to prevent wraparound" in blocker.query]
+    return f" pid {pids[0]} is an autovacuum against wraparound, which gives way to nobody: let it end." if pids else ""
 
 
 READ_ATTEMPTS = 12
@@ -164,13 +172,6 @@ def patient_read(conn: Connection, what: str, tables: Sequence[TableName], work:
     if conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
         return work()
     return yield_and_retry(conn, what, tables, work, attempts=READ_ATTEMPTS)
-
-
-def deadlock_timeout_ms(conn: Connection) -> int:
-    """The server's deadlock_timeout in milliseconds."""
-    return int(
-        fetch_value(conn, "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'")
-    )
 
 
 def deadlock_timeouts_ms(conn: Connection) -> tuple[int, ...]:
@@ -237,27 +238,3 @@ def further_locks(locks: Sequence[FurtherLock], timeouts_ms: Sequence[int]) -> s
         sql.SQL("{};\n").format(quick) if budget >= 1 else sql.SQL(""), sql.Composed(body)
     )
     return sql.SQL("DO {}").format(sql.Literal(text.as_string(None)))
-
-
-def cancel_autovacuum(conn: Connection, *tables: TableName) -> None:
-    """Has an autovacuum on any of the tables or their chunks cancelled, by asking for SHARE UPDATE EXCLUSIVE alone, there.
-
-    That stops no writer, and waits longer than deadlock_timeout, after which the server cancels the autovacuum. Does nothing
-    where none runs. One against wraparound is never cancelled: the caller's own attempts then name it as the blocker.
-    """
-    names = [table.quoted for table in tables]
-    for schema, name in fetch_all(
-        conn, load_queries(__package__, "locks.sql")["autovacuums_on"], {"tables": names}
-    ):
-        wait = deadlock_timeout_ms(conn) + 1000
-        try:
-            with conn.transaction():
-                execute(conn, sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{wait}ms")))
-                execute(
-                    conn,
-                    sql.SQL("LOCK TABLE ONLY {} IN SHARE UPDATE EXCLUSIVE MODE").format(
-                        sql.Identifier(schema, name)
-                    ),
-                )
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable):
-            continue

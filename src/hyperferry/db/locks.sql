@@ -1,6 +1,12 @@
 -- name: blockers
--- Sessions and prepared transactions, ours excepted, that hold or await a lock on one of the tables, oldest transaction first. A
--- prepared transaction keeps the locks under the virtual id of the session that prepared it; its transactionid lock tells which.
+-- Sessions and prepared transactions, ours excepted, that hold or await a lock on one of the tables (or their chunks, where asked),
+-- oldest transaction first. A prepared transaction keeps the locks under the virtual id of the session that prepared it; its
+-- transactionid lock tells which.
+WITH RECURSIVE t AS (
+    SELECT to_regclass(name)::oid AS oid FROM unnest(%(tables)s::text[]) AS name
+    UNION
+    SELECT i.inhrelid FROM t JOIN pg_inherits i ON i.inhparent = t.oid WHERE %(chunks)s
+)
 SELECT DISTINCT ON (began, l.pid, l.virtualtransaction)
        COALESCE(l.pid, 0), COALESCE(a.usename, x.owner),
        COALESCE(a.application_name, 'prepared transaction ' || x.gid), COALESCE(a.state, a.backend_type, 'prepared'),
@@ -12,7 +18,7 @@ LEFT JOIN pg_locks own ON l.pid IS NULL AND own.locktype = 'transactionid' AND o
 LEFT JOIN pg_prepared_xacts x ON x.transaction = own.transactionid
 WHERE l.locktype = 'relation'
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND l.relation IN (SELECT to_regclass(t) FROM unnest(%(tables)s::text[]) AS t)
+  AND l.relation IN (SELECT oid FROM t)
   AND COALESCE(a.application_name, '') NOT LIKE 'hyperferry%%'
   AND (l.pid IS NULL OR l.pid <> pg_backend_pid())
 ORDER BY began NULLS FIRST, l.pid, l.virtualtransaction
@@ -37,25 +43,6 @@ WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND COALESCE(a.application_name, '') NOT LIKE 'hyperferry%'
 ORDER BY began NULLS FIRST, l.pid LIMIT 20;
-
--- name: autovacuums_on
--- Tables among these and their children (chunks) on which an autovacuum worker (not one against wraparound) holds a lock. Without
--- pg_monitor what a session does is hidden; one without a user is then taken for one.
-WITH RECURSIVE t AS (
-    SELECT to_regclass(name)::oid AS oid FROM unnest(%(tables)s::text[]) AS name
-    UNION
-    SELECT i.inhrelid FROM t JOIN pg_inherits i ON i.inhparent = t.oid
-)
-SELECT DISTINCT n.nspname, c.relname
-FROM pg_locks l
-JOIN t ON t.oid = l.relation
-JOIN pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p', 'm')
-JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_stat_activity a ON a.pid = l.pid
-WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND l.mode = 'ShareUpdateExclusiveLock'
-  AND (a.backend_type = 'autovacuum worker' AND a.query NOT LIKE '%%to prevent wraparound%%'
-       OR a.backend_type IS NULL AND a.usesysid IS NULL);
 
 -- name: deadlock_timeouts
 -- Each deadlock_timeout that is set anywhere that can be read, with its unit; an unreadable one where the server's own cannot be told,

@@ -6,9 +6,9 @@ from psycopg import sql
 
 from ..db import fetch_value
 from ..db.connection import Connection
-from ..model.names import LEDGER_SCHEMA
+from ..model.names import LEDGER_SCHEMA, TableName
 from ..model.plan import BatchBy
-from ..model.rollout import Direction
+from ..model.rollout import Direction, Rollout
 from ..model.statement import Statement
 from .flow import Flow
 from .rights import Kind, owner_alone
@@ -138,8 +138,7 @@ def create_statements(flow: Flow) -> tuple[Statement, ...]:
             ),
         )
     )
-    kinds = [*(f"{direction}_{what}" for direction in Direction for what in _OF_DIRECTION), *_OTHERS]
-    out += [owner_alone(Kind.TABLE, flow.of_ledger(kind).as_string(None)) for kind in kinds]
+    out += [owner_alone(Kind.TABLE, name.quoted) for name in table_names(flow.rollout)]
     out += [
         owner_alone(Kind.SEQUENCE, sql.Identifier(LEDGER_SCHEMA, f"{kind}_{flow.rollout.id}_id_seq").as_string(None))
         for kind in ("forward_log", "reverse_log", "batch")
@@ -170,14 +169,19 @@ def counts(flow: Flow) -> bool:
     return time is not None and time.base_type.startswith("pg_catalog.int")
 
 
+def table_names(rollout: Rollout) -> tuple[TableName, ...]:
+    """What `create_statements` makes, in the order in which it can be dropped."""
+    kinds = [f"{direction}_{what}" for direction in Direction for what in _OF_DIRECTION]
+    return tuple(rollout.names.of_ledger(kind) for kind in (*kinds, *_OTHERS))
+
+
 def drop_statements(flow: Flow) -> tuple[Statement, ...]:
     """Drops what `create_statements` made."""
-    kinds = [f"{direction}_{what}" for direction in Direction for what in _OF_DIRECTION]
     return tuple(
         Statement(
             "ledger",
             "the rollout's own tables",
-            sql.SQL("DROP TABLE IF EXISTS {}").format(flow.of_ledger(kind)),
+            sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(name.schema, name.name)),
         )
-        for kind in (*kinds, *_OTHERS)
+        for name in table_names(flow.rollout)
     )

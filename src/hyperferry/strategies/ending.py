@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 
+import psycopg
 from psycopg import sql
 
-from ..capture import drop_trigger_statements
+from ..capture import drop_trigger_statements, sleep_statements, trigger_names
 from ..capture.functions import drop_function_statements
-from ..db import LockMode, cancel_autovacuum, execute, fetch_all, fetch_value, load_queries, yield_and_retry
+from ..db import (
+    LockMode,
+    cancel_autovacuum,
+    execute,
+    fetch_all,
+    fetch_value,
+    keep_autovacuum_off,
+    load_queries,
+    outlast_toast_vacuum,
+    yield_and_retry,
+)
 from ..db.connection import Connection
 from ..errors import Refused
 from ..ledger import objects, store
-from ..ledger.flow import Side, flow_of
+from ..ledger.flow import Flow, Side, flow_of
 from ..ledger.transaction import lock_statement
 from ..model.names import TableName
 from ..model.rollout import Direction, Phase, Rollout
@@ -30,7 +43,7 @@ def _drop(
     """Runs a transaction that begins with ACCESS EXCLUSIVE on one of the application's tables."""
 
     def work() -> None:
-        cancel_autovacuum(conn, side.name)  # its chunks, too, lose their triggers
+        cancel_autovacuum(conn, side.name, chunks=False)
         with conn.transaction():
             execute(conn, lock_statement(side, LockMode.ACCESS_EXCLUSIVE))
             execute(
@@ -69,26 +82,57 @@ def finish(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
     _refuse_dependents(conn, rollout)
 
     def end_capture() -> None:
-        _run(conn, drop_trigger_statements(reverse, reverse.active))
+        _run(conn, sleep_statements(reverse))
         store.event(conn, rollout.id, "finishing")  # from here on old falls behind: only finish goes on
 
     _drop(
         conn,
-        f"take capture off {reverse.active.name}",
+        f"end capture on {reverse.active.name}",
         reverse.active,
         end_capture,
+        monitor,
+    )
+    _bare_chunks(conn, reverse, monitor)
+    _drop(
+        conn,
+        f"take capture off {reverse.active.name}",
+        reverse.active,
+        lambda: _run(conn, drop_trigger_statements(reverse, reverse.active)),
         monitor,
     )
     return _end(conn, rollout, Phase.FINISHED, monitor)
 
 
+def _bare_chunks(conn: Connection, reverse: Flow, monitor: Monitor) -> None:
+    """Takes the triggers, which do nothing any more, off one chunk after the other, each in a transaction of its own.
+
+    All at once would need every chunk's lock together: under constant autovacuum, or where readers come and go, they are never
+    to be had. What is left (a chunk made meanwhile) goes with the hypertable's own triggers.
+    """
+    query = load_queries(__package__, "ending.sql")["chunks_with"]
+    names = list(trigger_names(reverse))
+    for oid, schema, name in fetch_all(conn, query, {"oid": reverse.active.oid, "names": names}):
+        chunk = Side(TableName(schema, name), int(oid), hypertable=False)
+        # Gone, where somebody drops it meanwhile: retention, say.
+        with suppress(psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            _drop(
+                conn,
+                f"take capture off {chunk.name}",
+                chunk,
+                partial(_run, conn, drop_trigger_statements(reverse, chunk)),
+                monitor,
+            )
+
+
 def _end(conn: Connection, rollout: Rollout, phase: Phase, monitor: Monitor) -> Rollout:
     """Drops what is left of ours, and notes it, in one transaction. The parked table may have readers: it comes first."""
     parked = _parked(rollout)
+    tables = [parked, *objects.table_names(rollout)]
 
     def work() -> Rollout:
         with conn.transaction():
             if rollout.hypertable_oid is not None:
+                keep_autovacuum_off(conn, tables)
                 if fetch_value(conn, "SELECT to_regclass(%s) IS NOT NULL", [parked.quoted]):
                     execute(
                         conn,
@@ -102,7 +146,13 @@ def _end(conn: Connection, rollout: Rollout, phase: Phase, monitor: Monitor) -> 
 
     what = f"drop {parked} and the rollout's own tables"
     return yield_and_retry(
-        conn, what, [parked], work, should_stop=monitor.should_stop, on_failure=telling(monitor, what)
+        conn,
+        what,
+        tables,
+        work,
+        chunks=True,
+        should_stop=monitor.should_stop,
+        on_failure=telling(monitor, what),
     )
 
 
@@ -145,6 +195,7 @@ def _remove_own(conn: Connection, rollout: Rollout) -> None:
     for statistics in rollout.plan.inspection.extended_statistics:
         name = sql.Identifier(parked.schema, statistics.name.name)
         execute(conn, sql.SQL("DROP STATISTICS IF EXISTS {}").format(name))
+    outlast_toast_vacuum(conn, parked)  # its readers are locked out: nobody but an autovacuum can be in the way
     execute(conn, sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(parked.schema, parked.name)))
     for flow in (forward, reverse):
         _run(conn, drop_function_statements(flow))

@@ -21,3 +21,11 @@ FROM pg_namespace n, aclexplode(n.nspacl) g JOIN pg_roles r ON r.oid = g.grantee
 WHERE n.nspname = 'hyperferry' AND g.grantee <> n.nspowner
   AND NOT EXISTS (SELECT FROM pg_proc p, aclexplode(p.proacl) a
                   WHERE p.pronamespace = n.oid AND p.proowner <> a.grantee AND a.grantee = g.grantee);
+
+-- name: chunks_with
+-- The children (chunks) of a table that have a trigger of one of these names.
+SELECT c.oid::bigint, n.nspname, c.relname
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE i.inhparent = %(oid)s
+  AND EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = ANY(%(names)s::name[]))
+ORDER BY c.oid;
