@@ -38,42 +38,78 @@ def interval_width(
 ) -> tuple[float, str]:
     """The width of a bucket (seconds, or units of an integer column) and its text.
 
-    For an integer column without an interval the unit is guessed from the magnitude of some values:
-    seconds, milli-, micro- or nanoseconds since 1970 make it a week. Raises Usage for an interval that the
-    column's type cannot have.
+    For an integer column the unit is guessed from the magnitude of some values: seconds, milli-, micro- or nanoseconds since
+    1970. Without an interval that makes a week; a length of time such as '7 days' is turned into it, and the text is the number.
+    Raises Usage for an interval that the column cannot have.
     """
-    integer = column.base_type in INTEGERS
-    if integer and interval is None:
-        width = _guess_width(conn, table, column)
+    if column.base_type in INTEGERS:
+        width = _integer_width(conn, table, column, interval)
         return float(width), str(width)
     text = interval or DEFAULT_INTERVAL
+    seconds = _seconds(conn, text)
+    if seconds is None:
+        raise _unusable(column, text, "give a length of time such as '7 days' or '12 hours'.")
+    return seconds, text
+
+
+def _integer_width(conn: Connection, table: TableFacts, column: Column, interval: str | None) -> int:
+    if interval is not None and (width := _whole(interval)) is not None:
+        if width > 0:
+            return width
+        raise _unusable(column, interval, "give a whole number above 0, in the column's own unit.")
+    unit = _guess_unit(conn, table, column)
+    if interval is None:
+        return WEEK * unit if unit else INTEGERS[column.base_type]
+    seconds = _seconds(conn, interval)
+    if seconds is None:
+        raise _unusable(
+            column,
+            interval,
+            "give a whole number above 0, in the column's own unit, or a length of time such as '7 days'.",
+        )
+    if unit is None:
+        raise _unusable(
+            column,
+            interval,
+            "its values do not tell their unit (they are not seconds, milli-, micro- or nanoseconds since 1970), so a length of "
+            "time says nothing: give a whole number in the column's own unit.",
+        )
+    return max(1, round(seconds * unit))
+
+
+def _unusable(column: Column, text: str, remedy: str) -> Usage:
+    return Usage(
+        f"{text!r} cannot be the chunk interval of {column.name}.",
+        facts={"column": f"{column.name} {column.type_sql}"},
+        remedy=remedy,
+    )
+
+
+def _whole(text: str) -> int | None:
     try:
-        width_of_text = (
-            float(int(text))
-            if integer
-            else float(fetch_value(conn, _query("interval_seconds"), {"text": text}))
-        )
+        return int(text)
+    except ValueError:
+        return None
+
+
+def _seconds(conn: Connection, text: str) -> float | None:
+    """A length of time in seconds; None for what is none, or is not finite and above 0."""
+    try:
+        seconds = float(fetch_value(conn, _query("interval_seconds"), {"text": text}))
     except (ValueError, psycopg.errors.DataError):
-        width_of_text = 0.0
-    if not math.isfinite(width_of_text) or width_of_text <= 0:
-        raise Usage(
-            f"{text!r} cannot be the chunk interval of {column.name}.",
-            facts={"column": f"{column.name} {column.type_sql}"},
-            remedy="give a whole number above 0, in the column's own unit."
-            if integer
-            else "give a length of time such as '7 days' or '12 hours'.",
-        )
-    return width_of_text, text
+        return None
+    return seconds if math.isfinite(seconds) and seconds > 0 else None
 
 
-def _guess_width(conn: Connection, table: TableFacts, column: Column) -> int:
+def _guess_unit(conn: Connection, table: TableFacts, column: Column) -> int | None:
+    """Units a second, by the largest of some values; None where that tells nothing."""
     largest = fetch_value(conn, _composed("sample_integer", table, column))
     if column.base_type != "pg_catalog.int2" and largest is not None:
         for unit in (1, 10**3, 10**6, 10**9):
             # from 1984 to 2128
             if 4.5e8 * unit <= float(largest) <= 5e9 * unit:
-                return WEEK * unit
-    return INTEGERS[column.base_type]
+                return unit
+    return None
 
 
 def scan(conn: Connection, table: TableFacts, column: Column, interval: str | None) -> ScanFacts | None:
