@@ -89,7 +89,7 @@ def plan_options(function: F) -> F:
         click.option(
             "--chunk-interval",
             metavar="WIDTH",
-            help="The width of a chunk: '7 days', or for an integer column a number in its unit. "
+            help="The width of a chunk: '7 days', for an integer column a number in its unit as well. "
             "Without it: from the data's span and size by TimescaleDB's rule, the arithmetic shown.",
         ),
         click.option(
