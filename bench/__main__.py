@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import click
 
-from . import conversion, page
+from . import backlog, capture, conversion, page
 from .contenders import CONTENDERS
-from .place import machine, place, revision, server_settings
+from .place import Place, machine, place, revision, server_settings
 from .result import FOLDER, Figure, Ratio, Result, keep, last_kept, worse
 from .tables import COUNTS, SHAPES
 
@@ -53,16 +54,45 @@ def convert(
     unknown = [name for name in who if name not in CONTENDERS]
     if unknown:
         raise click.BadParameter(f"nobody is called {unknown[0]!r}; there are: {'; '.join(CONTENDERS)}")
+    sizes = conversion.Sizes(rows, shapes, indexes, rounds, who)
+    each("conversion", release, lambda where: conversion.measure(where, sizes, say), kept)
+
+
+def each(
+    name: str, release: tuple[str, ...], measure: Callable[[Place], tuple[list[Figure], list[Ratio]]], kept: bool
+) -> None:
+    """Measures on a new server of each release, and finishes."""
     about, figures, ratios, servers = machine(), list[Figure](), list[Ratio](), dict[str, dict[str, str]]()
-    for name in release:
-        with place(name) as where:
+    for one in release:
+        with place(one) as where:
             with where.connect() as conn:
                 servers[f"PG {where.postgres} / TS {where.timescaledb} {where.edition}"] = server_settings(conn)
-            more, rates = conversion.measure(where, conversion.Sizes(rows, shapes, indexes, rounds, who), say)
+            more, rates = measure(where)
             figures += more
             ratios += rates
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    finish(Result("conversion", revision(), at, about, servers, tuple(figures), tuple(ratios)), kept=kept)
+    finish(Result(name, revision(), at, about, servers, tuple(figures), tuple(ratios)), kept=kept)
+
+
+@bench.command("capture")
+@click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(20_000))
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
+@click.option("--release", default="stable;testing", callback=words, help="stable;testing")
+@click.option("--keep/--no-keep", "kept", default=True, help="Whether the result is kept and the page made anew.")
+def cost_of_capture(rows: int, rounds: int, release: tuple[str, ...], kept: bool) -> None:
+    """What capturing their writes costs the writers."""
+    each("capture", release, lambda where: capture.measure(where, rows, rounds, say), kept)
+
+
+@bench.command("apply")
+@click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(20_000))
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
+@click.option("--rates", default="500,2000,5000", callback=numbers, help="Writes a second that refill it, with commas.")
+@click.option("--release", default="stable;testing", callback=words, help="stable;testing")
+@click.option("--keep/--no-keep", "kept", default=True, help="Whether the result is kept and the page made anew.")
+def rate_of_apply(rows: int, rounds: int, rates: tuple[int, ...], release: tuple[str, ...], kept: bool) -> None:
+    """How fast a backlog of changes is applied, alone and refilled."""
+    each("apply", release, lambda where: backlog.measure(where, rows, rounds, rates, say), kept)
 
 
 def finish(result: Result, *, kept: bool) -> None:

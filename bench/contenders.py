@@ -144,9 +144,10 @@ def hyperferry_writes(job: Job) -> Timing:
         return _hyperferry(job)
 
 
-def _run(job: Job, *words: str) -> str:
+def ferry(place: Place, *words: str) -> str:
+    """Runs the program as a user would; returns what it printed. Raises RuntimeError where it fails."""
     done = subprocess.run(
-        [sys.executable, "-m", "hyperferry", *words, "--dsn", job.place.dsn], capture_output=True, text=True
+        [sys.executable, "-m", "hyperferry", *words, "--dsn", place.dsn], capture_output=True, text=True
     )
     if done.returncode != 0:
         raise RuntimeError(f"hyperferry {' '.join(words)} ended with {done.returncode}:\n{done.stderr}")
@@ -157,11 +158,11 @@ def _hyperferry(job: Job) -> Timing:
     table = f"public.{SOURCE}"
     started = time.perf_counter()
     try:
-        _run(job, "start", table, "--time", "game_date", "--chunk-interval", CHUNK, "--json")
+        ferry(job.place, "start", table, "--time", "game_date", "--chunk-interval", CHUNK, "--json")
         total = time.perf_counter() - started
         analyze, verify = _own_account(job)
     finally:
-        _run(job, "abort", table)
+        ferry(job.place, "abort", table)
         job.conn.execute(f"VACUUM public.{SOURCE}")
     return Timing(total - analyze, analyze, verify)
 
