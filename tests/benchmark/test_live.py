@@ -87,7 +87,7 @@ def test_an_index_that_is_there_is_not_called_missing(synced: Database) -> None:
 
 def test_what_does_more_than_read_one_side_is_left_out(synced: Database) -> None:
     synced.execute(
-        "CREATE VIEW totals AS SELECT player_id, sum(value) FROM player_stats GROUP BY 1;"
+        "CREATE VIEW totals WITH (security_barrier) AS SELECT player_id, sum(value) FROM player_stats GROUP BY 1;"
         "CREATE TABLE other (id int);"
         "CREATE FUNCTION inner_writes() RETURNS int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO other VALUES (1); RETURN 1; END $$;"
         "CREATE FUNCTION writes() RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN inner_writes(); END $$"
@@ -113,6 +113,33 @@ def test_what_does_more_than_read_one_side_is_left_out(synced: Database) -> None
     assert "read-only transaction" in (lies.before.error or "")
     assert synced.execute("SELECT count(*) FROM other") == [(0,)]
     assert synced.execute("SELECT count(*) FROM player_stats") == [(3000,)]
+
+
+def test_a_query_through_views_is_measured_as_it_will_read_after_the_cutover(stats: Database) -> None:
+    synced = stats
+    synced.execute(
+        "CREATE SCHEMA other; CREATE VIEW totals AS SELECT player_id AS who, sum(value) AS total FROM player_stats GROUP BY 1;"
+        'CREATE VIEW other."Best" AS SELECT t.* FROM totals t JOIN player_stats s ON s.player_id = t.who AND s.id = 1'
+    )
+    make(synced)
+    synced.execute("DELETE FROM hyperferry_new_1.player_stats WHERE player_id IN (3, 7)")
+    queries = (
+        "-- name: one\n-- param 1: player_id\nSELECT * FROM public.totals x WHERE x.who > $1 - 100;"
+        '-- name: two\nWITH a AS (SELECT * FROM other."Best") SELECT a.total FROM a;'
+    )
+    report = measure(synced, queries)
+    assert not report.left_out
+    one, two = of(report, "one"), of(report, "two")
+    assert one.before is not None
+    assert ({run.rows for run in one.before.runs}, {run.rows for run in one.after.runs}) == ({50}, {48})
+    assert {run.rows for run in two.after.runs} == {1}
+    assert "public.totals" in " ".join(one.notes)
+    engine.verify(synced.dsn, "player_stats", repair=True)
+    engine.cutover(synced.dsn, "player_stats", accept=frozenset({"all"}))
+    after = of(measure(synced, queries), "one")
+    assert after.before is not None
+    assert {run.chunks for run in after.before.runs} == {0}
+    assert all(run.chunks for run in after.after.runs)
 
 
 def test_no_lock_is_taken_but_the_readers_own(synced: Database) -> None:
@@ -260,16 +287,21 @@ def test_values_of_a_hypertable_are_drawn_over_all_of_its_time(synced: Database)
 
 
 def test_the_costliest_statements_are_taken_where_no_file_is_given(synced: Database) -> None:
+    synced.execute("CREATE VIEW totals AS SELECT player_id, sum(value) AS total FROM player_stats GROUP BY 1")
     synced.execute("CREATE EXTENSION pg_stat_statements")
     with synced.connect() as conn:
         for number in (1, 2, 3):
             conn.execute(f"SELECT * FROM player_stats WHERE player_id = {number} AND game_date > '2024-01-10' LIMIT 5")  # type: ignore[arg-type]
             conn.execute("SELECT count(*) FROM public.player_stats WHERE game_date > now() - interval '3 years'")
         conn.execute("UPDATE player_stats SET value = 1 WHERE id = 1")
+        conn.execute("SELECT total FROM totals WHERE player_id = 5")
         conn.execute("SELECT 1 FROM pg_class WHERE relname = 'player_stats'")
     report = measure(synced, None)
-    assert ["LIMIT $3" in outcome.query.sql for outcome in report.outcomes] == [True]
-    assert report.outcomes[0].query.calls == 3
+    found = {outcome.query.sql: outcome.query.calls for outcome in report.outcomes}
+    assert found == {
+        "SELECT * FROM player_stats WHERE player_id = $1 AND game_date > $2 LIMIT $3": 3,
+        "SELECT total FROM totals WHERE player_id = $1": 1,
+    }
     assert {each.sql.split()[0] for each in report.left_out} == {"SELECT", "UPDATE"}
     assert next(each for each in report.left_out if each.sql.startswith("SELECT")).unknown == (1,)
 

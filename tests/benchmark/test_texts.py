@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hyperferry.benchmark.statements import (
     called,
-    names_table,
+    names_one,
     parameters,
     preparable,
     qualifiers,
@@ -17,6 +17,7 @@ from hyperferry.benchmark.statements import (
     split,
 )
 from hyperferry.benchmark.tokens import Kind, tokens
+from hyperferry.benchmark.views import View, inline
 from hyperferry.model.names import TableName
 
 STATS = TableName("public", "player_stats")
@@ -96,8 +97,8 @@ def test_the_schema_is_replaced_where_it_is_the_tables(text: str, moved: str) ->
 def test_a_weird_name_is_found() -> None:
     text = 'SELECT * FROM "my.schema"."Weird ""Näme" AS w WHERE w.x = $1'
     assert retarget(text, WEIRD, 'n"w') == text.replace('"my.schema"', '"n""w"')
-    assert names_table(text, WEIRD)
-    assert qualifiers(text, WEIRD) == {"w"}
+    assert names_one(text, [WEIRD])
+    assert qualifiers(text, [WEIRD]) == {"w"}
 
 
 @pytest.mark.parametrize(
@@ -145,12 +146,12 @@ def test_a_file_is_cut_at_semicolons_outside_strings() -> None:
     ],
 )
 def test_a_table_is_named_where_a_relation_may_stand(text: str, found: bool) -> None:
-    assert names_table(text, STATS) is found
+    assert names_one(text, [STATS]) is found
 
 
 def test_aliases() -> None:
-    assert qualifiers("SELECT * FROM player_stats AS s JOIN public.player_stats t ON true", STATS) == {"s", "t"}
-    assert qualifiers("SELECT * FROM player_stats WHERE true", STATS) == {"player_stats"}
+    assert qualifiers("SELECT * FROM player_stats AS s JOIN public.player_stats t ON true", [STATS]) == {"s", "t"}
+    assert qualifiers("SELECT * FROM player_stats WHERE true", [STATS]) == {"player_stats"}
 
 
 def test_parameters_and_calls() -> None:
@@ -161,3 +162,46 @@ def test_parameters_and_calls() -> None:
 def test_what_pg_stat_statements_made_of_an_interval_can_be_prepared() -> None:
     assert preparable("SELECT now() - interval $1;") == "SELECT now() -   ($1::interval)"
     assert preparable("SELECT 1 -- why\n;\n") == "SELECT 1 -- why"
+
+
+TOTALS = View(TableName("public", "totals"), 1, " SELECT sum(s.value) AS sum FROM public.player_stats s;", 1)
+OUTER = View(TableName("other", "outer"), 2, "SELECT totals.sum FROM public.totals;", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "begins", "ends"),
+    [
+        ("SELECT * FROM totals", "WITH", "\nSELECT * FROM totals"),
+        ('SELECT public.totals.sum FROM "public".totals', "WITH", "\nSELECT totals.sum FROM totals"),
+        ("WITH a AS (TABLE totals) TABLE a", "WITH", ",\n a AS (TABLE totals) TABLE a"),
+        ("with recursive a AS (TABLE totals) TABLE a", "with recursive", ",\n a AS (TABLE totals) TABLE a"),
+        ("(SELECT 1) UNION TABLE totals", "WITH", "\n(SELECT 1) UNION TABLE totals"),
+    ],
+)
+def test_a_view_is_written_into_the_query(text: str, begins: str, ends: str) -> None:
+    moved = inline(text, [TOTALS], STATS, "new")
+    assert moved is not None
+    assert moved.startswith(f'{begins} "totals" AS NOT MATERIALIZED (')
+    assert 'FROM "new".player_stats s' in moved
+    assert moved.endswith(ends)
+
+
+def test_a_view_on_a_view_comes_after_it() -> None:
+    moved = inline("TABLE other.outer", [OUTER, TOTALS], STATS, "new")
+    assert moved is not None
+    assert moved.index('"totals" AS') < moved.index('"outer" AS')
+    assert "SELECT totals.sum FROM totals" in moved
+    assert moved.endswith("TABLE outer")
+
+
+@pytest.mark.parametrize(
+    "views",
+    [
+        [],
+        [View(TableName("a", "totals"), 3, "SELECT 1", 1), TOTALS],
+        [View(TableName("a", "player_stats"), 3, "SELECT 1", 1)],
+        [View(TableName("a", "safe"), 3, "SELECT 1", 1, barrier=True)],
+    ],
+)
+def test_views_that_cannot_be_written_in(views: list[View]) -> None:
+    assert inline("SELECT 1", views, STATS, "new") is None

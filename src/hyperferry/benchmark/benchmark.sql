@@ -45,11 +45,6 @@ FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) 'search_path';
 SELECT relation::pg_catalog.int8 FROM pg_catalog.pg_locks
 WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND locktype OPERATOR(pg_catalog.=) 'relation';
 
--- name: relations
--- The names of relations among these OIDs that are views.
-SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.oid = ANY(%(oids)s::oid[]) AND c.relkind = 'v' AND n.nspname NOT IN ('pg_catalog', 'information_schema');
-
 -- name: volatile
 -- Those of the called functions that are volatile: they may do more than read.
 SELECT DISTINCT format('%%I.%%I', n.nspname, p.proname)
@@ -64,11 +59,11 @@ ORDER BY 1;
 SELECT pg_catalog.cardinality(parameter_types)::pg_catalog.int4 FROM pg_catalog.pg_prepared_statements WHERE name OPERATOR(pg_catalog.=) %(name)s;
 
 -- name: statements
--- What pg_stat_statements has of this database that names the table; one row for each text, the costliest first.
+-- What pg_stat_statements has of this database that has one of the names in it; one row for each text, the costliest first.
 SELECT query, sum(calls)::bigint, sum(total_exec_time)::float8
 FROM {view}
 WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND (strpos(lower(query), lower(%(name)s)) > 0) AND strpos(query, 'hyperferry') = 0
+  AND EXISTS (SELECT FROM unnest(%(names)s::text[]) AS n(name) WHERE strpos(lower(query), lower(n.name)) > 0) AND strpos(query, 'hyperferry') = 0
 GROUP BY query ORDER BY sum(total_exec_time) DESC LIMIT 2000;
 
 -- name: hidden

@@ -45,10 +45,10 @@ class Unknown(Exception):
 
 
 def infer(
-    sql: str, table: TableName, columns: Sequence[Column], database: str = ""
+    sql: str, tables: Sequence[TableName], columns: Sequence[Column], database: str = ""
 ) -> tuple[dict[int, Value], dict[int, str]]:
     """Values by parameter, and reasons by parameter for those that have none."""
-    reader = _Reader(loud(sql), {column.name: column for column in columns}, qualifiers(sql, table, database), table)
+    reader = _Reader(loud(sql), {column.name: column for column in columns}, qualifiers(sql, tables, database))
     values: dict[int, Value] = {}
     reasons: dict[int, str] = {}
     compared: dict[int, Compared] = {}
@@ -83,10 +83,10 @@ def _ranges(values: dict[int, Value], compared: Mapping[int, Compared]) -> None:
 class _Reader:
     """A statement's tokens, and what its names mean."""
 
-    def __init__(self, words: list[Token], columns: Mapping[str, Column], own: frozenset[str], table: TableName) -> None:
+    def __init__(self, words: list[Token], columns: Mapping[str, Column], own: frozenset[str]) -> None:
         self.words = words
         self._columns = columns
-        self._own = own | {table.name}
+        self._own = own
 
     def value(self, at: int) -> Value | Compared:
         """What the parameter at this place stands for. Raises Unknown."""

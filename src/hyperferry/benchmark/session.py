@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from .options import BenchOptions, Query, Run, Shape, Side
 from .plans import Node, parse, run_of, shape_of
 from .sides import query
 from .statements import called, preparable, retarget
+from .views import View, inline
 
 USERS_OWN = (
     "search_path",
@@ -51,16 +53,23 @@ class TimedOut(Exception):
     """A query took longer than it may."""
 
 
+def _named(views: Sequence[View]) -> str:
+    return ", ".join(str(view.name) for view in views)
+
+
 class Session:
     """The queries on one side. `table` is the application's name of the table, which the queries use."""
 
     def __init__(
-        self, control: Connection, options: BenchOptions, side: Side, other: Side | None, table: TableName
-    ) -> None:
+        self, control: Connection, options: BenchOptions, side: Side, other: Side | None, table: TableName,
+        views: Sequence[View] = (),
+    ) -> None:  # fmt: skip
         self._control = control  # for looking things up, under our own settings
         self.side = side
         self._other = other
         self._table = table
+        self._views = views
+        self._numbers = count(1)
         self._timeout = options.timeout
         self.conn: Connection = connect(options.dsn, purpose="bench")
         try:
@@ -86,18 +95,33 @@ class Session:
         if schema is not None and fetch_value(conn, query("means"), {"name": self._table.name}) == named:
             execute(conn, query("own_path"), {"schema": schema})
 
-    def prepare(self, each: Query) -> None:
-        """Makes the query ready, and checks that it reads this side's table and not the other's. Raises CannotRun."""
-        name = f"hyperferry_{len(self._names) + 1}"
+    def prepare(self, each: Query) -> str | None:
+        """Makes the query ready, and checks that it reads this side's table and not the other's. Gives a note on it, or None.
+        Raises CannotRun."""
         text = preparable(each.sql)
         if self.side.schema is not None:
             text = retarget(text, self._table, self.side.schema, self.conn.info.dbname)
         self._refuse_volatile(text)
+        locked = self._plan(each, text)
+        used = [view for view in self._views if view.oid in locked]
+        if self.side.schema is None or self._other is None or self._other.oid not in locked:
+            self._check(locked, used)
+            return None
+        inlined = inline(preparable(each.sql), used, self._table, self.side.schema, self.conn.info.dbname)
+        if inlined is not None:
+            self._refuse_volatile(inlined)
+            locked = self._plan(each, inlined)
+        self._check(locked, used)
+        return f"on the {self.side.label} with {_named(used)} written into it, since that reads the {self._other.label}"
+
+    def _plan(self, each: Query, text: str) -> set[int]:
+        """Prepares the text and plans it once; gives the relations that were locked for it."""
+        name = f"hyperferry_{next(self._numbers)}"
         statement = sql.SQL("PREPARE {} AS ").format(sql.Identifier(name)).as_string(self.conn) + text
         try:
             self._patiently(lambda: self._one(statement))
             self._names[each.name] = name
-            locked = self._patiently(lambda: self._locked(each))
+            locked: set[int] = self._patiently(lambda: self._locked(each))
         except psycopg.Error as error:
             if is_transient(error) or is_lost_connection(error) or isinstance(error, QueryCanceled):
                 raise
@@ -106,7 +130,7 @@ class Session:
                 "correct the query, or the expressions of its parameters; a text that pg_stat_statements changed has to be "
                 "written into a file, as the application has it",
             ) from None
-        self._check(locked)
+        return locked
 
     def _refuse_volatile(self, text: str) -> None:
         functions = sorted(called(text), key=str)
@@ -139,14 +163,11 @@ class Session:
             self._explain(PLAN_ALONE, each, each.drawn[0])
             return {int(row[0]) for row in fetch_all(self.conn, query("locked"))}
 
-    def _check(self, locked: set[int]) -> None:
+    def _check(self, locked: set[int], used: Sequence[View]) -> None:
         if self._other is not None and self._other.oid in locked:
-            views = [row[0] for row in fetch_all(self._control, query("relations"), {"oids": list(locked)})]
-            by = f"through {', '.join(views)}" if views else "by another way than its name"
             raise CannotRun(
-                f"on the {self.side.label} it would still read the {self._other.label}, {by}",
-                "measure it with --alone --save FILE before the cutover and --against FILE after it, or write what the view does "
-                "into the query",
+                f"on the {self.side.label} it would still read the {self._other.label}, through {_named(used) or 'a function'}",
+                "measure it with --alone --save FILE before the cutover and --against FILE after it",
             )
         if self.side.oid not in locked:
             raise CannotRun(f"it does not read {self._table}", "leave it out, or name the table with its schema")

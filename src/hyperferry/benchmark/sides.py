@@ -15,6 +15,7 @@ from ..ledger import store
 from ..model.names import TableName
 from ..model.rollout import Phase, Rollout
 from .options import BenchOptions, Index, Side
+from .views import View
 
 PLAIN, HYPERTABLE = "plain table", "hypertable"
 
@@ -41,6 +42,16 @@ def _sides(conn: Connection, options: BenchOptions, oid: int, table: TableName) 
     if rollout is None or rollout.phase.ended:
         return None, named
     return _pair(conn, rollout, named)
+
+
+def views(conn: Connection, oid: int) -> tuple[View, ...]:
+    """The views on the table, and on such views."""
+    found = catalog.dependents(conn, oid)
+    return tuple(
+        View(each.name, each.oid, each.definition, each.depth, any("security_barrier" in option for option in each.options))
+        for each in found
+        if each.kind == "view" and each.definition is not None
+    )
 
 
 def _pair(conn: Connection, rollout: Rollout, named: Side) -> tuple[Side | None, Side]:

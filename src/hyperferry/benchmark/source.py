@@ -17,7 +17,7 @@ from . import query_file
 from .infer import Column, infer
 from .options import BenchOptions, LeftOut, Query, Side
 from .sides import query
-from .statements import loud, names_table, parameters, refusal
+from .statements import loud, names_one, parameters, refusal
 
 ANNOTATE = (
     "write it into a file (`--write-queries FILE` begins one) with `-- param N: EXPRESSION` for each parameter, and give that "
@@ -30,19 +30,22 @@ INSTALL = (
 )
 
 
-def gather(conn: Connection, options: BenchOptions, table: TableName, side: Side) -> tuple[list[Query], list[LeftOut]]:
-    """The queries with the expressions of their parameters, and those that cannot be run. Raises Usage, Failed."""
+def gather(
+    conn: Connection, options: BenchOptions, names: Sequence[TableName], side: Side
+) -> tuple[list[Query], list[LeftOut]]:
+    """The queries with the expressions of their parameters, and those that cannot be run. `names`: the table,
+    and the views on it. Raises Usage, Failed."""
     if options.queries is not None:
         found = query_file.parse(*options.queries)
     elif options.against is not None:
         return [outcome.query for outcome in options.against.outcomes], []
     else:
-        found = from_statements(conn, table, options.top)
+        found = from_statements(conn, names, options.top)
     known = inferable(conn, side)
     kept: list[Query] = []
     left_out: list[LeftOut] = []
     for each in found:
-        result = complete(each, table, known, conn.info.dbname)
+        result = complete(each, names, known, conn.info.dbname)
         if isinstance(result, Query):
             kept.append(result)
         else:
@@ -50,14 +53,14 @@ def gather(conn: Connection, options: BenchOptions, table: TableName, side: Side
     return kept, left_out
 
 
-def complete(each: Query, table: TableName, known: Sequence[Column], database: str) -> Query | LeftOut:
+def complete(each: Query, names: Sequence[TableName], known: Sequence[Column], database: str) -> Query | LeftOut:
     """The query with a source for every parameter: what its author said, else what can be inferred."""
     why = refusal(each.sql)
     if why is not None:
         return LeftOut(
             each.name, each.sql, why, "benchmark the statement that reads; hyperferry runs nothing that writes or locks"
         )
-    inferred, reasons = infer(each.sql, table, known, database)
+    inferred, reasons = infer(each.sql, names, known, database)
     values = {**inferred, **each.values}
     unknown = tuple(number for number in parameters(each.sql) if number not in values)
     if unknown:
@@ -78,15 +81,17 @@ def inferable(conn: Connection, side: Side) -> list[Column]:
     return found
 
 
-def from_statements(conn: Connection, table: TableName, top: int) -> list[Query]:
-    """The costliest statements that name the table. Raises Usage where pg_stat_statements is not there, Failed where it
-    shows nothing."""
+def from_statements(conn: Connection, names: Sequence[TableName], top: int) -> list[Query]:
+    """The costliest statements that name the table, the first of `names`, or a view on it.
+
+    Raises Usage where pg_stat_statements is not there, Failed where it shows nothing.
+    """
     schema = fetch_value(conn, load_queries("hyperferry.catalog", "statements.sql")["extension_schema"])
     if schema is None:
         raise Usage("No queries were given, and pg_stat_statements is not in this database.", remedy=INSTALL)
     view = sql.Identifier(schema, "pg_stat_statements")
     try:
-        rows = fetch_all(conn, query("statements").format(view=view), {"name": table.name})
+        rows = fetch_all(conn, query("statements").format(view=view), {"names": [each.name for each in names]})
         hidden = int(fetch_value(conn, query("hidden").format(view=view)))
     except psycopg.errors.ObjectNotInPrerequisiteState as error:
         raise Usage(
@@ -100,12 +105,12 @@ def from_statements(conn: Connection, table: TableName, top: int) -> list[Query]
             facts={"server said": error.diag.message_primary},
             remedy=GRANT,
         ) from None
-    texts = [row for row in rows if _application(str(row[0]), table)]
-    found = [row for row in texts if names_table(str(row[0]), table, conn.info.dbname)]
+    texts = [row for row in rows if _application(str(row[0]), names[0])]
+    found = [row for row in texts if names_one(str(row[0]), names, conn.info.dbname)]
     if not found:
         facts: dict[str, object] = {"statements that name it": len(texts), "statements hidden from this role": hidden}
         raise Failed(
-            f"pg_stat_statements shows no query that reads {table}.",
+            f"pg_stat_statements shows no query that reads {names[0]}.",
             facts=facts,
             remedy=GRANT if hidden else "let the application work for a while, or give a file with --queries.",
         )

@@ -7,7 +7,7 @@ really reads is looked up afterwards, in the locks that it takes (probe.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -129,23 +129,39 @@ def _schema_at(chain: Chain, table: TableName, database: str) -> int | None:
 
 def retarget(text: str, table: TableName, schema: str, database: str = "") -> str:
     """The statement with the table's schema, wherever it is written out, replaced. Raises ValueError as `tokens` does."""
+    return _with_schema(text, table, quote_ident(schema), database)
+
+
+def unqualify(text: str, table: TableName, database: str = "") -> str:
+    """The statement with the relation's schema left out wherever it is written. Raises ValueError as `tokens` does."""
+    return _with_schema(text, table, "", database)
+
+
+def _with_schema(text: str, table: TableName, schema: str, database: str) -> str:
     everything = tokens(text)
     places = [index for index, token in enumerate(everything) if not token.silent]
     words = [everything[place] for place in places]
+    nothing = Token(Kind.SPACE, "")
     for chain in chains(words):
         part = _schema_at(chain, table, database)
-        if part is not None:
-            everything[places[chain.first + 2 * part]] = Token(Kind.QUOTED, quote_ident(schema))
+        if part is None:
+            continue
+        at = chain.first + 2 * part
+        if schema:
+            everything[places[at]] = Token(Kind.QUOTED, schema)
+            continue
+        for place in places[chain.first : at + 2]:
+            everything[place] = nothing
     return "".join(token.text for token in everything)
 
 
-def names_table(text: str, table: TableName, database: str = "") -> bool:
-    """Whether the text seems to read the table: its name stands where a relation's may. Never raises."""
+def names_one(text: str, tables: Collection[TableName], database: str = "") -> bool:
+    """Whether the text seems to read one of the relations: its name stands where a relation's may. Never raises."""
     try:
         words = loud(text)
     except ValueError:
         return False
-    return any(_relation(chain, words, table, database) for chain in chains(words))
+    return any(_relation(chain, words, table, database) for chain in chains(words) for table in tables)
 
 
 def _relation(chain: Chain, words: Sequence[Token], table: TableName, database: str) -> bool:
@@ -160,12 +176,13 @@ def _relation(chain: Chain, words: Sequence[Token], table: TableName, database: 
     )
 
 
-def qualifiers(text: str, table: TableName, database: str = "") -> frozenset[str]:
-    """The names by which columns of the table may be qualified: its aliases, or its own name where it has none."""
+def qualifiers(text: str, tables: Collection[TableName], database: str = "") -> frozenset[str]:
+    """The names by which columns of these relations may be qualified: aliases, or their own names where they have none."""
     words = loud(text)
     found = set()
     for chain in chains(words):
-        if not _relation(chain, words, table, database):
+        table = next((each for each in tables if _relation(chain, words, each, database)), None)
+        if table is None:
             continue
         after = words[chain.last + 1 : chain.last + 3]
         if after and after[0].text == "*":

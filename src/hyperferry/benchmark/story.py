@@ -27,8 +27,9 @@ from .draw import draw
 from .figures import judge
 from .options import BenchOptions, Cause, LeftOut, Measured, Outcome, Query, Report, Run, Shape, Side, Verdict
 from .session import CannotRun, Session, TimedOut
-from .sides import sides
+from .sides import sides, views
 from .source import gather
+from .views import View
 
 Say = Callable[[str], None]
 
@@ -38,6 +39,7 @@ class _Case:
     """A query at work: what was measured so far, by side."""
 
     query: Query
+    notes: list[str] = field(default_factory=list)
     runs: dict[int, list[Run]] = field(default_factory=dict)
     cold: dict[int, list[Run]] = field(default_factory=dict)
     shapes: dict[int, list[Shape]] = field(default_factory=dict)
@@ -57,17 +59,24 @@ def bench(options: BenchOptions, *, say: Say = lambda text: None, stop: threadin
     begun = time.monotonic()
     with ExitStack() as open_:
         control = open_.enter_context(connect(options.dsn, purpose="bench"))
+        connections = [control]
+        open_.enter_context(_cancelled_at(stop, connections))
+        facts = server_facts(control)
+        if facts.transaction_pooled:
+            raise Refused(
+                "A pooler in transaction pooling stands between here and the server; queries have to be prepared in a session.",
+                remedy="connect to the server itself, or to a pool in session pooling.",
+            )
         control.execute(f"SET statement_timeout = {max(1, round(options.timeout * 1000))}")
-        before, after = sides(control, options)
-        table = catalog.resolve_table(control, options.table)[1]
-        read = partial(gather, control, options, table, before or after)
-        queries, left_out = patient_read(control, f"look at {table}", [table], read)
+        before, after, table, found = _look(control, options)
+        queries, left_out = _gather(control, options, before or after, [table, *(view.name for view in found)])
         queries, more = _draw(control, before or after, queries, options)
         both = [after] if before is None else [before, after]
-        sessions = [
-            open_.enter_context(_session(control, options, side, both[1 - at] if before is not None else None, table))
-            for at, side in enumerate(both)
-        ]
+        sessions = []
+        for at, side in enumerate(both):
+            other = both[1 - at] if before is not None else None
+            sessions.append(open_.enter_context(_session(control, options, side, other, table, found)))
+            connections.append(sessions[-1].conn)
         ready, refused = _prepare(sessions, queries)
         left_out += [*more, *refused]
         if not ready:
@@ -76,10 +85,8 @@ def bench(options: BenchOptions, *, say: Say = lambda text: None, stop: threadin
                 facts={each.name: f"{each.reason}. What to do: {each.remedy}" for each in left_out[:10]},
                 remedy="see to each reason; `--write-queries FILE` writes a file of queries to begin with.",
             )
-        with _cancelled_at(stop, [control, *(session.conn for session in sessions)]):
-            cold = _measure(control, sessions, ready, options, say, stop)
+        cold = _measure(control, sessions, ready, options, say, stop)
         _refuse_moved(control, options, before, after)
-        facts = server_facts(control)
     compared = "alone" if before is None else f"{before.label} and {after.label}"
     report = Report(
         table=str(table), before=before, after=after, compared=compared, outcomes=(), left_out=tuple(left_out),
@@ -92,7 +99,7 @@ def bench(options: BenchOptions, *, say: Say = lambda text: None, stop: threadin
         return _against(report, options.against, options, ready)
     outcomes = [
         _outcome(
-            each.query,
+            each,
             before,
             after,
             each.measured(0) if before is not None else None,
@@ -104,6 +111,19 @@ def bench(options: BenchOptions, *, say: Say = lambda text: None, stop: threadin
     return replace(report, outcomes=tuple(outcomes))
 
 
+def _look(conn: Connection, options: BenchOptions) -> tuple[Side | None, Side, TableName, tuple[View, ...]]:
+    """Both sides, the table's name, and the views that read what has it."""
+    before, after = sides(conn, options)
+    oid, table = catalog.resolve_table(conn, options.table)
+    return before, after, table, patient_read(conn, f"look at {table}", [table], partial(views, conn, oid))
+
+
+def _gather(
+    conn: Connection, options: BenchOptions, side: Side, names: Sequence[TableName]
+) -> tuple[list[Query], list[LeftOut]]:
+    return patient_read(conn, f"look at {names[0]}", names[:1], partial(gather, conn, options, names, side))
+
+
 def _draw(
     conn: Connection, side: Side, queries: Sequence[Query], options: BenchOptions
 ) -> tuple[list[Query], list[LeftOut]]:
@@ -113,9 +133,9 @@ def _draw(
 
 @contextmanager
 def _session(
-    control: Connection, options: BenchOptions, side: Side, other: Side | None, table: TableName
+    control: Connection, options: BenchOptions, side: Side, other: Side | None, table: TableName, found: Sequence[View]
 ) -> Iterator[Session]:
-    session = Session(control, options, side, other, table)
+    session = Session(control, options, side, other, table, found)
     try:
         yield session
     finally:
@@ -159,12 +179,11 @@ def _prepare(sessions: Sequence[Session], queries: Sequence[Query]) -> tuple[lis
     refused: list[LeftOut] = []
     for each in queries:
         try:
-            for session in sessions:
-                session.prepare(each)
+            said = [session.prepare(each) for session in sessions]
         except CannotRun as why:
             refused.append(LeftOut(each.name, each.sql, why.reason, why.remedy, (), each.values))
         else:
-            ready.append(_Case(each))
+            ready.append(_Case(each, [note for note in said if note is not None]))
     return ready, refused
 
 
@@ -231,7 +250,7 @@ def _refuse_moved(conn: Connection, options: BenchOptions, before: Side | None, 
 
 
 def _outcome(
-    query: Query, before: Side | None, after: Side, old: Measured | None, new: Measured, options: BenchOptions
+    case: _Case, before: Side | None, after: Side, old: Measured | None, new: Measured, options: BenchOptions
 ) -> Outcome:
     verdict, ratio, agreed = judge(old, new, options.threshold, options.ignored)
     why: tuple[Cause, ...] = ()
@@ -243,7 +262,8 @@ def _outcome(
         and new.shape is not None
     ):
         why = causes(before, after, old, new)
-    return Outcome(query, old, new, verdict, ratio, agreed, why, tuple(notes(before, after, old, new)))
+    said = (*case.notes, *notes(before, after, old, new))
+    return Outcome(case.query, old, new, verdict, ratio, agreed, why, said)
 
 
 def _against(report: Report, earlier: Report, options: BenchOptions, ready: Sequence[_Case]) -> Report:
@@ -251,7 +271,7 @@ def _against(report: Report, earlier: Report, options: BenchOptions, ready: Sequ
     side = earlier.before or earlier.after
     old = {each.query.name: each.before if earlier.before is not None else each.after for each in earlier.outcomes}
     outcomes = [
-        _outcome(each.query, side, report.after, old[each.query.name], each.measured(0), options) for each in ready
+        _outcome(each, side, report.after, old[each.query.name], each.measured(0), options) for each in ready
     ]
     when = f"before was measured at {earlier.at} on {earlier.server}: load, cache and data may differ from today's"
     return replace(report, before=side, compared=f"{side.label} of {earlier.at} and {report.after.label} now",
@@ -261,7 +281,7 @@ def _against(report: Report, earlier: Report, options: BenchOptions, ready: Sequ
 def write_template(options: BenchOptions) -> tuple[str, int, int]:
     """What pg_stat_statements shows as a file of queries, how many of them can be run, and how many not. Raises Usage, Failed."""
     with connect(options.dsn, purpose="bench") as control:
-        before, after = sides(control, replace(options, alone=True))
-        table = catalog.resolve_table(control, options.table)[1]
-        queries, left_out = gather(control, replace(options, queries=None, against=None), table, before or after)
+        _, side, table, found = _look(control, replace(options, alone=True))
+        options = replace(options, queries=None, against=None)
+        queries, left_out = _gather(control, options, side, [table, *(view.name for view in found)])
     return query_file.write(queries, left_out, str(table)), len(queries), len(left_out)

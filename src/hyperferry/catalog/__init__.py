@@ -1,6 +1,7 @@
 """PostgreSQL's and TimescaleDB's catalogs -> Inspection; one table of capabilities. See README.md."""
 
 from .capabilities import CAPABILITIES, Capability, has, require
+from .dependents import dependents
 from .fingerprint import fingerprint, fingerprint_expression
 from .inspect import inspect
 from .needs import rights_report
@@ -11,6 +12,7 @@ from .server import refuse_overloads
 __all__ = [
     "CAPABILITIES",
     "Capability",
+    "dependents",
     "estimate_scan_seconds",
     "fingerprint",
     "fingerprint_expression",
