@@ -157,6 +157,7 @@ ALL = Shape(("Append",), indexes=("t_player",), planned_chunks=40)
         (replace(HYPER, indexes=()), measured(1, shape=USED), measured(9, shape=Shape((), sequential=True)), "index-missing"),
         (HYPER, measured(1, shape=USED), measured(9, shape=Shape((), sequential=True)), "index-not-used"),
         (replace(HYPER, never_analyzed=3), measured(1), measured(9), "never-analyzed"),
+        (HYPER, measured(1), measured(9, shape=Shape((), decompressed=True)), "decompression"),
         (HYPER, measured(1), measured(9, shape=Shape((), jit_ms=7)), "jit"),
         (HYPER, measured(1), measured(9, shape=Shape((), spilled=True)), "spills-to-disk"),
         (HYPER, measured(1, shape=Shape((), workers=2)), measured(9), "fewer-workers"),

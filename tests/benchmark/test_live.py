@@ -6,13 +6,15 @@ import threading
 import time
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from hyperferry import engine
 from hyperferry.benchmark import BenchOptions, bench, from_text, to_text
 from hyperferry.benchmark.options import Report, Verdict
 from hyperferry.errors import Failed, Interrupted, Refused, Usage
 from hyperferry.model.plan_options import PlanOptions
-from servers import Database
+from kit.standby import own_server, standby_of
+from servers import Database, Server, make_database
 
 from .conftest import TABLE, make, measure, of, reasons
 
@@ -359,3 +361,33 @@ def test_a_cutover_meanwhile_is_noticed(synced: Database) -> None:
 
     with pytest.raises(Refused, match="moved on"):
         bench(BenchOptions(synced.dsn, "player_stats", queries=(POINT, "q"), runs=3), say=swap)
+
+
+def test_compressed_chunks_are_chunks_too(community_db: Database) -> None:
+    db = community_db
+    db.execute(TABLE)
+    make(db)
+    engine.cutover(db.dsn, "player_stats", accept=frozenset({"all"}))
+    db.execute(
+        "ALTER TABLE player_stats SET (timescaledb.compress, timescaledb.compress_segmentby = 'player_id', "
+        "timescaledb.compress_orderby = 'game_date')"
+    )
+    db.execute("SELECT compress_chunk(c) FROM show_chunks('player_stats') AS c")
+    report = measure(db, DAY + "-- name: all\nSELECT count(*) FROM player_stats WHERE value > 3")
+    whole = of(report, "all")
+    assert {run.chunks for run in whole.after.runs} == {report.after.chunk_count}
+    assert whole.after.shape is not None
+    assert whole.after.shape.decompressed
+    assert not [line for line in whole.after.shape.lines if "compress_hyper" in line]
+    assert {run.chunks for run in of(report, "day").after.runs} <= {1, 2, 3}
+
+
+def test_it_can_be_asked_of_a_standby(server: Server) -> None:
+    with own_server(server.release) as own:
+        database = make_database(own)
+        database.execute(TABLE)
+        make(database)
+        with standby_of(own) as standby:
+            dsn = make_conninfo(standby.dsn, dbname=database.name)
+            report = bench(BenchOptions(dsn, "player_stats", queries=(POINT, "q"), runs=1, draws=1))
+    assert of(report, "point").after.runs[0].chunks

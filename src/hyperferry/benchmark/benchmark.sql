@@ -18,7 +18,8 @@ WHERE hypertable_schema = %(schema)s AND hypertable_name = %(name)s AND dimensio
 -- name: chunks
 -- The chunks: name, rows, and whether they have statistics or no row. A compressed one has rows of its own no more.
 SELECT v.chunk_name::text, c.reltuples::bigint,
-       pg_relation_size(c.oid) = 0 OR EXISTS (SELECT FROM pg_stats s WHERE s.schemaname = v.chunk_schema AND s.tablename = v.chunk_name)
+       pg_relation_size(c.oid) = 0 OR EXISTS (SELECT FROM pg_stats s WHERE s.schemaname = v.chunk_schema AND s.tablename = v.chunk_name),
+       COALESCE(v.is_compressed, false)
 FROM timescaledb_information.chunks v
 JOIN pg_namespace n ON n.nspname = v.chunk_schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = v.chunk_name

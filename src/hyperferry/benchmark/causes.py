@@ -30,6 +30,7 @@ def causes(before: Side, after: Side, old: Measured, new: Measured) -> tuple[Cau
             _planning(before, after, old, new),
             _index(before, after, old, new),
             _stale(after),
+            _decompression(old, new),
             _jit(old, new),
             _spill(old, new),
             _workers(old, new),
@@ -195,6 +196,19 @@ def _stale(after: Side) -> Cause | None:
         "never-analyzed",
         f"{what} never had ANALYZE, so the plan rests on guesses",
         f"ANALYZE {after.name}, and measure again.",
+    )
+
+
+def _decompression(old: Measured, new: Measured) -> Cause | None:
+    assert old.shape is not None
+    assert new.shape is not None
+    if not new.shape.decompressed or old.shape.decompressed or _gain(old, new, lambda r: r.execution_ms) <= 0:
+        return None
+    return Cause(
+        "decompression",
+        "rows of compressed chunks are decompressed, whole batches at a time",
+        "have segmentby name the columns that the query asks for, and orderby the time; or compress only what is older than "
+        "what such queries read.",
     )
 
 

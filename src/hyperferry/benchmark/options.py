@@ -106,7 +106,7 @@ class Side:
     label: str
     name: TableName
     oid: int
-    rows: int  # estimated, -1 where it was never analyzed
+    rows: int  # estimated, -1 where it was never analyzed, or has compressed chunks
     time_column: str | None
     schema: str | None = None
     chunks: frozenset[str] | None = None
@@ -146,6 +146,7 @@ class Shape:
     sequential: bool = False  # the table, or a chunk of it, is read from end to end
     time_condition: bool = False  # the time column stands in a condition
     planned_chunks: int = 0
+    decompressed: bool = False
     spilled: bool = False
     jit_ms: float = 0.0
     workers: int = 0

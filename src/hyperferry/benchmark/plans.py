@@ -23,6 +23,8 @@ _CONDITIONS = (
     "One-Time Filter",
     "TID Cond",
 )
+_COMPRESSED = re.compile(r"^compress_hyper_\d+_\d+_chunk(?:_|$)")
+_DECOMPRESSING = frozenset({"DecompressChunk", "ColumnarScan"})
 _CHUNK_INDEX = tuple(map(re.compile, (r"^_hyper_\d+_\d+_chunk_", r"^\d+_\d+_", r"^\d+_")))
 """What stands before an index's own name on a chunk: one made by CREATE INDEX, a constraint's up to 2.21, and from 2.22 on."""
 _EXTENT = ("Shared Hit Blocks", "Shared Read Blocks", "Temp Read Blocks", "Temp Written Blocks")
@@ -77,6 +79,7 @@ def shape_of(explained: Node, side: Side) -> Shape:
         sequential=any(node["Node Type"] == "Seq Scan" for node in own),
         time_condition=side.time_column is not None and any(_speaks_of(node, side.time_column) for node in nodes),
         planned_chunks=len(_chunks(top, side, executed=False)),
+        decompressed=any(node.get("Custom Plan Provider") in _DECOMPRESSING and node.get("Actual Loops") for node in nodes),
         spilled=any(int(node.get("Temp Written Blocks", 0)) > 0 for node in nodes),
         jit_ms=float(jit.get("Total", 0.0)),
         workers=max((int(node.get("Workers Planned", 0)) for node in nodes), default=0),
@@ -117,6 +120,8 @@ def _root_index(name: str, side: Side) -> str:
     """The index as the table has it: a chunk's is named after the chunk, or a number, and it; cut to 63 bytes."""
     if side.chunks is None:
         return name
+    if _COMPRESSED.match(name):
+        return f"{_COMPRESSED.sub('', name)} of a compressed chunk"
     known = {index.name for index in side.indexes}
     for prefix in _CHUNK_INDEX:
         own = prefix.sub("", name)
@@ -160,7 +165,8 @@ def _head(node: Node, side: Side) -> str:
     relation = node.get("Relation Name")
     if relation is not None:
         chunk = side.chunks is not None and relation in side.chunks
-        parts.append("on a chunk" if chunk else f"on {relation}")
+        inner = side.chunks is not None and _COMPRESSED.match(relation)
+        parts.append("on a chunk" if chunk else "on its compressed rows" if inner else f"on {relation}")
     if node.get("Subplan Name"):
         parts.append(f"[{node['Subplan Name']}]")
     for key in ("Sort Key", "Group Key"):

@@ -86,7 +86,7 @@ def _side(conn: Connection, oid: int, name: TableName, time_column: str | None) 
         HYPERTABLE,
         name,
         oid,
-        rows=sum(max(0, int(chunk[1])) for chunk in chunks),
+        rows=-1 if any(chunk[3] for chunk in chunks) else sum(max(0, int(chunk[1])) for chunk in chunks),
         time_column=str(dimension[0]),
         chunks=frozenset(str(chunk[0]) for chunk in chunks),
         chunk_count=len(chunks),

@@ -21,6 +21,7 @@ STYLES = {
     Verdict.FASTER: "bold green",
 }
 SHOWN_LINES = 30
+PLAN_WIDTH = 90
 
 
 def bench_lines(report: Report) -> list[Line | RenderableType]:
@@ -44,7 +45,8 @@ def bench_lines(report: Report) -> list[Line | RenderableType]:
 def about(side: Side) -> str:
     """A side in words."""
     chunks = f", {plural(side.chunk_count, 'chunk')} of {side.chunk_interval}" if side.chunks is not None else ""
-    return f"{side.name}, about {count(max(0, side.rows))} rows{chunks}"
+    rows = f"about {count(side.rows)} rows" if side.rows >= 0 else "an unknown number of rows"
+    return f"{side.name}, {rows}{chunks}"
 
 
 def _table(report: Report) -> Table:
@@ -121,7 +123,7 @@ def _plans(outcome: Outcome) -> Table:
     table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 2))
     sides = [each for each in (outcome.before, outcome.after) if each is not None]
     for name in ("before", "after")[: len(sides)]:
-        table.add_column(name, overflow="fold", ratio=1)
+        table.add_column(name, overflow="fold", max_width=PLAN_WIDTH)
     texts = []
     for each in sides:
         found = list(each.shape.lines) if each.shape is not None else []
