@@ -10,6 +10,8 @@ SWAP = "cutover/swap.py"
 BOUND = "cutover/bound.py"
 FUNCTIONS = "capture/functions.py"
 FILE = "engine/test_i6_swap.py"
+YIELDS = "engine/test_i6_yields.py"
+LOST = "engine/test_i6_lost_client.py"
 HANGS = "engine/test_hanging.py"
 
 BREAKS = (
@@ -62,7 +64,7 @@ BREAKS = (
         "block-without-statement-timeout",
         "with statement_timeout set before it",
         (Edit(RUNNER, "sql.Literal(timeout)))", "sql.Literal(0)))"),),
-        f"{FILE}::test_a_swap_that_takes_too_long_is_ended_by_the_server",
+        f"{LOST}::test_a_swap_that_takes_too_long_is_ended_by_the_server",
         "A swap that hangs keeps the table.",
     ),
     Break(
@@ -75,7 +77,7 @@ BREAKS = (
                 'sql.SQL("SET idle_in_transaction_session_timeout = {}").format(sql.Literal(0))',
             ),
         ),
-        f"{FILE}::test_a_client_that_hangs_while_it_holds_the_lock_cannot_keep_it",
+        f"{LOST}::test_a_client_that_hangs_while_it_holds_the_lock_cannot_keep_it",
         "A client that hangs between the block and its COMMIT keeps every lock (peers, 16).",
         fails_by=("AssertionError", "TimeoutError"),
     ),
@@ -85,7 +87,7 @@ BREAKS = (
         (
             Edit(RUNNER, "\"SET LOCAL lock_timeout = '1ms'\"", "\"SET LOCAL lock_timeout = '5s'\""),
         ),
-        f"{FILE}::test_a_session_that_waits_behind_us_is_no_victim_of_our_next_lock",
+        f"{YIELDS}::test_a_session_that_waits_behind_us_is_no_victim_of_our_next_lock",
         "A session that waits behind us and holds what we come for is the victim of the deadlock.",
         case="at once-{}-sequence",
         fails_by=("AssertionError", "DeadlockDetected", "TimeoutError"),
@@ -97,7 +99,7 @@ BREAKS = (
             Edit(RUNNER, "\"SET LOCAL lock_timeout = '1ms'\"", "\"SET LOCAL lock_timeout = '5s'\""),
             Edit(SWAP, 'sql.SQL("LOCK TABLE {} NOWAIT").format(mode)', 'sql.SQL("LOCK TABLE {}").format(mode)'),
         ),
-        f"{FILE}::test_a_session_that_waits_behind_us_is_no_victim_of_our_next_lock",
+        f"{YIELDS}::test_a_session_that_waits_behind_us_is_no_victim_of_our_next_lock",
         "The same with a writer of a foreign key's parent. NOWAIT and the 1 ms of patience cover each other.",
         case="at once-{}-parent",
         fails_by=("AssertionError", "DeadlockDetected", "TimeoutError"),
@@ -114,7 +116,7 @@ BREAKS = (
         "attempts-without-end",
         "tried again a bounded number of times, and names the blockers",
         (Edit(RUNNER, "        while state.number < attempts:\n", "        while state.number < 4 * attempts:\n"),),
-        f"{FILE}::test_attempts_are_bounded_and_name_who_is_in_the_way",
+        f"{YIELDS}::test_attempts_are_bounded_and_name_who_is_in_the_way",
         "A cutover that retries for ever (peers, 14).",
         case="table",
     ),
@@ -122,7 +124,7 @@ BREAKS = (
         "blockers-not-named",
         "names the blockers",
         (Edit("db/locks.py", "blocker in enumerate(blockers[:5], 1)}", "blocker in enumerate(blockers[:0], 1)}"),),
-        f"{FILE}::test_attempts_are_bounded_and_name_who_is_in_the_way",
+        f"{YIELDS}::test_attempts_are_bounded_and_name_who_is_in_the_way",
         "Nobody learns whom to ask.",
         case="table",
     ),
@@ -131,12 +133,12 @@ BREAKS = (
         "after a lost connection the ledger and the transaction's id tell whether it happened",
         (
             Edit(
-                RUNNER,
-                "return _changes(conn, flow) if phase[0] == target_phase(flow).value else None",
+                "cutover/loss.py",
+                "return changes_recorded(conn, flow) if phase[0] == target_phase(flow).value else None",
                 "return None",
             ),
         ),
-        f"{FILE}::test_a_connection_that_is_lost_at_the_commit",
+        f"{LOST}::test_a_connection_that_is_lost_at_the_commit",
         "The swap is tried once more on tables that have changed places.",
         case="after",
         fails_by=("AssertionError", "SchemaChanged", "CaptureBroken"),
@@ -146,12 +148,12 @@ BREAKS = (
         "after a lost connection the ledger and the transaction's id tell whether it happened",
         (
             Edit(
-                RUNNER,
-                "return _changes(conn, flow) if phase[0] == target_phase(flow).value else None",
+                "cutover/loss.py",
+                "return changes_recorded(conn, flow) if phase[0] == target_phase(flow).value else None",
                 "return 0",
             ),
         ),
-        f"{FILE}::test_a_connection_that_is_lost_at_the_commit",
+        f"{LOST}::test_a_connection_that_is_lost_at_the_commit",
         "`cut over`, and it is not.",
         case="before",
     ),
@@ -261,12 +263,12 @@ BREAKS = (
             Edit(BLOCK, "UPDATE hyperferry.rollout SET phase = {phase}, epoch", "UPDATE hyperferry.rollout SET phase = phase, epoch"),
             Edit(
                 RUNNER,
-                "        return _changes(conn, flow)\n    except psycopg.Error as error:\n",
+                "        return changes_recorded(conn, flow)\n    except psycopg.Error as error:\n",
                 '        execute(conn, "UPDATE hyperferry.rollout SET phase = %s WHERE id = %s", [target_phase(flow).value, flow.rollout.id])\n'
-                "        return _changes(conn, flow)\n    except psycopg.Error as error:\n",
+                "        return changes_recorded(conn, flow)\n    except psycopg.Error as error:\n",
             ),
         ),
-        f"{FILE}::test_a_connection_that_is_lost_at_the_commit",
+        f"{LOST}::test_a_connection_that_is_lost_at_the_commit",
         "A crash between the two, and the ledger says of tables that have changed places that they have not.",
         case="after",
         fails_by=("AssertionError", "SchemaChanged", "CaptureBroken"),

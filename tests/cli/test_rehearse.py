@@ -62,6 +62,45 @@ def test_start_refuses_what_did_not_pass_and_touches_nothing(
     unchanged.execute("DROP SCHEMA own CASCADE")
 
 
+def test_start_rehearses_what_is_given_up_and_then_does_it(
+    db: Database, hyperferry: Callable[..., Ran]
+) -> None:
+    """Without the options both refuse; with them the rehearsal passes, and the cutover drops just those two."""
+    db.execute("""
+        CREATE SCHEMA own;
+        CREATE TABLE own.stats (id bigserial PRIMARY KEY, at timestamptz NOT NULL);
+        CREATE TABLE own.child (stat bigint CONSTRAINT child_stat REFERENCES own.stats);
+        INSERT INTO own.stats (at) SELECT timestamptz '2024-01-01' + i * interval '1 day' FROM generate_series(1, 20) AS i;
+        CREATE PUBLICATION feed FOR TABLE own.stats;
+    """)
+    given_up = ("--drop-inbound-fk", "child_stat", "--drop-from-publication", "feed")
+    there = ("--in", db.server.dsn)
+    ran = hyperferry("rehearse", "own.stats", "--time", "at", *there, "--json", dsn=db.dsn)
+    assert ran.code == 3
+    assert {"inbound-foreign-keys", "publications"} <= {
+        detail.partition(":")[0] for detail in ran.json["steps"][0]["details"]
+    }
+    ran = hyperferry(
+        "rehearse", "own.stats", "--time", "at", *there, *given_up, "--json", dsn=db.dsn
+    )
+    assert (ran.code, ran.json["passed"]) == (0, True), ran.stdout
+    ran = hyperferry("start", "own.stats", "--time", "at", "--rehearse", "--json", dsn=db.dsn)
+    assert ran.code == 3, "nothing is given up that was not named"
+    ran = hyperferry(
+        "start", "own.stats", "--time", "at", "--rehearse", *given_up, "--json", dsn=db.dsn
+    )
+    assert (ran.code, ran.json["phase"]) == (0, "synced"), ran.stderr
+    ran = hyperferry("cutover", "own.stats", "--accept", "all", *given_up, "--json", dsn=db.dsn)
+    assert ran.code == 0, ran.stderr
+    left = "SELECT count(*) FROM pg_constraint WHERE conname = 'child_stat'"
+    assert db.execute(left) == [(0,)]
+    assert db.execute("SELECT count(*) FROM pg_publication_tables WHERE pubname = 'feed'") == [(0,)]
+    ran = hyperferry("rollback", "own.stats", "--json", dsn=db.dsn)
+    assert ran.code == 0, ran.stderr
+    assert db.execute(left) == [(1,)]
+    assert db.execute("SELECT count(*) FROM pg_publication_tables WHERE pubname = 'feed'") == [(1,)]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("where", ["sandbox", "given"])
 @pytest.mark.parametrize("after", ["Making a database", "cutover: passed"])
