@@ -92,7 +92,9 @@ def test_what_does_more_than_read_one_side_is_left_out(synced: Database) -> None
         "CREATE VIEW totals WITH (security_barrier) AS SELECT player_id, sum(value) FROM player_stats GROUP BY 1;"
         "CREATE TABLE other (id int);"
         "CREATE FUNCTION inner_writes() RETURNS int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO other VALUES (1); RETURN 1; END $$;"
-        "CREATE FUNCTION writes() RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN inner_writes(); END $$"
+        "CREATE FUNCTION writes() RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN inner_writes(); END $$;"
+        "CREATE FUNCTION opens() RETURNS int LANGUAGE plpgsql STABLE AS "
+        "$$ BEGIN PERFORM set_config('default_transaction_read_only', 'off', false); RETURN 1; END $$"
     )
     report = measure(
         synced,
@@ -101,7 +103,7 @@ def test_what_does_more_than_read_one_side_is_left_out(synced: Database) -> None
         "-- name: volatile\nSELECT pg_sleep(60) FROM player_stats;-- name: elsewhere\nSELECT * FROM other;"
         "-- name: wrong\nSELECT nothing FROM player_stats;-- name: value\n-- param 1: nothing\nSELECT $1 FROM player_stats;"
         "-- name: unknown\nSELECT * FROM player_stats WHERE value + 1 = $1;"
-        "-- name: lies\nSELECT writes() FROM player_stats LIMIT 1;",
+        "-- name: opens\nSELECT opens() FROM player_stats LIMIT 1;-- name: lies\nSELECT writes() FROM player_stats LIMIT 1;",
     )
     left = reasons(report)
     assert set(left) == {"write", "cte", "lock", "view", "volatile", "elsewhere", "wrong", "value", "unknown"}
@@ -284,6 +286,7 @@ def test_values_of_a_hypertable_are_drawn_over_all_of_its_time(synced: Database)
     engine.finish(synced.dsn, "player_stats")
     report = measure(synced, DAY, runs=1, draws=20)
     assert report.before is None
+    assert of(measure(synced, DAY, runs=1, draws=20), "day").query.drawn == of(report, "day").query.drawn
     days = {values[0][:10] for values in of(report, "day").query.drawn if values[0]}
     assert len(days) > 8
 

@@ -91,6 +91,7 @@ class Session:
         }
         for name, value in settings.items():
             execute(conn, sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
+        conn.read_only = True  # each transaction says so itself, whatever a function did to the default
         named = self.side.oid if schema is None else self._other.oid if self._other is not None else None
         if schema is not None and fetch_value(conn, query("means"), {"name": self._table.name}) == named:
             execute(conn, query("own_path"), {"schema": schema})
