@@ -183,6 +183,14 @@ def test_a_query_that_takes_too_long_is_given_up(synced: Database) -> None:
     assert of(report, "point").after.runs
 
 
+def test_a_query_that_the_hypertable_refuses_fails(synced: Database) -> None:
+    """The old key alone no longer tells one row."""
+    report = measure(synced, "-- name: by key\nSELECT id, player_id FROM player_stats GROUP BY id")
+    assert of(report, "by key").verdict is Verdict.FAILED
+    assert "GROUP BY" in (of(report, "by key").after.error or "")
+    assert report.failed
+
+
 def test_a_query_that_only_the_hypertable_cannot_answer_in_time_fails(synced: Database) -> None:
     synced.execute(
         "CREATE FUNCTION delayed(oid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$ BEGIN "

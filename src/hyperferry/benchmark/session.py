@@ -49,6 +49,10 @@ class CannotRun(Exception):
         self.remedy = remedy
 
 
+class ServerRefuses(CannotRun):
+    """The server would not plan a query on a side."""
+
+
 class TimedOut(Exception):
     """A query took longer than it may."""
 
@@ -119,14 +123,16 @@ class Session:
         """Prepares the text and plans it once; gives the relations that were locked for it."""
         name = f"hyperferry_{next(self._numbers)}"
         statement = sql.SQL("PREPARE {} AS ").format(sql.Identifier(name)).as_string(self.conn) + text
+        begun = time.monotonic()
         try:
             self._patiently(lambda: self._one(statement))
             self._names[each.name] = name
             locked: set[int] = self._patiently(lambda: self._locked(each))
         except psycopg.Error as error:
-            if is_transient(error) or is_lost_connection(error) or isinstance(error, QueryCanceled):
+            cancelled = isinstance(error, QueryCanceled) and time.monotonic() - begun < PART * self._timeout
+            if is_transient(error) or is_lost_connection(error) or cancelled:
                 raise
-            raise CannotRun(
+            raise ServerRefuses(
                 f"the server refuses it on the {self.side.label}: {error.diag.message_primary or error}",
                 "correct the query, or the expressions of its parameters; a text that pg_stat_statements changed has to be "
                 "written into a file, as the application has it",

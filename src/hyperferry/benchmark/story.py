@@ -26,7 +26,7 @@ from .causes import causes, notes
 from .draw import draw
 from .figures import judge
 from .options import BenchOptions, Cause, LeftOut, Measured, Outcome, Query, Report, Run, Shape, Side, Verdict
-from .session import CannotRun, Session, TimedOut
+from .session import CannotRun, ServerRefuses, Session, TimedOut
 from .sides import sides, views
 from .source import gather
 from .views import View
@@ -175,15 +175,24 @@ def _interrupted() -> Interrupted:
 
 
 def _prepare(sessions: Sequence[Session], queries: Sequence[Query]) -> tuple[list[_Case], list[LeftOut]]:
+    """The queries that can be run, or could before: what only the side after refuses is a loss, and nothing to leave out."""
     ready: list[_Case] = []
     refused: list[LeftOut] = []
     for each in queries:
+        case = _Case(each)
         try:
-            said = [session.prepare(each) for session in sessions]
+            for at, session in enumerate(sessions):
+                try:
+                    note = session.prepare(each)
+                except ServerRefuses as why:
+                    if at == 0:
+                        raise
+                    note, case.errors[at] = None, why.reason
+                case.notes += [] if note is None else [note]
         except CannotRun as why:
             refused.append(LeftOut(each.name, each.sql, why.reason, why.remedy, (), each.values))
         else:
-            ready.append(_Case(each, [note for note in said if note is not None]))
+            ready.append(case)
     return ready, refused
 
 
