@@ -22,7 +22,7 @@ from swap_support import (
 
 from hyperferry.cutover import Gate, run_swap
 from hyperferry.db import connect
-from hyperferry.errors import CaptureBroken, Refused, SchemaChanged
+from hyperferry.errors import CaptureBroken, NotProved, Refused, SchemaChanged
 from hyperferry.ledger import store
 from hyperferry.model.rollout import Phase
 
@@ -61,7 +61,7 @@ def test_a_verification_of_an_older_epoch_does_not_count(ready: Ready) -> None:
     job = ready()
     gate = gate_of(job)
     store.bump_epoch(job.conn, job.rollout.id)
-    with refused(job, Refused, "unproved"):
+    with refused(job, NotProved, "unproved"):
         swap(job, gate)
 
 
@@ -69,14 +69,14 @@ def test_a_verification_that_found_differences_does_not_count(ready: Ready) -> N
     job = ready()
     job.run(LOSE_A_ROW)
     assert not job.verify().match
-    with refused(job, Refused, "unproved"):
+    with refused(job, NotProved, "unproved"):
         swap(job, gate_of(job))
 
 
 def test_a_verification_of_the_other_direction_does_not_count(ready: Ready) -> None:
     job = ready()
     job.run("UPDATE hyperferry.verification SET direction = 'reverse'")
-    with refused(job, Refused, "unproved"):
+    with refused(job, NotProved, "unproved"):
         swap(
             job,
             Gate(
@@ -101,7 +101,7 @@ def test_a_truncation_that_was_applied_ends_the_verification(ready: Ready) -> No
     gate = gate_of(job)
     job.run("TRUNCATE {table}")
     job.apply()
-    with refused(job, Refused, "unproved"):
+    with refused(job, NotProved, "unproved"):
         swap(job, gate)
 
 
@@ -110,7 +110,7 @@ def test_a_repair_ends_the_verification(ready: Ready) -> None:
     gate = gate_of(job)
     job.run(LOSE_A_ROW)
     assert job.verify(repair=True).match
-    with refused(job, Refused, "unproved"):
+    with refused(job, NotProved, "unproved"):
         swap(job, gate)
     job.cutover()
     same_after_sync(job)
@@ -119,7 +119,7 @@ def test_a_repair_ends_the_verification(ready: Ready) -> None:
 def test_a_batch_that_is_still_to_be_copied_stops_the_swap(ready: Ready) -> None:
     job = ready()
     job.run("UPDATE {batch} SET state = 'pending' WHERE id = (SELECT min(id) FROM {batch})")
-    with refused(job, Refused, "unproved"):
+    with refused(job, NotProved, "unproved"):
         swap(job, gate_of(job))
 
 
@@ -137,7 +137,7 @@ def test_an_excused_pair_that_differs_after_all_stops_the_swap(ready: Ready) -> 
     gate = gate_of(job)
     job.run("INSERT INTO hyperferry.excused_1 (k1, t) SELECT id, at FROM {source} WHERE id = 77")
     job.run(LOSE_A_ROW)
-    with refused(job, Refused, "unproved"):
+    with refused(job, NotProved, "unproved"):
         swap(job, gate)
 
 
