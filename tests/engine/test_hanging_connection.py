@@ -37,14 +37,14 @@ class Swallowing:
         self.dsn = psycopg.conninfo.make_conninfo(
             dsn, host="127.0.0.1", port=self.listener.getsockname()[1], sslmode="disable", gssencmode="disable"
         )
-        self.words, self.swallows = b"", ""
+        self.words, self.swallows, self.after = b"", "", b""
         self.hung = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def arm(self, words: bytes, swallows: str) -> None:
-        """From the next such message on, once."""
+    def arm(self, words: bytes, swallows: str, after: bytes = b"SET SCHEMA") -> None:
+        """From the next such message on, once, on a connection that has sent `after` (with it, or before)."""
         self.hung.clear()
-        self.words, self.swallows = words, swallows
+        self.words, self.swallows, self.after = words, swallows, after
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -66,7 +66,7 @@ class Swallowing:
                         return
                     to_server = source is client
                     if to_server and not hanging:
-                        swapping = swapping or b"SET SCHEMA" in data
+                        swapping = swapping or self.after in data
                         if swapping and self.words and self.words in data:
                             hanging, swallows, self.words = True, self.swallows, b""
                             self.hung.set()
@@ -103,3 +103,38 @@ def test_a_connection_that_hangs_in_the_swap(
     assert job.value("SELECT count(*) FROM hyperferry.event WHERE kind = 'swap'") == swaps
     proxy.listener.close()
     same_after_sync(job)
+
+
+ENDINGS = {
+    # the words before which the lock is held, and the phase in which the command is run
+    "start": (b"CREATE TRIGGER", b"SHARE ROW EXCLUSIVE"),
+    "abort": (b"DROP TRIGGER", b"ACCESS EXCLUSIVE"),
+    "finish": (b"CREATE OR REPLACE FUNCTION", b"ACCESS EXCLUSIVE"),
+}
+
+
+@pytest.mark.parametrize("command", ENDINGS)
+def test_a_connection_that_hangs_while_capture_comes_or_goes(ready: Ready, command: str) -> None:
+    """Not the swap alone holds locks that writers want (`make torture SEED=710`)."""
+    job: Job = ready()
+    if command == "finish":
+        job.cutover()
+    if command == "start":
+        job.abort()
+    words, lock = ENDINGS[command]
+    proxy = Swallowing(job.db.dsn)
+    proxy.arm(words, "to the server", after=lock)
+    work: Any = aside(
+        lambda: engine.start(proxy.dsn, None, engine.make_plan(job.dsn, job.table.quoted, job.table.time, job.options))
+        if command == "start"
+        else getattr(engine, command)(proxy.dsn, job.table.quoted)
+    )
+    eventually("it hangs", proxy.hung.is_set)
+    began = time.monotonic()
+    with job.db.connect() as app:
+        app.execute("SET lock_timeout = '8s'")
+        app.execute("INSERT INTO t (at) VALUES ('2024-01-02')")
+    waited = time.monotonic() - began
+    assert 0.5 < waited < 4, "the writer waited for the lock, and went on before anybody noticed the hanging connection"
+    proxy.listener.close()
+    assert not work.done()

@@ -13,7 +13,15 @@ from collections.abc import Callable
 
 from psycopg import sql
 
-from ..db import Blocker, LockMode, cancel_autovacuum, execute, fetch_value, yield_and_retry
+from ..db import (
+    Blocker,
+    LockMode,
+    cancel_autovacuum,
+    execute,
+    fetch_value,
+    not_held_by_the_gone,
+    yield_and_retry,
+)
 from ..db.connection import Connection
 from ..ledger.flow import Flow, Side
 from ..ledger.transaction import expect, lock_statement
@@ -109,6 +117,7 @@ def install_forward(
     def work() -> None:
         cancel_autovacuum(conn, side.name)
         with conn.transaction():
+            not_held_by_the_gone(conn)
             execute(conn, lock_statement(side, LockMode.SHARE_ROW_EXCLUSIVE))
             execute(conn, "SET LOCAL lock_timeout = '1ms'")  # what is looked at below is not waited for
             for statement in trigger_statements(flow, side):

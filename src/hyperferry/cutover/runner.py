@@ -14,6 +14,7 @@ from ..apply import Applier, backlog_size
 from ..catalog import fingerprint
 from ..db import (
     DATA_ERRORS,
+    GONE_MS,
     Blocker,
     blocker_facts,
     blockers_of,
@@ -54,7 +55,7 @@ STATEMENT_TIMEOUT_MS = 5_000
 """How long the swap itself may take under the locks, at most, before the server ends it."""
 FIRST_TIMEOUT_MS = 1_000
 """How long it may take at first: twice as long each time that it was too short."""
-IDLE_TIMEOUT_MS = 1_500
+IDLE_TIMEOUT_MS = GONE_MS
 """How long the server waits for the COMMIT, or for whatever else comes next from us."""
 ANSWER_SECONDS = 2 * (STATEMENT_TIMEOUT_MS + IDLE_TIMEOUT_MS) / 1000
 """After so long the server has ended an attempt, whatever happened: an answer that has not come is lost."""

@@ -3,6 +3,7 @@
 from .autovacuum import cancel_autovacuum, keep_autovacuum_off, outlast_toast_vacuum
 from .connection import SESSION_SETTINGS, connect, connect_beside, execute, fetch_all, fetch_one, fetch_value
 from .locks import (
+    GONE_MS,
     Blocker,
     FurtherLock,
     LockMode,
@@ -11,6 +12,7 @@ from .locks import (
     deadlock_timeouts_ms,
     exclusive_holders,
     further_locks,
+    not_held_by_the_gone,
     patient_read,
     pause_seconds,
     snapshot_holders_of,
@@ -28,6 +30,7 @@ from .sqlstate import (
 
 __all__ = [
     "DATA_ERRORS",
+    "GONE_MS",
     "SESSION_SETTINGS",
     "Blocker",
     "FurtherLock",
@@ -52,6 +55,7 @@ __all__ = [
     "is_unique_violation",
     "keep_autovacuum_off",
     "load_queries",
+    "not_held_by_the_gone",
     "outlast_toast_vacuum",
     "patient_read",
     "pause_seconds",

@@ -20,7 +20,7 @@ from psycopg import sql
 
 from ..errors import LockUnavailable
 from ..model.names import TableName
-from .connection import Connection, fetch_all
+from .connection import Connection, execute, fetch_all
 from .queries import load_queries
 from .sqlstate import is_transient
 
@@ -37,6 +37,16 @@ class LockMode(StrEnum):
     SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE"
     EXCLUSIVE = "EXCLUSIVE"
     ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE"
+
+
+GONE_MS = 1_500
+"""So long after its last statement a session of ours that holds a lock which writers could want is ended by the server."""
+
+
+def not_held_by_the_gone(conn: Connection) -> None:
+    """Within the caller's transaction, before its first lock: a client that hangs or vanishes keeps none for longer than
+    `GONE_MS`."""
+    execute(conn, sql.SQL("SET LOCAL idle_in_transaction_session_timeout = {}").format(sql.Literal(GONE_MS)))
 
 
 @dataclass(frozen=True)

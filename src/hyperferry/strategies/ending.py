@@ -19,6 +19,7 @@ from ..db import (
     fetch_value,
     keep_autovacuum_off,
     load_queries,
+    not_held_by_the_gone,
     outlast_toast_vacuum,
     yield_and_retry,
 )
@@ -45,6 +46,7 @@ def _drop(
     def work() -> None:
         cancel_autovacuum(conn, side.name, chunks=False)
         with conn.transaction():
+            not_held_by_the_gone(conn)
             execute(conn, lock_statement(side, LockMode.ACCESS_EXCLUSIVE))
             execute(
                 conn, "SET LOCAL lock_timeout = '1ms'"
@@ -131,6 +133,7 @@ def _end(conn: Connection, rollout: Rollout, phase: Phase, monitor: Monitor) -> 
 
     def work() -> Rollout:
         with conn.transaction():
+            not_held_by_the_gone(conn)
             if rollout.hypertable_oid is not None:
                 keep_autovacuum_off(conn, tables)
                 if fetch_value(conn, "SELECT to_regclass(%s) IS NOT NULL", [parked.quoted]):

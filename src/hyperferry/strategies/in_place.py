@@ -22,6 +22,7 @@ from ..db import (
     fetch_value,
     is_lost_connection,
     load_queries,
+    not_held_by_the_gone,
     patient_read,
     yield_and_retry,
 )
@@ -162,6 +163,7 @@ def _lock(conn: Connection, plan: Plan) -> None:
     """Opens the transaction and locks: only the first lock waits. Leaves the transaction open; what fails is
     rolled back by the caller."""
     execute(conn, "BEGIN ISOLATION LEVEL READ COMMITTED")
+    not_held_by_the_gone(conn)
     for statement in lock_statements(plan):
         execute(conn, statement.sql)
 
