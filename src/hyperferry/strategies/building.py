@@ -20,24 +20,25 @@ class _Builders:
     """Workers that share the groups; each builds one index after the other on a connection of its own."""
 
     def __init__(self, groups: Sequence[Group], shadow_side: Side, monitor: Monitor) -> None:
-        self.groups, self.shadow, self.monitor = groups, shadow_side, monitor
+        self.shadow, self.monitor = shadow_side, monitor
         self.built = 0
         self._todo = iter(groups)
         self._lock = threading.Lock()
 
     def body(self) -> Callable[[Connection], None]:
         """The body of one worker. A group that a lost connection interrupted is taken up again by the same worker."""
-        mine: list[Group] = []
+        mine: Group | None = None
 
         def build(conn: Connection) -> None:
+            nonlocal mine
             while True:
                 with self._lock:
-                    mine[:] = mine or [group for group in [next(self._todo, None)] if group is not None]
-                if not mine:
+                    mine = mine or next(self._todo, None)
+                if mine is None:
                     return
                 self.monitor.wait_for_turn()
-                done = indexes.run_missing(conn, *mine[0], self.shadow, self.monitor.should_stop)
-                mine.clear()
+                done = indexes.run_missing(conn, *mine, self.shadow, self.monitor.should_stop)
+                mine = None
                 with self._lock:
                     self.built += done
 
