@@ -44,3 +44,15 @@ def test_an_index_that_somebody_else_builds_meanwhile_is_built_once(loaded: Job)
     assert started.result(60).phase is Phase.SYNCED
     assert len(built(loaded)) == 2
     assert "1 indexes built" in loaded.said
+
+
+def test_a_builder_that_loses_its_connection_builds_its_index_all_the_same(loaded: Job) -> None:
+    with loaded.application() as other:
+        loaded.on(other, f'CREATE TABLE "{loaded.rollout.names.shadow.schema}".t_at ()')
+        started = aside(loaded.start)
+        eventually("it waits", lambda: loaded.value(WAITING))
+        assert loaded.value("SELECT pg_terminate_backend(pid) " + WAITING.partition("SELECT count(*) ")[2])
+        eventually("it waits on a new connection", lambda: loaded.value(WAITING))
+    assert started.result(60).phase is Phase.SYNCED
+    assert len(built(loaded)) == 2
+    assert any("index" in line and "the connection was lost" in line for line in loaded.said)
