@@ -22,6 +22,10 @@ RELEASES = {"stable": "pg17", "testing": "pg18"}
 #: Set by the first process of a run and inherited by its workers.
 RUN = "HYPERFERRY_TEST_RUN"
 
+#: Times a test runs a statement that pg_stat_statements is to keep: its entries are shared by all tests on a server, and those
+#: used once are dropped for room within seconds.
+SO_OFTEN = 100
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from servers import Database
+from servers import SO_OFTEN, Database
 
 from .conftest import Hyperferry
 
@@ -78,7 +78,9 @@ def test_wrong_options_are_usage(unchanged: Database, hyperferry: Hyperferry, qu
 def test_a_file_to_complete_is_written(unchanged: Database, hyperferry: Hyperferry) -> None:
     unchanged.execute("CREATE EXTENSION pg_stat_statements")
     try:
-        unchanged.execute("SELECT * FROM player_stats WHERE player_id = 3")
+        with unchanged.connect() as conn:
+            for _ in range(SO_OFTEN):
+                conn.execute("SELECT * FROM player_stats WHERE player_id = 3")
         ran = hyperferry("bench", "player_stats", "--write-queries", "out.sql", "--json", dsn=unchanged.dsn)
         assert ran.code == 0, ran.stderr
         assert ran.json["queries"] >= 1

@@ -72,6 +72,14 @@ GROUP BY query ORDER BY sum(total_exec_time) DESC LIMIT 2000;
 SELECT count(*) FROM {view}
 WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND query = '<insufficient privilege>';
 
+-- name: info
+-- The view with the counters of pg_stat_statements itself; NULL where the extension is older than 1.9.
+SELECT to_regclass(format('%%I.pg_stat_statements_info', %(schema)s::text))::oid::bigint;
+
+-- name: dropped
+-- How often pg_stat_statements dropped its rarest entries for room since its reset, and how many it keeps.
+SELECT dealloc, pg_catalog.current_setting('pg_stat_statements.max') FROM {info};
+
 -- name: sample
 -- Rows of a plain table, always the same for a seed while the table stays as it is: from some of its pages, in an order by the seed.
 SELECT /* hyperferry */ {values} FROM (

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from ..catalog.scan import MOMENTS
 from ..catalog.table import columns as table_columns
-from ..db import fetch_all, fetch_value, load_queries
+from ..db import fetch_all, fetch_one, fetch_value, load_queries
 from ..db.connection import Connection
 from ..errors import Failed, Usage
 from ..model.names import TableName
@@ -108,7 +108,11 @@ def from_statements(conn: Connection, names: Sequence[TableName], top: int) -> l
     texts = [row for row in rows if _application(str(row[0]), names[0])]
     found = [row for row in texts if names_one(str(row[0]), names, conn.info.dbname)]
     if not found:
-        facts: dict[str, object] = {"statements that name it": len(texts), "statements hidden from this role": hidden}
+        facts: dict[str, object] = {
+            "statements that name it": len(texts),
+            "statements hidden from this role": hidden,
+            **_dropped(conn, schema),
+        }
         raise Failed(
             f"pg_stat_statements shows no query that reads {names[0]}.",
             facts=facts,
@@ -118,6 +122,17 @@ def from_statements(conn: Connection, names: Sequence[TableName], top: int) -> l
         Query(f"statement {number}", str(text).strip(), calls=calls, total_ms=total)
         for number, (text, calls, total) in enumerate(found[:top], 1)
     ]
+
+
+def _dropped(conn: Connection, schema: str) -> dict[str, object]:
+    """What to tell where pg_stat_statements had no room for all statements: the rarest are dropped first."""
+    if fetch_value(conn, query("info"), {"schema": schema}) is None:
+        return {}
+    row = fetch_one(conn, query("dropped").format(info=sql.Identifier(schema, "pg_stat_statements_info")))
+    dropped, kept = row or (0, "")
+    if not dropped:
+        return {}
+    return {"dropped for room": f"{dropped} times, the rarest first (pg_stat_statements.max = {kept})"}
 
 
 _NOT_A_QUERY = frozenset(
