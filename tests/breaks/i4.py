@@ -81,9 +81,9 @@ BREAKS = (
         "no batch can still land it",
         (
             Edit(
-                "copy/copier.py",
-                '                execute(conn, sql.SQL("DELETE FROM {} AS t WHERE {}").format(flow.passive.ident, match))\n',
-                "",
+                "copy/chunks.py",
+                '            execute(conn, sql.SQL("DELETE FROM {} AS t WHERE {}").format(flow.passive.ident, same))\n',
+                "            pass\n",
             ),
         ),
         f"{FILE}::test_the_chunk_made_ahead_leaves_no_row_that_a_change_could_miss",

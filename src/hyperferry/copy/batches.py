@@ -5,89 +5,129 @@ The boundaries are hints about size, no more: rows that come, go or move while t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from psycopg import sql
 
-from ..db import execute, fetch_one, fetch_value
+from ..db import execute, fetch_all, fetch_one, fetch_value, load_queries
 from ..db.connection import Connection
 from ..ledger.flow import Flow
 from ..ledger.objects import range_columns
-from ..model.plan import BatchBy, Plan
+from ..model.inspection import Column
+from ..model.plan import BatchBy
 
 Bound = tuple[str, ...]
 """A boundary: the values of the range columns as text."""
 
+JOINED_CHUNKS = 50
+"""So many small chunks at most are one batch."""
 
-def _next_chunk(plan: Plan) -> sql.Composed | None:
-    """The end of the chunk in which the time %(cur)s lies, if chunks are aligned as TimescaleDB does by
-    default: to multiples of their
-    width since 1970 (or since 0). None for types without such arithmetic. It does not matter for correctness."""
-    column = plan.inspection.time
+
+@dataclass(frozen=True)
+class Cuts:
+    """The boundaries in order, and a time that there is in each chunk that the rows will lie in, as far as these are known."""
+
+    bounds: tuple[Bound, ...]
+    firsts: tuple[str, ...] = ()
+
+
+_MOMENT_END = (
+    "CASE WHEN {t} < '200000-01-01' THEN (pg_catalog.to_timestamp("  # beyond, the end might be no time that there is
+    "((pg_catalog.floor(EXTRACT(epoch FROM {t})::numeric * 1000000 / {width}) + 1) * {width} / 1000000)::float8"
+    "){zone})::{kind} END"
+)
+
+
+def _names(flow: Flow) -> dict[str, sql.Composable]:
+    """What the statements of `batches.sql` are made of. Qualified, as ORDER BY would otherwise mean an output column."""
+    column = flow.rollout.plan.inspection.time
     assert column is not None
-    width = sql.Literal(plan.interval.width)
-    kind = column.base_type
-    if kind in ("pg_catalog.int2", "pg_catalog.int4", "pg_catalog.int8"):
-        return sql.SQL("(pg_catalog.floor(%(cur)s::numeric / {w}) + 1) * {w}").format(w=width)
-    seconds = sql.SQL(
-        "((pg_catalog.floor(EXTRACT(epoch FROM %(cur)s::{kind})::numeric * 1000000 / {w}) + 1) * {w} / 1000000)::float8"
-    )
-    if kind == "pg_catalog.timestamptz":
-        return sql.SQL("pg_catalog.to_timestamp({})").format(
-            seconds.format(kind=sql.SQL("timestamptz"), w=width)
-        )
-    if kind in ("pg_catalog.timestamp", "pg_catalog.date"):
-        return sql.SQL("(pg_catalog.to_timestamp({}) AT TIME ZONE 'UTC')").format(
-            seconds.format(kind=sql.SQL("timestamp"), w=width)
-        )
-    return None
+    # The end of the last chunk may lie beyond a smaller integer's type.
+    kind = sql.SQL("int8") if _counts(column) else flow.pairs.time.type
+    return {"table": flow.active.ident, "t": sql.Identifier("s", column.name), "kind": kind}
 
 
-def _time_boundaries(conn: Connection, flow: Flow) -> Iterator[Bound]:
-    """Boundaries along the index on the time: at most `batch_rows` rows, never across the end of a chunk."""
-    plan = flow.rollout.plan
-    # Qualified, as ORDER BY would otherwise mean the output column: the time as text.
-    parts = {
-        "table": flow.active.ident,
-        "t": sql.Identifier("s", plan.time_column),
-        "kind": flow.pairs.time.type,
-    }
-    # ORDER BY and LIMIT instead of min(): uuid has no min() before PostgreSQL 18.
-    first = sql.SQL("SELECT {t}::text FROM {table} AS s WHERE {t} IS NOT NULL ORDER BY {t} LIMIT 1").format(
-        **parts
-    )
-    in_chunk = sql.SQL(
-        "SELECT {t}::text FROM {table} AS s WHERE {t} >= %(cur)s::{kind} AND {t} < %(end)s::{kind} "
-        "ORDER BY {t} OFFSET %(n)s LIMIT 1"
-    ).format(**parts)
-    anywhere = sql.SQL(
-        "SELECT {t}::text FROM {table} AS s WHERE {t} >= %(cur)s::{kind} ORDER BY {t} OFFSET %(n)s LIMIT 1"
-    ).format(**parts)
-    after = sql.SQL(
-        "SELECT {t}::text FROM {table} AS s WHERE {t} > %(cur)s::{kind} "
-        "AND (%(end)s::text IS NULL OR {t} < %(end)s::{kind}) ORDER BY {t} LIMIT 1"
-    ).format(**parts)
-    beyond = sql.SQL(
-        "SELECT {t}::text FROM {table} AS s WHERE {t} >= %(end)s::{kind} ORDER BY {t} LIMIT 1"
-    ).format(**parts)
-    align = _next_chunk(plan)
-    cur = fetch_value(conn, first)
+def _counts(column: Column) -> bool:
+    return column.base_type in ("pg_catalog.int2", "pg_catalog.int4", "pg_catalog.int8")
+
+
+def _chunk_end(flow: Flow) -> sql.Composable | None:
+    """The end of the chunk in which a time lies, if chunks are aligned as TimescaleDB does by default: to multiples of their
+    width since 1970 (or since 0); NULL where there is none. None for types without such arithmetic. It does not matter for
+    correctness."""
+    column = flow.rollout.plan.inspection.time
+    assert column is not None
+    names = {**_names(flow), "width": sql.Literal(flow.rollout.plan.interval.width)}
+    if _counts(column):
+        end = "LEAST((pg_catalog.floor({t}::numeric / {width}) + 1) * {width}, 9223372036854775807)::int8"
+        return sql.SQL(end).format(**names)
+    if column.base_type not in ("pg_catalog.timestamptz", "pg_catalog.timestamp", "pg_catalog.date"):
+        return None
+    zone = "" if column.base_type == "pg_catalog.timestamptz" else " AT TIME ZONE 'UTC'"
+    return sql.SQL(_MOMENT_END).format(zone=sql.SQL(zone), **names)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The rows of one chunk: the first time in it, as text, and its end."""
+
+    first: str
+    end: str | None
+
+
+def _parts(conn: Connection, flow: Flow) -> list[_Part]:
+    """The chunks that the source's rows will lie in, by a look at its index for each. Without the arithmetic: one part."""
+    end = _chunk_end(flow)
+    queries, names = load_queries(__package__, "batches.sql"), _names(flow)
+    if end is None:
+        found = fetch_value(conn, queries["first"].format(**names))
+        return [] if found is None else [_Part(found, None)]
+    return [_Part(*row) for row in fetch_all(conn, queries["parts"].format(end=end, **names))]
+
+
+def _inner_boundaries(conn: Connection, flow: Flow, part: _Part, rows: int) -> Iterator[str]:
+    """Boundaries along the index within a part, at most `rows` rows apart, as far as rows of one time allow."""
+    queries, names = load_queries(__package__, "batches.sql"), _names(flow)
+    cur: str | None = part.first
     while cur is not None:
-        end = None
-        if align is not None and "infinity" not in cur:
-            end = fetch_value(
-                conn, sql.SQL("SELECT ({})::{}::text").format(align, flow.pairs.time.type), {"cur": cur}
-            )
-        params = {"cur": cur, "end": end, "n": plan.batch_rows}
-        found = fetch_value(conn, in_chunk if end is not None else anywhere, params)
+        params = {"cur": cur, "end": part.end, "n": rows}
+        found = fetch_value(conn, queries["further"].format(**names), params)
         if found == cur:  # more rows of one time than a batch should have
-            found = fetch_value(conn, after, params)
-        if found is None and end is not None:
-            found = fetch_value(conn, beyond, params)
+            found = fetch_value(conn, queries["after"].format(**names), params)
         if found is not None:
-            yield (found,)
+            yield found
         cur = found
+
+
+def _size(conn: Connection, flow: Flow, part: _Part, *, trusted: bool, most: int) -> int:
+    """How many rows lie in the part: by the server's statistics where they can be trusted, else counted, up to one more than
+    `most`."""
+    if part.end is None:
+        return most + 1
+    ends = {"first": sql.Literal(part.first), "end": sql.Literal(part.end)}
+    statement = load_queries(__package__, "batches.sql")["estimate" if trusted else "count"]
+    found = fetch_value(conn, statement.format(**_names(flow), **ends), {"most": most + 1})
+    return int(found[0]["Plan"]["Plan Rows"]) if trusted else int(found)
+
+
+def _time_cuts(conn: Connection, flow: Flow) -> Cuts:
+    """A batch is part of a chunk, a chunk, or some small ones together: about `batch_rows` rows."""
+    most = flow.rollout.plan.batch_rows
+    parts = _parts(conn, flow)
+    trusted = bool(fetch_value(conn, load_queries(__package__, "batches.sql")["trusted"], {"oid": flow.active.oid}))
+    bounds: list[Bound] = []
+    rows = chunks = 0
+    for part in parts:
+        size = _size(conn, flow, part, trusted=trusted, most=most)
+        if chunks and (rows + size > most or chunks >= JOINED_CHUNKS):
+            bounds.append((part.first,))
+            rows = chunks = 0
+        rows, chunks = rows + size, chunks + 1
+        if size > most:
+            bounds += [(inner,) for inner in _inner_boundaries(conn, flow, part, most)]
+    return Cuts(tuple(bounds), tuple(part.first for part in parts))
 
 
 def _key_boundaries(conn: Connection, flow: Flow) -> Iterator[Bound]:
@@ -108,17 +148,18 @@ def _key_boundaries(conn: Connection, flow: Flow) -> Iterator[Bound]:
         row = fetch_one(conn, further, list(row))
 
 
-def boundaries(conn: Connection, flow: Flow) -> list[Bound]:
-    """Where the source is cut, in order. Reads its index once, in short statements of their own."""
+def cut(conn: Connection, flow: Flow) -> Cuts:
+    """Where the source is cut. Reads its index, in short statements of their own: where the statistics are of today a few rows of
+    each chunk, else once."""
     by = flow.rollout.plan.batch_by
     if by is BatchBy.TIME:
-        return list(_time_boundaries(conn, flow))
+        return _time_cuts(conn, flow)
     if by is BatchBy.KEY:
-        return list(_key_boundaries(conn, flow))
-    return []
+        return Cuts(tuple(_key_boundaries(conn, flow)))
+    return Cuts(())
 
 
-def record_batches(conn: Connection, flow: Flow, cuts: list[Bound]) -> int:
+def record_batches(conn: Connection, flow: Flow, cuts: Sequence[Bound]) -> int:
     """Writes the batches between the cuts into the ledger, in the caller's transaction; returns their number."""
     columns = range_columns(flow)
     batch = flow.of_ledger("batch")

@@ -98,16 +98,15 @@ def _within(flow: Flow, part: _Range, alias: str) -> sql.Composable:
     return sql.SQL("({})").format(where)
 
 
-def _insert(flow: Flow, part: _Range, *, limit: int | None = None) -> sql.Composed:
+def _insert(flow: Flow, part: _Range) -> sql.Composed:
     return sql.SQL(
-        "INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {source} AS s WHERE {within}{limit}"
+        "INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {source} AS s WHERE {within}"
     ).format(
         target=flow.passive.ident,
         columns=column_list(flow),
         values=column_list(flow, "s"),
         source=flow.active.ident,
         within=_within(flow, part, "s"),
-        limit=sql.SQL(" LIMIT {}").format(sql.Literal(limit)) if limit else sql.SQL(""),
     )
 
 
@@ -126,44 +125,6 @@ def _done(conn: Connection, flow: Flow, batch: int, rows: int) -> None:
     )
     if done.rowcount != 1:
         raise _Taken
-
-
-def make_chunk_ahead(conn: Connection, flow: Flow) -> None:
-    """Makes the chunk that the next batch needs, in a short transaction of its own.
-
-    Making a chunk locks the hypertable until the transaction ends: done within a batch, it would make the workers run one after
-    the other. In every edition a chunk is made by a row in its range; deleting the row again leaves the empty chunk. While
-    the batch is pending no row with its pairs can be in the shadow, so the row deleted is the one inserted.
-    """
-    if not flow.passive.hypertable or flow.rollout.plan.batch_by is not BatchBy.TIME:
-        return
-    try:
-        with flow_transaction(
-            conn, flow, snapshot=False, passive_mode=LockMode.ROW_EXCLUSIVE, settings=UNFLUSHED
-        ):
-            part = _claim(conn, flow, None)
-            if part is None:
-                return
-            made = execute(
-                conn,
-                sql.SQL("{} RETURNING {}").format(
-                    _insert(flow, part, limit=1),
-                    sql.SQL(", ").join(
-                        sql.SQL("({})::text").format(f.of_row(flow.passive.name.name))
-                        for f in flow.pairs.fields
-                    ),
-                ),
-            ).fetchone()
-            if made is not None:
-                match = sql.SQL(" AND ").join(
-                    sql.SQL("{} {} {}::{}").format(f.of_row("t"), f.equals, sql.Literal(value), f.type)
-                    for f, value in zip(flow.pairs.fields, made, strict=True)
-                )
-                execute(conn, sql.SQL("DELETE FROM {} AS t WHERE {}").format(flow.passive.ident, match))
-    except psycopg.Error as error:
-        # Only an optimization: the batch itself meets the same fault and deals with it.
-        if not (is_transient(error) or is_unique_violation(error) or is_row_refused(error)):
-            raise
 
 
 def copy_next(conn: Connection, flow: Flow, *, only: int | None = None) -> Copied:

@@ -159,6 +159,12 @@ def set_phase(
     return _rollout(row)
 
 
+def hold(conn: Connection, rollout_id: int) -> Phase | None:
+    """The rollout's phase, which nobody can change until the end of the caller's transaction; None where there is no such one."""
+    found = fetch_value(conn, _sql("hold"), {"id": rollout_id})
+    return None if found is None else Phase(found)
+
+
 def set_hypertable(conn: Connection, rollout: Rollout, oid: int) -> Rollout:
     """Records the OID of the shadow."""
     row = fetch_one(conn, _sql("set_hypertable"), {"id": rollout.id, "oid": oid})

@@ -30,6 +30,10 @@ UPDATE hyperferry.rollout SET phase = %(phase)s, updated_at = clock_timestamp()
 WHERE id = %(id)s AND phase = ANY(%(allowed)s::text[])
 RETURNING id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at;
 
+-- name: hold
+-- The phase; it cannot change until the end of this transaction.
+SELECT phase FROM hyperferry.rollout WHERE id = %(id)s FOR UPDATE;
+
 -- name: set_hypertable
 -- Records the OID of the hypertable.
 UPDATE hyperferry.rollout SET hypertable_oid = %(oid)s, updated_at = clock_timestamp() WHERE id = %(id)s

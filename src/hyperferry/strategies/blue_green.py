@@ -12,7 +12,8 @@ from ..apply import Applier, quarantine_size, requeue_quarantined, tidy_log
 from ..capture import install_forward, install_reverse
 from ..catalog import fingerprint, refuse_overloads
 from ..copy import indexes, shadow
-from ..copy.batches import boundaries, record_batches
+from ..copy.batches import cut, record_batches
+from ..copy.chunks import make_chunks
 from ..cutover import dropped
 from ..db import LockMode, execute, fetch_value, patient_read, yield_and_retry
 from ..db.connection import Connection
@@ -128,9 +129,10 @@ def _refuse_null_times(conn: Connection, rollout: Rollout) -> None:
 def cut_batches(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
     """`prepared` -> `copying`: the source is cut into batches, after capture is in place (I2)."""
     flow = flow_of(rollout, Direction.FORWARD)
-    cuts = patient_read(conn, f"read {rollout.table}", [rollout.table], lambda: boundaries(conn, flow))
+    cuts = patient_read(conn, f"read {rollout.table}", [rollout.table], lambda: cut(conn, flow))
+    make_chunks(conn, flow, cuts.firsts, monitor.should_stop)
     with conn.transaction():
-        number = record_batches(conn, flow, cuts)
+        number = record_batches(conn, flow, cuts.bounds)
         rollout = store.set_phase(conn, rollout, Phase.COPYING)
     monitor.say(f"{number} batches to copy")
     return rollout

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import psycopg
 
 from ..apply import Applier, tidy_log
-from ..copy.copier import Copied, Outcome, copy_next, leave_to_applier, make_chunk_ahead
+from ..copy.copier import Copied, Outcome, copy_next, leave_to_applier
 from ..db import blocker_facts, blockers_of, is_lost_connection, pause_seconds
 from ..db.connection import Connection
 from ..errors import ConnectionFailed, Failed, Interrupted
@@ -117,7 +117,6 @@ def copier(flow: Flow, monitor: Monitor) -> Callable[[Connection], None]:
             monitor.wait_for_turn(worked)
             begun = time.monotonic()
             with monitor.valve.batch():
-                make_chunk_ahead(conn, flow)
                 copied = copy_next(conn, flow)
             worked = time.monotonic() - begun
             monitor.valve.copied(copied.rows)

@@ -1,0 +1,40 @@
+-- name: first
+-- The first time. ORDER BY and LIMIT instead of min(): uuid has no min() before PostgreSQL 18.
+SELECT {t}::text FROM {table} AS s WHERE {t} IS NOT NULL ORDER BY {t} LIMIT 1;
+
+-- name: parts
+-- A loose scan of the index on the time: the first time in each chunk, and the chunk's end.
+WITH RECURSIVE part(first, upto) AS (
+    (SELECT {t}, {end} FROM {table} AS s WHERE {t} IS NOT NULL ORDER BY {t} LIMIT 1)
+    UNION ALL
+    SELECT n.first, n.upto
+    FROM part AS p CROSS JOIN LATERAL (
+        SELECT {t} AS first, {end} AS upto FROM {table} AS s WHERE {t} >= p.upto AND {t} > p.first ORDER BY {t} LIMIT 1
+    ) AS n
+)
+SELECT first::text, upto::text FROM part;
+
+-- name: trusted
+-- Whether the statistics tell how many rows lie in a range of the time: the table was analyzed, and little was written since.
+SELECT COALESCE((SELECT GREATEST(s.last_analyze, s.last_autoanalyze) IS NOT NULL
+                        AND s.n_mod_since_analyze <= 0.1 * GREATEST(c.reltuples, 0) AND c.reltuples >= 100000
+                 FROM pg_catalog.pg_stat_all_tables AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.relid
+                 WHERE s.relid = %(oid)s), false);
+
+-- name: estimate
+-- The server's own estimate of the rows in a part.
+EXPLAIN (FORMAT JSON) SELECT FROM {table} AS s WHERE {t} >= {first}::{kind} AND {t} < {end}::{kind};
+
+-- name: count
+-- The rows in a part, up to a number.
+SELECT count(*) FROM (SELECT FROM {table} AS s WHERE {t} >= {first}::{kind} AND {t} < {end}::{kind} LIMIT %(most)s) AS counted;
+
+-- name: further
+-- The time so many rows further on.
+SELECT {t}::text FROM {table} AS s
+WHERE {t} >= %(cur)s::{kind} AND (%(end)s::text IS NULL OR {t} < %(end)s::{kind}) ORDER BY {t} OFFSET %(n)s LIMIT 1;
+
+-- name: after
+-- The next time.
+SELECT {t}::text FROM {table} AS s
+WHERE {t} > %(cur)s::{kind} AND (%(end)s::text IS NULL OR {t} < %(end)s::{kind}) ORDER BY {t} LIMIT 1;
