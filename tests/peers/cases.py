@@ -113,7 +113,7 @@ CASES: dict[int, Case] = {
     23: Case(
         "timescaledb#644",
         "out of shared memory: one lock per chunk, max_locks_per_transaction",
-        "LOCK ... ONLY, ranges of a chunk each; preflight counts a lock for every chunk and index and refuses what the server cannot "
+        "LOCK ... ONLY, batches of a chunk or a few small ones; preflight counts a lock for every chunk and index and refuses what the server cannot "
         "bear (TimescaleDB 2.19 itself locks every chunk when a DELETE is planned)",
     ),
     24: Case(

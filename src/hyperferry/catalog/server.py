@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import psycopg
 
 from ..db import connect_beside, fetch_all, fetch_value, load_queries
@@ -13,8 +15,10 @@ from .records import records
 
 def server_facts(conn: Connection) -> ServerFacts:
     """Versions, edition, settings, role."""
-    row = records(conn, load_queries(__package__, "server.sql")["server"])[0]
-    return ServerFacts(**row, transaction_pooled=transaction_pooled(conn))
+    queries = load_queries(__package__, "server.sql")
+    row = records(conn, queries["server"])[0]
+    cores = os.cpu_count() if fetch_value(conn, queries["here"]) else None
+    return ServerFacts(**row, transaction_pooled=transaction_pooled(conn), cores=cores)
 
 
 def overloads(conn: Connection) -> tuple[str, ...]:

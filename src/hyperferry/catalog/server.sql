@@ -22,6 +22,10 @@ SELECT current_setting('server_version_num')::int AS version_num,
        pg_size_bytes(current_setting('shared_buffers')) AS shared_buffers_bytes,
        (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_isolation') AS default_isolation;
 
+-- name: here
+-- Whether the session did not leave the machine: by a socket, or the loopback interface. A container's address is not the loopback.
+SELECT COALESCE(inet_server_addr() << '127.0.0.0/8' OR inet_server_addr() = '::1', true);
+
 -- name: overloads
 -- Functions that somebody made beside TimescaleDB's own of that name, in its schema: a call of ours could reach them.
 SELECT p.oid::regprocedure::text || ' of ' || quote_ident(pg_get_userbyid(p.proowner))

@@ -16,7 +16,7 @@ from hyperferry.config import ACCEPT_RULES, Settings, load_settings
 from hyperferry.db.connection import password_in
 from hyperferry.errors import Usage
 from hyperferry.model.plan import Strategy
-from hyperferry.model.plan_options import DEFAULT_BATCH_ROWS, DEFAULT_WORKERS, PlanOptions
+from hyperferry.model.plan_options import DEFAULT_BATCH_ROWS, DEFAULT_WORKERS, MOST_WORKERS, PlanOptions
 from hyperferry.model.throttle import DEFAULTS, FACTOR_FLOOR_MS, parse_limit
 from hyperferry.times import parse_wait
 
@@ -108,7 +108,8 @@ def plan_options(function: F) -> F:
             "--workers",
             type=click.IntRange(1, 64),
             metavar="N",
-            help=f"Copying sessions at once (default {DEFAULT_WORKERS}).",
+            help=f"Copying sessions at once (default: half of the server's cores, {DEFAULT_WORKERS} to {MOST_WORKERS}; "
+            f"{DEFAULT_WORKERS} where the server is another machine).",
         ),
     )
     function = given_up_options(function)
@@ -271,7 +272,7 @@ def options_of(settings: Settings) -> PlanOptions:
         strategy=Strategy(settings.strategy) if settings.strategy else None,
         chunk_interval=settings.chunk_interval,
         batch_rows=settings.batch_rows or DEFAULT_BATCH_ROWS,
-        workers=settings.workers or DEFAULT_WORKERS,
+        workers=settings.workers,
         drop_inbound_fks=settings.drop_inbound_fks,
         drop_from_publications=settings.drop_from_publications,
     )

@@ -21,7 +21,7 @@ from ..model.plan import BatchBy
 Bound = tuple[str, ...]
 """A boundary: the values of the range columns as text."""
 
-JOINED_CHUNKS = 50
+JOINED_CHUNKS = 20
 """So many small chunks at most are one batch."""
 
 
@@ -109,7 +109,7 @@ def _size(conn: Connection, flow: Flow, part: _Part, *, trusted: bool, most: int
     ends = {"first": sql.Literal(part.first), "end": sql.Literal(part.end)}
     statement = load_queries(__package__, "batches.sql")["estimate" if trusted else "count"]
     found = fetch_value(conn, statement.format(**_names(flow), **ends), {"most": most + 1})
-    return int(found[0]["Plan"]["Plan Rows"]) if trusted else int(found)
+    return int(found[0]["Plan"]["Plan Rows"]) if trusted else max(1, int(found))  # its end may be its last time
 
 
 def _time_cuts(conn: Connection, flow: Flow) -> Cuts:

@@ -21,8 +21,8 @@ from ..ledger.transaction import flow_transaction
 from ..model.rollout import Phase
 from .copier import UNFLUSHED
 
-AT_ONCE = 50
-"""So many chunks are made in one transaction: a tenth of a second or two."""
+AT_ONCE = 20
+"""So many chunks are made in one transaction: less than a tenth of a second."""
 
 
 def make_chunks(conn: Connection, flow: Flow, firsts: Sequence[str], should_stop: Callable[[], None]) -> None:

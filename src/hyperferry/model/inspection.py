@@ -60,6 +60,7 @@ class ServerFacts:
     shared_buffers_bytes: int
     default_isolation: str
     transaction_pooled: bool = False  # a transaction pooler seems to stand between us and the server
+    cores: int | None = None  # of the server's machine, where it is this one
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,23 @@ from .plan import Strategy
 
 DEFAULT_BATCH_ROWS = 50_000
 DEFAULT_WORKERS = 2
+"""Where nothing is known of the server's cores."""
+MOST_WORKERS = 8
+"""Of the default: more is for the user to say."""
 
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """Choices that steer the planner. `strategy` None means blue-green; `chunk_interval` is text such as '7
-    days', 'PT12H' or, for integer columns, a number in the column's own unit (None: computed from the
-    data). `drop_inbound_fks` and `drop_from_publications` name what may be dropped in the cutover."""
+    """Choices that steer the planner.
+
+    `strategy` None means blue-green; `chunk_interval` is text such as '7 days', 'PT12H' or, for integer columns, a number in the
+    column's own unit (None: computed from the data). `workers` None means half of the server's cores, as far as these are known.
+    `drop_inbound_fks` and `drop_from_publications` name what may be dropped in the cutover.
+    """
 
     strategy: Strategy | None = None
     chunk_interval: str | None = None
     batch_rows: int = DEFAULT_BATCH_ROWS
-    workers: int = DEFAULT_WORKERS
+    workers: int | None = None
     drop_inbound_fks: tuple[str, ...] = ()
     drop_from_publications: tuple[str, ...] = ()

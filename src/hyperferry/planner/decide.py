@@ -10,7 +10,7 @@ from ..model.finding import Finding
 from ..model.inspection import Column, Inspection
 from ..model.names import quote_ident
 from ..model.plan import Plan, Strategy
-from ..model.plan_options import PlanOptions
+from ..model.plan_options import DEFAULT_WORKERS, MOST_WORKERS, PlanOptions
 from .identity import find_batch_by, find_identity, has_time_index
 from .interval import choose_interval
 from .keys import key_notes, plan_indexes, plan_keys
@@ -55,7 +55,7 @@ def plan(inspection: Inspection, findings: Sequence[Finding], options: PlanOptio
         indexes=plan_indexes(inspection),
         batch_by=find_batch_by(inspection, identity),
         batch_rows=options.batch_rows,
-        workers=options.workers,
+        workers=options.workers or default_workers(inspection.server.cores),
         fingerprint=inspection.fingerprint,
         inspection=inspection,
         findings=own,
@@ -67,9 +67,15 @@ def plan(inspection: Inspection, findings: Sequence[Finding], options: PlanOptio
     )
 
 
+def default_workers(cores: int | None) -> int:
+    """Half of the cores, as the other half is the application's, at least two (one reads while the other waits for the disk) and
+    at most eight; two where the server's machine is not this one, so that its cores are not known."""
+    return DEFAULT_WORKERS if cores is None else max(DEFAULT_WORKERS, min(MOST_WORKERS, cores // 2))
+
+
 def _check_options(options: PlanOptions) -> None:
     for name, value in (("batch rows", options.batch_rows), ("workers", options.workers)):
-        if value < 1:
+        if value is not None and value < 1:
             raise Usage(
                 f"The number of {name} must be at least 1.",
                 facts={name: value},

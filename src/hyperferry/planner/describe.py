@@ -92,7 +92,7 @@ def _copying(plan: Plan) -> list[str]:
         columns = ", ".join(quote_ident(column.name) for column in plan.identity.columns)
         found = f"({columns}) of {quote_ident(plan.identity.index or '')} and the time"
     ways = {
-        BatchBy.TIME: f"ranges of {quote_ident(plan.time_column)}",
+        BatchBy.TIME: f"ranges of {quote_ident(plan.time_column)} (parts of a chunk, or small chunks together)",
         BatchBy.KEY: "ranges of the key (no index starts with the time column)",
         BatchBy.WHOLE: "one batch for the whole table (no index gives its rows an order)",
     }
