@@ -106,7 +106,7 @@ BREAKS = (
             Edit(
                 "apply/applier.py",
                 "                    self._patiently(lambda part=part, refused=refused: self._quarantine(part, refused.reason))",
-                "                    execute(self.conn, slices.remove(self.flow), {\"ids\": part})",
+                "                    execute(self.conn, slices.remove(self.flow), {\"ids\": part.text})",
             ),
         ),
         f"{FILE}::test_a_duplicate_of_the_old_key_is_told_at_once_and_stops_the_rollback",

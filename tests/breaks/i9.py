@@ -69,7 +69,7 @@ BREAKS = (
     Break(
         "change-log-not-looked-through",
         "found in the change log itself, which sees real updates across chunks",
-        (Edit("apply/applier.py", "        self._note_moves(params)\n", ""),),
+        (Edit("apply/applier.py", "                if moved:\n                    self._note_moves()\n", ""),),
         f"{FILE}::test_updates_across_chunks_are_found_while_the_copy_runs",
         "Statements that an ORM makes stand in no function, and pg_stat_statements may not be there.",
     ),

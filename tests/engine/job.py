@@ -191,6 +191,10 @@ class Job:
         self.applier(slice_rows=slice_rows).drain(pending_batches=True)
         return self
 
+    def apply_all(self, *, slice_rows: int) -> int:
+        """Applies everything, as it is done when no batch is pending; returns how many log rows that were."""
+        return self.applier(slice_rows=slice_rows).drain(pending_batches=False).changes
+
     # The database.
 
     def sql(self, text: str) -> sql.Composed:

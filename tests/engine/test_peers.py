@@ -27,6 +27,7 @@ from swap_support import (
 )
 
 from hyperferry.apply import Applier, applier
+from hyperferry.apply.window import Slice
 from hyperferry.db.sqlstate import is_lost_connection
 from hyperferry.errors import Refused
 from hyperferry.model.plan_options import PlanOptions
@@ -40,8 +41,8 @@ def test_a_change_leaves_the_log_only_with_its_effect(copied: Make, monkeypatch:
     job.run("UPDATE {table} SET v = 'changed' WHERE id <= 40; DELETE FROM {table} WHERE id > 280")
     apply = Applier._apply
 
-    def die(self: Applier, ids: list[int]) -> None:
-        apply(self, ids)
+    def die(self: Applier, part: Slice) -> None:
+        apply(self, part)
         job.run("SELECT pg_terminate_backend(%s, 10000)", self.conn.info.backend_pid)
 
     with monkeypatch.context() as patch:

@@ -1,4 +1,5 @@
-"""A batch's commit does not wait for the disk (copier.UNFLUSHED): a crash may take it, and then its mark in the ledger as well."""
+"""The commits of batches and of slices do not wait for the disk: a crash may take one, and then all that it did: a batch's rows and
+its mark in the ledger, a slice's rows and the removal of its log rows."""
 
 from __future__ import annotations
 
@@ -48,4 +49,36 @@ def test_a_crash_of_the_server_takes_a_batch_and_its_mark_together(db: Database)
         job.start()
         job.assert_equal()
         assert job.value("SELECT count(*) FROM {shadow}") == 300
+        job.close()
+
+
+@pytest.mark.slow
+def test_a_crash_of_the_server_brings_back_the_log_rows_of_each_slice_that_it_takes(db: Database) -> None:
+    with server_of(db.release) as server, server.database() as name:
+        with server.connect() as conn:
+            conn.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+            conn.execute("SELECT pg_reload_conf()")
+
+        def there() -> Database:
+            return Database(name, Server(db.release, server.dsn, None))
+
+        there().execute(HOURS)
+        job = Job(there(), TABLE, SMALL_BATCHES).cut().copy_all()
+        job.run("UPDATE {table} SET v = 'changed' WHERE id <= 40; DELETE FROM {table} WHERE id > 280")
+        applier = job.applier(slice_rows=3)
+        assert applier.apply_slice(pending_batches=False).changes == 3
+        with server.connect(name) as conn:
+            conn.execute("CREATE TABLE flushed ()")
+        applied = 3 + sum(applier.apply_slice(pending_batches=False).changes for _ in range(12))
+        assert job.backlog() == 60 - applied
+        server.restart()
+        job.close()
+
+        job = Job(there(), TABLE, SMALL_BATCHES)
+        in_log = {key for (key,) in job.run("SELECT k1 FROM {log}")}
+        assert 60 - applied < len(in_log) <= 57, "nothing was lost, so nothing was tried"
+        stale = job.run("SELECT id FROM {shadow} WHERE id <= 40 AND v <> 'changed' OR id > 280")
+        assert {key for (key,) in stale} == in_log
+        job.start()
+        job.assert_equal()
         job.close()

@@ -32,14 +32,23 @@ from ..model.rollout import Direction
 from . import slices
 from .barrier import pass_barrier, pending_truncation
 from .widen import widen
+from .window import Group, Ids, Slice, pack
 
 T = TypeVar("T")
 
 SLICE_ROWS = 20_000
+WINDOW_SLICES = 5
+"""So many slices are read of the log at once, unless batches are pending: which pairs those hold back is asked for each slice."""
 MAX_GROUPS = 1_000
 ATTEMPTS = 60
 _NESTED_LOOPS = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off"}
 _KEEP_INDEXES = {"enable_seqscan": "off", "jit": "off"}
+_UNFLUSHED = {"synchronous_commit": "off"}
+"""A slice does not wait for the disk. WAL is one sequence: a crash that takes a slice's commit brings its log rows back with the
+state that the target had before, and takes everything that was committed after it. What is built upon a slice (a verification's
+record, the swap, the end of a truncated part of the log) is committed later and waits for the disk, and so for the slice."""
+
+_MOVES = "cross-chunk-updates"
 
 
 class _Truncated(Exception):
@@ -72,8 +81,9 @@ class Applier:
         self.should_stop = should_stop
         self.slice_rows = slice_rows
         self.say = say
+        self._ahead: list[Slice] = []
         self._moves_seen = False
-        self.settings = _KEEP_INDEXES if flow.pairs.by_image else _NESTED_LOOPS
+        self.settings = (_KEEP_INDEXES if flow.pairs.by_image else _NESTED_LOOPS) | _UNFLUSHED
 
     def drain(self, *, pending_batches: bool, at_most_seconds: float | None = None) -> Applied:
         """Applies slices until no applicable pair is left or the time is over."""
@@ -89,85 +99,105 @@ class Applier:
 
     def apply_slice(self, *, pending_batches: bool) -> Applied:
         """Applies the next slice, in as many transactions as it takes to find the pairs that the target refuses."""
-        ids: list[int] | None = None
         try:
-            ids = self._patiently(lambda: self._read_and_apply(pending_batches))
+            return self._patiently(lambda: self._read_and_apply(pending_batches))
         except _Truncated:
+            self._ahead = []
             self._patiently(lambda: pass_barrier(self.conn, self.flow))
             return Applied(1, 0, False)
         except _Refused as refused:
-            ids, quarantined = refused.ids, self._bisect(refused.ids, refused.reason)
-            return Applied(len(ids) - quarantined, quarantined, False)
-        return Applied(len(ids), 0, empty=len(ids) < self.slice_rows)
+            quarantined = self._bisect(refused.ids, refused.reason)
+            return Applied(refused.ids.size - quarantined, quarantined, False)
 
-    def _read_and_apply(self, pending_batches: bool) -> list[int]:
-        """One transaction: reads the next slice and applies it. Raises _Refused with its ids where the target refuses a row."""
-        ids: list[int] = []
+    def _read_and_apply(self, pending_batches: bool) -> Applied:
+        """One transaction: applies the next slice of the window, which it reads where none is left. Raises _Refused with the
+        slice's ids where the target refuses a row."""
+        ahead = [] if pending_batches else self._ahead
+        changes, full, moved = 0, True, False
         try:
-            with self._transaction(nothing_read=lambda: not ids):
+            with self._transaction(nothing_read=lambda: not ahead):
                 if fetch_value(self.conn, pending_truncation(self.flow)) is not None:
                     raise _Truncated
-                ids = [
-                    row[0]
-                    for row in fetch_all(
-                        self.conn,
-                        slices.read_slice(self.flow, pending_batches=pending_batches),
-                        {"limit": self.slice_rows},
-                    )
-                ]
-                if ids:
-                    self._apply(ids)
+                if not ahead:
+                    ahead, full, moved = self._read_window(pending_batches)
+                if moved:
+                    self._note_moves()
+                if ahead:
+                    changes = self._apply(ahead[0])
         except psycopg.Error as error:
-            raise _refusal(error, ids) or error from None
-        return ids
+            refused = _refusal(error, ahead[0].ids) if ahead else None
+            if refused is None:
+                raise
+            if moved:  # it was rolled back with the slice
+                self._note_moves()
+            self._ahead, self._moves_seen = ahead[1:], self._moves_seen or moved
+            raise refused from None
+        self._ahead, self._moves_seen = ahead[1:], self._moves_seen or moved
+        return Applied(changes, 0, empty=not self._ahead and not full)
 
-    def _apply_ids(self, ids: list[int]) -> None:
+    def _read_window(self, pending_batches: bool) -> tuple[list[Slice], bool, bool]:
+        """The next slices; whether there may be more in the log; and whether they show an update of the time across chunks, if
+        that is not known yet (I9)."""
+        most = self.slice_rows * (1 if pending_batches else WINDOW_SLICES)
+        rows = fetch_all(
+            self.conn, slices.read_window(self.flow, pending_batches=pending_batches), {"limit": most}
+        )
+        groups = [_group(low, high, Ids(ids, size)) for low, high, ids, size, _ in rows]
+        moved = any(updated for *_, updated in rows) and self._moves(groups)
+        return pack(groups, self.slice_rows), sum(group.ids.size for group in groups) == most, moved
+
+    def _moves(self, groups: list[Group]) -> bool:
+        """Whether the application updates the time across chunks, as far as these pairs show; only where that is news."""
+        if self._moves_seen or self.flow.pairs.by_image or self.flow.direction is not Direction.FORWARD:
+            return False
+        if len(self.flow.pairs.fields) == 1 or len(groups) == 1:
+            return False
+        ids = Slice(tuple(groups)).ids
+        return bool(fetch_value(self.conn, slices.moved_across_chunks(self.flow), {"ids": ids.text}))
+
+    def _note_moves(self) -> None:
+        """Records, once, that the application updates the time across chunks (I9: cross-chunk-updates)."""
+        if _MOVES not in store.found(self.conn, self.flow.rollout.id):
+            store.event(self.conn, self.flow.rollout.id, "found", {"accept": [_MOVES]})
+
+    def _apply_ids(self, ids: Ids) -> None:
         """One transaction: applies exactly these log rows, as far as they are still there, widened where needed."""
         try:
             with self._transaction():
                 if fetch_value(self.conn, pending_truncation(self.flow)) is not None:
                     raise _Truncated
-                there = [row[0] for row in fetch_all(self.conn, slices.still_there(self.flow), {"ids": ids})]
-                if there:
-                    self._apply(widen(self.conn, self.flow, there))
+                rows = fetch_all(self.conn, slices.still_there(self.flow), {"ids": ids.text})
+                if rows:
+                    there = Ids.of(row[0] for row in rows)
+                    wide = widen(self.conn, self.flow, there)
+                    grouped = fetch_all(self.conn, slices.groups(self.flow), {"ids": wide.text})
+                    self._apply(Slice(tuple(_group(low, high, Ids.of(part)) for low, high, part in grouped)))
         except psycopg.Error as error:
             raise _refusal(error, ids) or error from None
 
-    def _apply(self, ids: list[int]) -> None:
-        params = {"ids": ids}
-        rows = fetch_all(self.conn, slices.groups(self.flow), params)
-        timed: list[tuple[slices.Bounds | None, list[int]]] = [
-            ((r[0], r[1]), r[2]) for r in rows if r[0] is not None
-        ]
-        timeless = [r[2] for r in rows if r[0] is None]
+    def _apply(self, part: Slice) -> int:
+        """Within a transaction: the target's rows with the pairs of these log rows, then the log rows. Returns how many."""
+        ids = part.ids
+        params = {"ids": ids.text}
+        timed = [group for group in part.groups if group.bounds is not None]
         if len(timed) > MAX_GROUPS:
-            timed = [(None, ids)]
+            timed = [Group(None, ids)]
         # Chunks have to be excluded on the hypertable's side alone; the other side is one statement.
-        whole: list[tuple[slices.Bounds | None, list[int]]] = [(None, ids)]
-        for bounds, part in timed if self.flow.passive.hypertable else whole:
-            execute(self.conn, slices.delete(self.flow, bounds), {"ids": part})
-        for bounds, part in timed if self.flow.active.hypertable else whole:
-            execute(self.conn, slices.insert(self.flow, bounds), {"ids": part})
-        for part in timeless:
-            execute(self.conn, slices.insert(self.flow, None, null_time=True), {"ids": part})
-        self._note_moves(params)
+        whole = [Group(None, ids)]
+        for group in timed if self.flow.passive.hypertable else whole:
+            execute(self.conn, slices.delete(self.flow, group.bounds), {"ids": group.ids.text})
+        for group in timed if self.flow.active.hypertable else whole:
+            execute(self.conn, slices.insert(self.flow, group.bounds), {"ids": group.ids.text})
+        for group in part.groups:
+            if group.bounds is None:
+                execute(self.conn, slices.insert(self.flow, None, null_time=True), {"ids": group.ids.text})
         if fetch_value(
             self.conn, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(self.flow.of_ledger("quarantine"))
         ):
             execute(self.conn, slices.forget_quarantine(self.flow), params)
-        execute(self.conn, slices.remove(self.flow), params)
+        return execute(self.conn, slices.remove(self.flow), params).rowcount
 
-    def _note_moves(self, params: dict[str, list[int]]) -> None:
-        """Records, once, that the application updates the time across chunks (I9: cross-chunk-updates)."""
-        if self._moves_seen or self.flow.pairs.by_image or self.flow.direction is not Direction.FORWARD:
-            return
-        if len(self.flow.pairs.fields) > 1 and fetch_value(
-            self.conn, slices.moved_across_chunks(self.flow), params
-        ):
-            store.event(self.conn, self.flow.rollout.id, "found", {"accept": ["cross-chunk-updates"]})
-            self._moves_seen = True
-
-    def _bisect(self, ids: list[int], reason: str) -> int:
+    def _bisect(self, ids: Ids, reason: str) -> int:
         """Applies the ids in ever smaller parts; what is refused alone is quarantined. Returns how many were.
 
         A part may be refused by a unique key only because its other half is not in it: `widen` takes that in.
@@ -181,17 +211,16 @@ class Applier:
             except _Truncated:
                 return quarantined
             except _Refused as refused:
-                if len(part) == 1:
+                if part.size == 1:
                     self._patiently(lambda part=part, refused=refused: self._quarantine(part, refused.reason))  # type: ignore[misc]
                     quarantined += 1
                 else:
-                    middle = len(part) // 2
-                    todo += [part[middle:], part[:middle]]
+                    todo += reversed(part.halves())
         return quarantined
 
-    def _quarantine(self, ids: list[int], reason: str) -> None:
+    def _quarantine(self, ids: Ids, reason: str) -> None:
         with self._transaction():
-            pairs = fetch_all(self.conn, slices.to_quarantine(self.flow), {"ids": ids, "reason": reason})
+            pairs = fetch_all(self.conn, slices.to_quarantine(self.flow), {"ids": ids.text, "reason": reason})
             new = [pair for pair, is_new in pairs if is_new]
             for pair in new:
                 store.event(
@@ -244,14 +273,18 @@ class Applier:
 class _Refused(Exception):
     """The target refused a row of these log rows."""
 
-    def __init__(self, ids: list[int], reason: str) -> None:
+    def __init__(self, ids: Ids, reason: str) -> None:
         super().__init__(reason)
         self.ids = ids
         self.reason = reason
 
 
-def _refusal(error: psycopg.Error, ids: list[int]) -> _Refused | None:
-    if ids and (is_unique_violation(error) or is_row_refused(error)):
+def _group(low: str | None, high: str | None, ids: Ids) -> Group:
+    return Group(None if low is None or high is None else (low, high), ids)
+
+
+def _refusal(error: psycopg.Error, ids: Ids) -> _Refused | None:
+    if ids.size and (is_unique_violation(error) or is_row_refused(error)):
         primary = error.diag.message_primary or str(error)
         detail = f" ({error.diag.message_detail})" if error.diag.message_detail else ""
         return _Refused(ids, f"{primary}{detail}")

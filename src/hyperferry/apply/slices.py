@@ -1,4 +1,4 @@
-"""The SQL of one slice. `%(ids)s` are the log rows that the slice consists of."""
+"""The SQL of one slice. `%(ids)s` are the log rows that the slice consists of, as the text of an array."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from psycopg import sql
 from ..ledger.flow import Flow, Side
 from ..ledger.objects import column_list, range_columns
 from ..model.rollout import Direction
+from .window import Bounds
 
-IDS = sql.SQL("%(ids)s")
+IDS = sql.SQL("%(ids)s::bigint[]")
 """Where the ids of the slice come from: a parameter, or a variable of the swap's own block."""
-
-Bounds = tuple[str, str]
-"""The least and greatest time of a group of pairs, as text: literals let TimescaleDB exclude chunks when it plans."""
 
 
 def covers(flow: Flow, batch: str, pair: str) -> sql.Composable:
@@ -39,47 +37,70 @@ def covers(flow: Flow, batch: str, pair: str) -> sql.Composable:
     )
 
 
-def read_slice(flow: Flow, *, pending_batches: bool) -> sql.Composed:
-    """The ids of the next pairs that may be applied (I4), oldest first, at most `%(limit)s`; ids only, so that the log rows
-    are later removed by what was read. A pair with a NULL time lies in no batch by time."""
+def read_window(flow: Flow, *, pending_batches: bool) -> sql.Composed:
+    """The next log rows that may be applied (I4), oldest first, at most `%(limit)s`, in groups as `groups` gives them and in the
+    order of the time: ids as text, how many they are, and whether an UPDATE is among them. A pair with a NULL time lies in no
+    batch by time."""
     blocked: sql.Composable = sql.SQL("")
     if pending_batches and flow.direction is Direction.FORWARD:
         blocked = sql.SQL(
             " AND NOT EXISTS (SELECT FROM {batch} b WHERE b.state = 'pending' AND {covers})"
         ).format(batch=flow.of_ledger("batch"), covers=covers(flow, "b", "l"))
     return sql.SQL(
-        "SELECT l.id FROM {log} l WHERE l.op <> 'T'{blocked} ORDER BY l.id LIMIT %(limit)s"
-    ).format(log=flow.log, blocked=blocked)
+        "SELECT {low}, {high}, pg_catalog.array_agg(p.id)::text, pg_catalog.count(*), pg_catalog.bool_or(p.op = 'U') FROM "
+        "(SELECT l.id, l.op, l.t FROM {log} l WHERE l.op <> 'T'{blocked} ORDER BY l.id LIMIT %(limit)s) AS p "
+        "GROUP BY p.t IS NULL, {bucket} ORDER BY p.t IS NULL, {bucket}"
+    ).format(log=flow.log, blocked=blocked, bucket=_bucket(flow), **_ends(flow))
 
 
 def still_there(flow: Flow) -> sql.Composed:
     """Those of the ids whose log rows this snapshot still sees."""
-    return sql.SQL("SELECT id FROM {} WHERE id = ANY(%(ids)s)").format(flow.log)
+    return sql.SQL("SELECT id FROM {} WHERE id = ANY({})").format(flow.log, IDS)
+
+
+_INTEGERS = frozenset(("pg_catalog.int2", "pg_catalog.int4", "pg_catalog.int8"))
+_POINTS = frozenset(("pg_catalog.timestamptz", "pg_catalog.timestamp", "pg_catalog.date"))
+
+
+def _kind(flow: Flow) -> str:
+    column = flow.rollout.plan.inspection.time
+    assert column is not None
+    return column.base_type
 
 
 def _bucket(flow: Flow) -> sql.Composable:
-    """The number of chunk widths since the origin at which the pair `p` lies, as a numeric."""
-    column = flow.rollout.plan.inspection.time
-    assert column is not None
-    width = sql.Literal(flow.rollout.plan.interval.width)
-    kind = column.base_type
-    if kind in ("pg_catalog.int2", "pg_catalog.int4", "pg_catalog.int8"):
-        return sql.SQL("p.t::numeric / {}::numeric").format(width)
-    if kind in ("pg_catalog.timestamptz", "pg_catalog.timestamp", "pg_catalog.date"):
+    """The number of the chunk width since the origin in which the pair `p` lies. In double precision, which is much faster than
+    numeric: only a time less than a microsecond from a boundary may come out beyond it, and that costs a statement, no more."""
+    width, kind = sql.Literal(flow.rollout.plan.interval.width), _kind(flow)
+    if kind in _INTEGERS:
         return sql.SQL(
-            "CASE WHEN pg_catalog.isfinite(p.t) THEN EXTRACT(epoch FROM p.t)::numeric * 1000000 / {}::numeric END"
+            "p.t::bigint / {w}::bigint - CASE WHEN pg_catalog.mod(p.t::bigint, {w}::bigint) < 0 THEN 1 ELSE 0 END"
+        ).format(w=width)
+    if kind in _POINTS:
+        return sql.SQL(
+            "CASE WHEN pg_catalog.isfinite(p.t) THEN "
+            "pg_catalog.floor(pg_catalog.date_part('epoch', p.t) * 1000000 / {}::float8) END"
         ).format(width)
-    return sql.SQL("0::numeric")
+    return sql.SQL("0::bigint")
+
+
+def _ends(flow: Flow) -> dict[str, sql.Composable]:
+    """The least and the greatest time of the pairs `p`, as text."""
+    if _kind(flow) in _INTEGERS | _POINTS:
+        return {"low": sql.SQL("pg_catalog.min(p.t)::text"), "high": sql.SQL("pg_catalog.max(p.t)::text")}
+    # uuid has no min() before PostgreSQL 18; an ordered array serves every type.
+    return {
+        "low": sql.SQL("(pg_catalog.array_agg(p.t ORDER BY p.t))[1]::text"),
+        "high": sql.SQL("(pg_catalog.array_agg(p.t ORDER BY p.t DESC))[1]::text"),
+    }
 
 
 def groups(flow: Flow, ids: sql.Composable = IDS) -> sql.Composed:
     """The slice in groups no wider than a chunk: the least and the greatest time (NULL for pairs without one), the ids."""
-    # uuid has no min() before PostgreSQL 18; an ordered array serves every type.
     return sql.SQL(
-        "SELECT (pg_catalog.array_agg(p.t ORDER BY p.t))[1]::text AS low, "
-        "(pg_catalog.array_agg(p.t ORDER BY p.t DESC))[1]::text AS high, pg_catalog.array_agg(p.id) AS ids "
-        "FROM {log} p WHERE p.id = ANY({ids}) GROUP BY p.t IS NULL, pg_catalog.floor({bucket})"
-    ).format(log=flow.log, ids=ids, bucket=_bucket(flow))
+        "SELECT {low} AS low, {high} AS high, pg_catalog.array_agg(p.id) AS ids "
+        "FROM {log} p WHERE p.id = ANY({ids}) GROUP BY p.t IS NULL, {bucket}"
+    ).format(log=flow.log, ids=ids, bucket=_bucket(flow), **_ends(flow))
 
 
 def _distinct(flow: Flow, ids: sql.Composable, *, in_order: bool = False) -> sql.Composed:
@@ -148,16 +169,17 @@ def moved_across_chunks(flow: Flow) -> sql.Composed:
     application's fails (I9). Only for tables with a key."""
     keys = sql.SQL(", ").join(sql.Identifier("p", f.name) for f in flow.pairs.fields if not f.is_time)
     return sql.SQL(
-        "SELECT EXISTS (SELECT FROM {log} p WHERE p.id = ANY(%(ids)s) AND p.op = 'U' GROUP BY {keys} "
-        "HAVING pg_catalog.count(DISTINCT pg_catalog.floor({bucket})) > 1)"
-    ).format(log=flow.log, keys=keys, bucket=_bucket(flow))
+        "SELECT EXISTS (SELECT FROM {log} p WHERE p.id = ANY({ids}) AND p.op = 'U' GROUP BY {keys} "
+        "HAVING pg_catalog.min({bucket}) <> pg_catalog.max({bucket}))"
+    ).format(log=flow.log, ids=IDS, keys=keys, bucket=_bucket(flow))
 
 
 def forget_quarantine(flow: Flow) -> sql.Composed:
     """The slice's pairs are no longer in quarantine: they were just applied."""
     return sql.SQL(
-        "DELETE FROM {quarantine} AS q USING {log} AS p WHERE q.direction = {direction} AND p.id = ANY(%(ids)s) AND {same}"
+        "DELETE FROM {quarantine} AS q USING {log} AS p WHERE q.direction = {direction} AND p.id = ANY({ids}) AND {same}"
     ).format(
+        ids=IDS,
         quarantine=flow.of_ledger("quarantine"),
         log=flow.log,
         direction=sql.Literal(flow.direction.value),
@@ -169,7 +191,7 @@ def to_quarantine(flow: Flow) -> sql.Composed:
     """Moves the slice's pairs from the log to quarantine, with the reason; one that was there already keeps its `since`. Gives
     each pair as JSON, and whether it is new there."""
     return sql.SQL(
-        "WITH gone AS (DELETE FROM {log} WHERE id = ANY(%(ids)s) RETURNING {columns}), "
+        "WITH gone AS (DELETE FROM {log} WHERE id = ANY({ids}) RETURNING {columns}), "
         "old AS (DELETE FROM {quarantine} AS q USING gone g WHERE q.direction = {direction} AND {same} "
         "RETURNING {old}, q.since), "
         "pair AS (SELECT DISTINCT {columns} FROM gone), "
@@ -179,6 +201,7 @@ def to_quarantine(flow: Flow) -> sql.Composed:
         "SELECT {json}, NOT EXISTS (SELECT FROM old o WHERE {known}) FROM pair p"
     ).format(
         log=flow.log,
+        ids=IDS,
         columns=flow.pairs.columns(),
         old=flow.pairs.columns("q"),
         pair=flow.pairs.columns("p"),

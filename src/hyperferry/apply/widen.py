@@ -14,6 +14,8 @@ from ..ledger.flow import Flow
 from ..model.inspection import Index, IndexColumn
 from ..model.plan import Plan
 from ..model.statement import fragment
+from .slices import IDS
+from .window import Ids
 
 MAX_ROUNDS = 50
 
@@ -60,11 +62,12 @@ def _in_the_way(flow: Flow, index: Index, *, add_time: bool) -> sql.Composed | N
     every = sql.SQL(", ").join(sql.Identifier(column.name) for column in plan.inspection.columns)
     wanted = sql.SQL(
         "(SELECT {every}, {expressions} FROM (SELECT s.* FROM {source} AS s JOIN "
-        "(SELECT DISTINCT {pair} FROM {log} l WHERE l.id = ANY(%(ids)s)) AS p ON {match}) AS x WHERE true{predicate}) AS wanted"
+        "(SELECT DISTINCT {pair} FROM {log} l WHERE l.id = ANY({ids})) AS p ON {match}) AS x WHERE true{predicate}) AS wanted"
     ).format(
         every=every,
         expressions=_expressions(index.columns),
         source=flow.active.ident,
+        ids=IDS,
         pair=flow.pairs.columns("l"),
         log=flow.log,
         match=flow.pairs.matches("p", "s"),
@@ -76,9 +79,10 @@ def _in_the_way(flow: Flow, index: Index, *, add_time: bool) -> sql.Composed | N
     return sql.SQL(
         "INSERT INTO {log} (op, {pair}) SELECT DISTINCT 'W'::\"char\", {plain} FROM "
         "(SELECT {of_row} FROM {held} JOIN {wanted} ON {equal}) AS found "
-        "WHERE NOT EXISTS (SELECT FROM {log} AS l WHERE l.id = ANY(%(ids)s) AND {same}) RETURNING id"
+        "WHERE NOT EXISTS (SELECT FROM {log} AS l WHERE l.id = ANY({ids}) AND {same}) RETURNING id"
     ).format(
         log=flow.log,
+        ids=IDS,
         pair=flow.pairs.columns(),
         plain=flow.pairs.columns("found"),
         of_row=flow.pairs.of_row("held"),
@@ -89,10 +93,9 @@ def _in_the_way(flow: Flow, index: Index, *, add_time: bool) -> sql.Composed | N
     )
 
 
-def widen(conn: Connection, flow: Flow, ids: list[int]) -> list[int]:
+def widen(conn: Connection, flow: Flow, ids: Ids) -> Ids:
     """The slice's ids, widened until no target row outside it is in its way. Within the slice's own transaction."""
     plan = flow.rollout.plan
-    ids = list(ids)
     for _ in range(MAX_ROUNDS):
         found: list[int] = []
         for index in unique_indexes(plan):
@@ -100,8 +103,8 @@ def widen(conn: Connection, flow: Flow, ids: list[int]) -> list[int]:
             # The hypertable's keys are widened by the time, the plain table's are not.
             statement = _in_the_way(flow, index, add_time=flow.passive.hypertable and not has_time)
             if statement is not None:
-                found += [row[0] for row in execute(conn, statement, {"ids": ids}).fetchall()]
+                found += [row[0] for row in execute(conn, statement, {"ids": ids.text}).fetchall()]
         if not found:
             break
-        ids += found
+        ids = Ids.of([*ids.texts, *found])
     return ids
