@@ -55,12 +55,26 @@ BREAKS = (
         (
             Edit(
                 SLICES,
-                "NOT EXISTS (SELECT FROM {batch} b WHERE b.state = 'pending' AND {covers})",
-                "NOT EXISTS (SELECT FROM {batch} b WHERE b.state = 'pending' AND {covers} FOR UPDATE SKIP LOCKED)",
+                "(SELECT x.* FROM {batch} AS x WHERE x.state = 'pending')",
+                "(SELECT x.* FROM {batch} AS x WHERE x.state = 'pending' FOR UPDATE SKIP LOCKED)",
             ),
         ),
         f"{FILE}::test_a_batch_in_flight_still_counts_as_pending",
         "A batch that has read its rows and is not committed lands what was deleted meanwhile.",
+    ),
+    Break(
+        "batches-apart-taken-for-one",
+        "when the batch that covers it is committed",
+        (Edit(SLICES, "IS NOT TRUE) OVER", "IS NULL) OVER"),),
+        f"{FILE}::test_pending_batches_with_a_copied_one_between_them_hold_back_their_own_pairs",
+        "Two pending batches are joined over one that is copied: its pairs wait until both are.",
+    ),
+    Break(
+        "batches-joined-by-their-last-end-alone",
+        "the batch that covers it",
+        (Edit(SLICES, "array_agg({lo} ORDER BY id))[1] AS {lo}", "array_agg({lo} ORDER BY id DESC))[1] AS {lo}"),),
+        f"{FILE}::test_a_change_of_a_row_that_is_not_copied_yet_waits_for_its_batch",
+        "Of several batches side by side only the last holds back its pairs.",
     ),
     Break(
         "applier-beside-the-copy-does-not-ask",

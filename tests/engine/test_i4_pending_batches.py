@@ -105,6 +105,23 @@ def test_a_time_before_or_after_everything_belongs_to_the_outermost_batches(capt
     job.assert_equal()
 
 
+def test_pending_batches_with_a_copied_one_between_them_hold_back_their_own_pairs(captured: Make) -> None:
+    """Batches that adjoin are asked for as one range, those that do not are not."""
+    job = captured(HOURS, options=PlanOptions(chunk_interval="365 days", batch_rows=50, workers=1))
+    number = [batch for (batch,) in job.run("SELECT id FROM {batch} ORDER BY id")]
+    assert len(number) == 6
+    for batch in (number[2], number[5]):
+        assert job.copy_next(only=batch).rows == 50
+    job.run("UPDATE {table} SET v = 'new' WHERE id % 50 IN (0, 1, 49)")
+    job.apply()
+    copied = [id for id in range(1, 301) if id % 50 in (0, 1, 49) and (101 <= id <= 150 or id >= 251)]
+    assert [id for (id,) in job.run("SELECT id FROM {shadow} WHERE v = 'new' ORDER BY id")] == copied
+    assert job.backlog() == 18 - len(copied)
+    job.copy_all().apply()
+    assert job.backlog() == 0
+    job.assert_equal()
+
+
 def test_batches_by_a_composite_key_hold_back_the_pairs_of_their_range(captured: Make) -> None:
     job = captured(tables.composite, rows=300, options=PlanOptions(chunk_interval="7 days", batch_rows=100))
     assert job.copy_next().rows == 100

@@ -37,6 +37,37 @@ def covers(flow: Flow, batch: str, pair: str) -> sql.Composable:
     )
 
 
+def _pending(flow: Flow) -> sql.Composed:
+    """The pending batches as a FROM item, those that adjoin each other as one: each log row is compared with each of them, and
+    hundreds are often but two or three ranges."""
+    names = [name for name, _ in range_columns(flow)]
+
+    def each(text: str) -> sql.Composed:
+        return sql.SQL(", ").join(
+            sql.SQL(text).format(
+                lo=sql.Identifier(f"lo_{name}"), hi=sql.Identifier(f"hi_{name}"), end=sql.Identifier(f"end_{name}")
+            )
+            for name in names
+        )
+
+    pending = sql.SQL("(SELECT x.* FROM {batch} AS x WHERE x.state = 'pending')").format(batch=flow.of_ledger("batch"))
+    if not names:
+        return pending
+    return sql.SQL(
+        "(SELECT {ends} FROM (SELECT y.*, pg_catalog.count(*) FILTER (WHERE (ROW({end}) OPERATOR(pg_catalog.=) ROW({lo})) "
+        "IS NOT TRUE) OVER (ORDER BY y.id) AS island FROM (SELECT x.*, {before} FROM {pending} AS x) AS y) AS z "
+        "GROUP BY island)"
+    ).format(
+        ends=each(
+            "(pg_catalog.array_agg({lo} ORDER BY id))[1] AS {lo}, (pg_catalog.array_agg({hi} ORDER BY id DESC))[1] AS {hi}"
+        ),
+        end=each("y.{end}"),
+        lo=each("y.{lo}"),
+        before=each("pg_catalog.lag(x.{hi}) OVER (ORDER BY x.id) AS {end}"),
+        pending=pending,
+    )
+
+
 def read_window(flow: Flow, *, pending_batches: bool) -> sql.Composed:
     """The next log rows that may be applied (I4), oldest first, at most `%(limit)s`, in groups as `groups` gives them and in the
     order of the time: ids as text, how many they are, and whether an UPDATE is among them. A pair with a NULL time lies in no
@@ -44,8 +75,8 @@ def read_window(flow: Flow, *, pending_batches: bool) -> sql.Composed:
     blocked: sql.Composable = sql.SQL("")
     if pending_batches and flow.direction is Direction.FORWARD:
         blocked = sql.SQL(
-            " AND NOT EXISTS (SELECT FROM {batch} b WHERE b.state = 'pending' AND {covers})"
-        ).format(batch=flow.of_ledger("batch"), covers=covers(flow, "b", "l"))
+            " AND NOT EXISTS (SELECT FROM {pending} AS b WHERE {covers})"
+        ).format(pending=_pending(flow), covers=covers(flow, "b", "l"))
     return sql.SQL(
         "SELECT {low}, {high}, pg_catalog.array_agg(p.id)::text, pg_catalog.count(*), pg_catalog.bool_or(p.op = 'U') FROM "
         "(SELECT l.id, l.op, l.t FROM {log} l WHERE l.op <> 'T'{blocked} ORDER BY l.id LIMIT %(limit)s) AS p "
