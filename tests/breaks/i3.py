@@ -105,8 +105,8 @@ BREAKS = (
         (
             Edit(
                 APPLIER,
-                "        for group in timed if self.flow.passive.hypertable else whole:\n",
-                "        for group in timed[:1] if self.flow.passive.hypertable else whole:\n",
+                "        for group in timed if self._by_group(self.flow.passive) else whole:\n",
+                "        for group in timed[:1] if self._by_group(self.flow.passive) else whole:\n",
             ),
         ),
         f"{FILE}::test_one_slice_over_many_chunks_deletes_everywhere_and_inserts_each_row_once",

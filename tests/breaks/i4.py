@@ -73,7 +73,7 @@ BREAKS = (
         "batches-joined-by-their-last-end-alone",
         "the batch that covers it",
         (Edit(SLICES, "array_agg({lo} ORDER BY id))[1] AS {lo}", "array_agg({lo} ORDER BY id DESC))[1] AS {lo}"),),
-        f"{FILE}::test_a_change_of_a_row_that_is_not_copied_yet_waits_for_its_batch",
+        f"{FILE}::test_pending_batches_with_a_copied_one_between_them_hold_back_their_own_pairs",
         "Of several batches side by side only the last holds back its pairs.",
     ),
     Break(

@@ -95,6 +95,22 @@ def test_a_backlog_that_lies_anywhere_costs_a_statement_for_each_chunk_and_not_f
     all_applied(job)
 
 
+def test_without_a_key_no_statement_reads_more_of_either_table_than_the_time_of_its_pairs(
+    copied: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hash or a merge join over the whole table would take as long as the table is large, for each slice."""
+    job = copied(HOURS.replace(" PRIMARY KEY", ""), options=FOUR_CHUNKS)
+    bounds: dict[str, list[Any]] = {"insert": [], "delete": []}
+    for name, seen in bounds.items():
+        made: Callable[..., Any] = getattr(slices, name)
+        monkeypatch.setattr(slices, name, lambda flow, *args, made=made, seen=seen: seen.append(args[0]) or made(flow, *args))
+    job.run("UPDATE {table} SET v = 'x' WHERE id IN (1, 2, 299, 300)")
+    job.apply_all(slice_rows=1000)
+    first, last = ("2024-01-01 01:00:00+00", "2024-01-01 02:00:00+00"), ("2024-01-13 11:00:00+00", "2024-01-13 12:00:00+00")
+    assert bounds == {"insert": [first, last], "delete": [first, last]}
+    all_applied(job)
+
+
 def test_an_update_across_chunks_is_seen_although_its_pairs_are_in_two_slices(copied: Make) -> None:
     job = copied(HOURS, options=FOUR_CHUNKS)
     job.run("UPDATE {table} SET at = at + interval '1 second' WHERE id % 30 = 1")

@@ -26,7 +26,7 @@ from ..db import (
 from ..db.connection import Connection
 from ..errors import LockUnavailable
 from ..ledger import store
-from ..ledger.flow import Flow
+from ..ledger.flow import Flow, Side
 from ..ledger.transaction import flow_transaction
 from ..model.rollout import Direction
 from . import slices
@@ -182,11 +182,10 @@ class Applier:
         timed = [group for group in part.groups if group.bounds is not None]
         if len(timed) > MAX_GROUPS:
             timed = [Group(None, ids)]
-        # Chunks have to be excluded on the hypertable's side alone; the other side is one statement.
         whole = [Group(None, ids)]
-        for group in timed if self.flow.passive.hypertable else whole:
+        for group in timed if self._by_group(self.flow.passive) else whole:
             execute(self.conn, slices.delete(self.flow, group.bounds), {"ids": group.ids.text})
-        for group in timed if self.flow.active.hypertable else whole:
+        for group in timed if self._by_group(self.flow.active) else whole:
             execute(self.conn, slices.insert(self.flow, group.bounds), {"ids": group.ids.text})
         for group in part.groups:
             if group.bounds is None:
@@ -196,6 +195,11 @@ class Applier:
         ):
             execute(self.conn, slices.forget_quarantine(self.flow), params)
         return execute(self.conn, slices.remove(self.flow), params).rowcount
+
+    def _by_group(self, side: Side) -> bool:
+        """Whether the statements on a side are one for each group. On a hypertable, so that the other chunks are excluded; and
+        without a key, so that whichever join the planner takes reads no more of the table than the group's time."""
+        return side.hypertable or self.flow.pairs.by_image
 
     def _bisect(self, ids: Ids, reason: str) -> int:
         """Applies the ids in ever smaller parts; what is refused alone is quarantined. Returns how many were.

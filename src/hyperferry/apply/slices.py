@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from ..ledger.flow import Flow, Side
+from ..ledger.flow import Flow
 from ..ledger.objects import column_list, range_columns
 from ..model.rollout import Direction
 from .window import Bounds
@@ -153,8 +153,8 @@ def _within(value: sql.Composable, flow: Flow, bounds: Bounds) -> sql.Composed:
     ).format(value=value, low=sql.Literal(bounds[0]), high=sql.Literal(bounds[1]), kind=kind)
 
 
-def _limits(flow: Flow, side: Side, alias: str, bounds: Bounds | None) -> sql.Composable:
-    if bounds is None or not side.hypertable:
+def _limits(flow: Flow, alias: str, bounds: Bounds | None) -> sql.Composable:
+    if bounds is None:
         return sql.SQL("")
     return sql.SQL(" AND {}").format(_within(flow.pairs.time.of_row(alias), flow, bounds))
 
@@ -165,7 +165,7 @@ def delete(flow: Flow, bounds: Bounds | None, ids: sql.Composable = IDS) -> sql.
         target=flow.passive.ident,
         pairs=_distinct(flow, ids),
         match=flow.pairs.matches("p", "t"),
-        limits=_limits(flow, flow.passive, "t", bounds),
+        limits=_limits(flow, "t", bounds),
     )
 
 
@@ -186,7 +186,7 @@ def insert(
         pairs=_distinct(flow, ids, in_order=True),
         source=flow.active.ident,
         match=flow.pairs.matches("p", "s", null_time=null_time),
-        limits=_limits(flow, flow.active, "s", bounds),
+        limits=_limits(flow, "s", bounds),
     )
 
 
