@@ -19,7 +19,7 @@ PIN    := uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 help:
 	@echo "make demo    the main job from end to end in a sandbox    ARGS=\"--rows N --csv FILE\""
 	@echo "make test    all tests, on PostgreSQL 17 and 18           ARGS=\"-k WORD --release stable\""
-	@echo "make bench   how long things take, side by side          ARGS=\"convert --rows 1e6\", capture, apply (long)"
+	@echo "make bench   what hyperferry costs, side by side          ARGS=\"feel --rounds 3\" (all: about an hour)"
 	@echo "make stall   how long writers stand still at a swap        N=100 RELEASE=stable ARGS=\"--rows 1000000\""
 	@echo "make torture random tables, writers and faults             N=20 SEED=1 RELEASE=stable JOBS=2"
 	@echo "make breaks  each invariant broken on purpose: is it found?  ARGS=\"I3 -j 2\""
@@ -33,7 +33,7 @@ test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 bench: $(VENV)/.dev
-	@PYTHONPATH=. $(BIN)/python -m bench $(or $(ARGS),convert)
+	@PYTHONPATH=. $(BIN)/python -m bench $(or $(ARGS),all)
 
 stall: $(VENV)/.dev
 	@PYTHONPATH=. $(BIN)/python -m bench.stall --swaps $(N) --release $(RELEASE) $(ARGS)

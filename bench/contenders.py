@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from .account import own_account
 from .place import Connection, Place
 from .tables import CHUNK, SOURCE, add_indexes
 
@@ -30,18 +30,20 @@ class Job:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one conversion. `total` is all but ANALYZE; `verify` is the part of it that proved the result, where
-    there is one."""
+    """Seconds of one conversion. `total` is all but ANALYZE; where the result was proved `verify` is the part of it that did
+    so, and `load` the part from the first row copied to the last index built."""
 
     total: float
     analyze: float
     verify: float | None = None
-    detail: dict[str, float] | None = None
+    load: float | None = None
 
 
 def _hypertable(job: Job, name: str) -> None:
     """An empty hypertable with the indexes that the source has, its key widened by the time."""
-    job.conn.execute(f"CREATE TABLE public.{name} (LIKE public.{SOURCE} INCLUDING DEFAULTS INCLUDING STORAGE)")
+    job.conn.execute(
+        f"CREATE TABLE public.{name} (LIKE public.{SOURCE} INCLUDING DEFAULTS INCLUDING STORAGE)"
+    )
     job.conn.execute(
         "SELECT create_hypertable(%s::regclass, 'game_date', chunk_time_interval => %s::interval, "
         "create_default_indexes => false)",
@@ -100,7 +102,9 @@ def migrate_data(job: Job) -> Timing:
     """`create_hypertable(migrate_data => true)` on a copy of the table that has its indexes already; the key is widened in the
     same time, as it has to be. Nobody could read or write the table meanwhile."""
     with _dropped(job, "converted") as name:
-        job.conn.execute(f"CREATE TABLE public.{name} (LIKE public.{SOURCE} INCLUDING DEFAULTS INCLUDING STORAGE)")
+        job.conn.execute(
+            f"CREATE TABLE public.{name} (LIKE public.{SOURCE} INCLUDING DEFAULTS INCLUDING STORAGE)"
+        )
         job.conn.execute(f"INSERT INTO public.{name} SELECT * FROM public.{SOURCE}")
         job.conn.execute(f"ALTER TABLE public.{name} ADD CONSTRAINT {name}_pkey PRIMARY KEY (id)")
         add_indexes(job.conn, name, job.indexes)
@@ -110,7 +114,9 @@ def migrate_data(job: Job) -> Timing:
         def work() -> None:
             with job.conn.transaction():
                 job.conn.execute(f"ALTER TABLE public.{name} DROP CONSTRAINT {name}_pkey")
-                job.conn.execute(f"ALTER TABLE public.{name} ADD CONSTRAINT {name}_pkey PRIMARY KEY (id, game_date)")
+                job.conn.execute(
+                    f"ALTER TABLE public.{name} ADD CONSTRAINT {name}_pkey PRIMARY KEY (id, game_date)"
+                )
                 job.conn.execute(
                     "SELECT create_hypertable(%s::regclass, 'game_date', chunk_time_interval => %s::interval, "
                     "create_default_indexes => false, migrate_data => true)",
@@ -125,7 +131,9 @@ def plain_table(job: Job) -> Timing:
     with _dropped(job, "converted") as name:
 
         def work() -> None:
-            job.conn.execute(f"CREATE TABLE public.{name} (LIKE public.{SOURCE} INCLUDING DEFAULTS INCLUDING STORAGE)")
+            job.conn.execute(
+                f"CREATE TABLE public.{name} (LIKE public.{SOURCE} INCLUDING DEFAULTS INCLUDING STORAGE)"
+            )
             job.conn.execute(f"INSERT INTO public.{name} SELECT * FROM public.{SOURCE}")
             job.conn.execute(f"ALTER TABLE public.{name} ADD PRIMARY KEY (id, game_date)")
             add_indexes(job.conn, name, job.indexes)
@@ -160,29 +168,17 @@ def _hyperferry(job: Job) -> Timing:
     try:
         ferry(job.place, "start", table, "--time", "game_date", "--chunk-interval", CHUNK, "--json")
         total = time.perf_counter() - started
-        analyze, verify = _own_account(job)
+        own = own_account(job.conn)
     finally:
         ferry(job.place, "abort", table)
         job.conn.execute(f"VACUUM public.{SOURCE}")
-    return Timing(total - analyze, analyze, verify)
-
-
-def _own_account(job: Job) -> tuple[float, float]:
-    """Seconds of ANALYZE and of the verification, by the ledger of the last rollout."""
-    analyzed = job.conn.execute(
-        "SELECT detail FROM hyperferry.event WHERE kind = 'analyzed' ORDER BY id DESC LIMIT 1"
-    ).fetchone()
-    verified = job.conn.execute(
-        "SELECT EXTRACT(epoch FROM ended_at - started_at)::float8 FROM hyperferry.verification ORDER BY id DESC LIMIT 1"
-    ).fetchone()
-    if analyzed is None or verified is None:
-        raise RuntimeError("the ledger tells of no ANALYZE or no verification")
-    detail = analyzed[0] if isinstance(analyzed[0], dict) else json.loads(str(analyzed[0]))
-    return float(detail["seconds"]), float(str(verified[0]))
+    return Timing(total - own.analyze, own.analyze, own.verified - own.verifying, own.indexed - own.copying)
 
 
 @contextmanager
-def writers(place: Place, rows: int, *, rate: int | None, clients: int = 4) -> Iterator[subprocess.Popen[str]]:
+def writers(
+    place: Place, rows: int, *, rate: int | None, clients: int = 4
+) -> Iterator[subprocess.Popen[str]]:
     """pgbench beside the block: `clients` sessions with single-row transactions, `rate` a second in all (None: as many as
     go)."""
     script = Path(__file__).with_name("writers.pgbench")

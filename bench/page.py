@@ -1,64 +1,74 @@
-"""One self-contained HTML page over all kept results: a table and bars for the newest of each name."""
+"""One self-contained HTML page over all kept results: aims, tables and plots of the newest figures of each case."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
-from pathlib import Path
+from itertools import groupby
 
-from .result import Figure, Result, from_json
+from .kept import newest, number, verdict
+from .plots import bars, lines
+from .result import Figure, Ratio, Result
+from .words import case as words_for
 
 STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .8em;border-bottom:1px solid #ccc;text-align:right}"
-    "td:first-child,th:first-child{text-align:left}.missed{color:#b00}.met{color:#070}svg text{font:12px system-ui}"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:75em;margin:2em auto;padding:0 1em;color:#111;background:#fff}"
+    "table{border-collapse:collapse;margin:1em 0}td,th{padding:.15em .8em;border-bottom:1px solid #ccc;text-align:right}"
+    "td:first-child,th:first-child{text-align:left}.missed{color:#b00}.met{color:#060}svg{max-width:100%;display:block}"
+    "svg text{font:12px system-ui}small{color:#555}"
 )
 
 
-def render(folder: Path) -> str:
-    """The page for every kept result in the folder."""
-    newest: dict[str, Result] = {}
-    for path in sorted(folder.glob("*.json")):
-        result = from_json(path.read_text("utf-8"))
-        newest[result.name] = result
-    body = "".join(_section(result) for result in newest.values())
-    return f"<!doctype html><meta charset=utf-8><title>hyperferry: figures</title><style>{STYLE}</style>{body}\n"
+def render(results: Sequence[Result]) -> str:
+    """The page for these kept results."""
+    body = "".join(
+        f"<h1>{escape(words_for(name).title)}</h1><p>{escape(words_for(name).about)}</p>"
+        + "".join(map(_section, own))
+        for name, own in groupby(newest(results), key=lambda result: result.name)
+    )
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>hyperferry: figures</title><style>{STYLE}</style>"
+        f"{body or '<p>Nothing is kept yet.</p>'}</html>\n"
+    )
 
 
 def _section(result: Result) -> str:
-    facts = {**result.machine, "revision": result.revision, "measured": result.at}
-    about = "; ".join(f"{escape(str(k))}: {escape(str(v))}" for k, v in facts.items())
+    facts = {"measured": result.at, "revision": result.revision, **result.machine}
+    about = "; ".join(f"{escape(str(key))}: {escape(str(value))}" for key, value in facts.items())
     servers = "".join(
-        f"<p>{escape(name)}: {escape(', '.join(f'{k} {v}' for k, v in settings.items()))}</p>"
+        f"<br>{escape(name)}: {escape(', '.join(f'{key} {value}' for key, value in settings.items()))}"
         for name, settings in result.servers.items()
     )
-    cases = dict.fromkeys(figure.case for figure in result.figures)
-    bars = "".join(_bars(case, [f for f in result.figures if f.case == case]) for case in cases)
-    return f"<h1>{escape(result.name)}</h1><p>{about}</p>{servers}{_ratios(result)}{bars}"
+    missing = "".join(f'<p class="missed">Not measured: {escape(line)}</p>' for line in result.missing)
+    cases = "".join(_case(result, case) for case in result.cases)
+    return f"<p><small>{about}{servers}</small></p>{missing}{cases}"
 
 
-def _ratios(result: Result) -> str:
+def _case(result: Result, case: str) -> str:
+    figures = [figure for figure in result.figures if figure.case == case]
+    ratios = [ratio for ratio in result.ratios if ratio.case == case]
+    curves = [curve for curve in result.curves if curve.case == case]
+    parts = [f"<h3>{escape(case)}</h3>"]
+    for heading in dict.fromkeys(figure.heading for figure in figures):
+        own = [figure for figure in figures if figure.heading == heading]
+        parts.append(f"<h4>{escape(heading)}</h4>{bars(f'{case}: {heading}', own)}{_judged(own)}")
+    if curves:
+        parts.append(lines(case, curves))
+    return "".join(parts) + _ratios(ratios)
+
+
+def _judged(figures: Sequence[Figure]) -> str:
+    rows = "".join(f"<tr><td>{escape(f.label)}{_verdict(f)}</tr>" for f in figures if f.aim is not None)
+    return rows and f"<table>{rows}</table>"
+
+
+def _ratios(ratios: Sequence[Ratio]) -> str:
     rows = "".join(
-        f"<tr><td>{escape(r.case)}</td><td>{escape(r.who)} / {escape(r.over)}</td><td>{r.median:.2f}</td>"
-        f"<td>{r.spread:.2f}</td><td class={'missed' if r.met is False else 'met'}>{'' if r.aim is None else r.aim}</td></tr>"
-        for r in result.ratios
+        f"<tr><td>{escape(r.title)}<td>{number(r.median)}<td>{number(min(r.values))} to {number(max(r.values))}{_verdict(r)}</tr>"
+        for r in ratios
     )
-    return f"<table><tr><th>case<th>ratio<th>median<th>spread<th>aim</tr>{rows}</table>" if rows else ""
+    return rows and f"<table><tr><th>ratio<th>median<th>rounds<th>aim</tr>{rows}</table>"
 
 
-def _bars(case: str, figures: list[Figure]) -> str:
-    longest = max(max(f.values) for f in figures) or 1.0
-    width, line = 520, 22
-    rows = []
-    for number, figure in enumerate(figures):
-        y = number * line
-        low, high = (width * value / longest for value in (min(figure.values), max(figure.values)))
-        rows.append(
-            f'<text x="0" y="{y + 15}">{escape(figure.who)}</text>'
-            f'<rect x="280" y="{y + 4}" width="{width * figure.median / longest:.1f}" height="14" fill="#69c"/>'
-            f'<line x1="{280 + low:.1f}" x2="{280 + high:.1f}" y1="{y + 11}" y2="{y + 11}" stroke="#024"/>'
-            f'<text x="{290 + high:.1f}" y="{y + 15}">{figure.median:.2f} {escape(figure.unit)}</text>'
-        )
-    return (
-        f"<h3>{escape(case)}</h3><svg width='900' height='{line * len(figures) + 6}' role='img' "
-        f"aria-label='{escape(case)}'>{''.join(rows)}</svg>"
-    )
+def _verdict(row: Figure | Ratio) -> str:
+    return f'<td class="{"missed" if row.missed_by else "met"}">{escape(verdict(row))}'

@@ -7,10 +7,12 @@ import platform
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from hyperferry import sandbox
 
@@ -33,6 +35,25 @@ class Place:
     timescaledb: str
     edition: str
     pgbench: Path
+    data_dir: Path
+
+    @property
+    def title(self) -> str:
+        """Its versions, as cases name them."""
+        return f"PG {self.postgres} / TS {self.timescaledb}"
+
+    @contextmanager
+    def made(self, name: str) -> Iterator[Place]:
+        """A new database beside this one, gone at the end."""
+        full = f"{conninfo_to_dict(self.dsn)['dbname']}_{name}"
+        database = sql.Identifier(full)
+        with self.connect() as conn:
+            conn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template1").format(database))
+        try:
+            yield replace(self, dsn=make_conninfo(self.dsn, dbname=full))
+        finally:
+            with self.connect() as conn:
+                conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
 
     def connect(self, name: str = "bench") -> Connection:
         """A session in autocommit."""
@@ -50,6 +71,7 @@ def place(release: str) -> Iterator[Place]:
             server.timescaledb_version,
             server.edition,
             server.program("pgbench"),
+            server.data_dir,
         )
 
 
@@ -63,7 +85,11 @@ def machine() -> dict[str, object]:
     }
     cpuinfo, meminfo = Path("/proc/cpuinfo"), Path("/proc/meminfo")
     if cpuinfo.exists():
-        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        names = [
+            line.partition(":")[2].strip()
+            for line in cpuinfo.read_text().splitlines()
+            if "model name" in line
+        ]
         facts["processor"] = names[0] if names else "unknown"
     if meminfo.exists():
         facts["memory_gib"] = round(int(meminfo.read_text().split()[1]) / 1024**2, 1)
@@ -72,7 +98,9 @@ def machine() -> dict[str, object]:
 
 def server_settings(conn: Connection) -> dict[str, str]:
     """The settings that figures depend on."""
-    rows = conn.execute("SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)", [list(SETTINGS)])
+    rows = conn.execute(
+        "SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)", [list(SETTINGS)]
+    )
     return {str(name): str(value) for name, value in rows}
 
 
@@ -80,7 +108,9 @@ def revision() -> str:
     """The commit that was measured, with a plus where files differ from it; `unknown` outside a repository."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        commit = subprocess.run(
+            [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+        )
         dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

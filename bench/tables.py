@@ -40,8 +40,8 @@ def add_indexes(conn: Connection, table: str, indexes: int) -> None:
     """The indexes other than the key."""
     for name, columns in INDEXES[: indexes - 1]:
         conn.execute(
-            sql.SQL("CREATE INDEX {} ON public.{} ").format(sql.Identifier(f"{table}_{name}"), sql.Identifier(table))
+            sql.SQL("CREATE INDEX {} ON public.{} ").format(
+                sql.Identifier(f"{table}_{name}"), sql.Identifier(table)
+            )
             + sql.SQL(columns)
         )
-
-

@@ -1,0 +1,103 @@
+"""Kept results: the newest of each case, and what became worse since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from .result import Better, Figure, Ratio, Result, from_json
+
+FOLDER = Path(__file__).with_name("results")
+SAME_MACHINE = ("processor", "cores", "system")
+
+
+def keep(result: Result, folder: Path = FOLDER) -> Path:
+    """Writes the result beside the others."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{result.name}-{result.at.replace(':', '').replace('-', '')}.json"
+    path.write_text(result.to_json(), "utf-8")
+    return path
+
+
+def read(folder: Path = FOLDER) -> list[Result]:
+    """Every kept result, the oldest first."""
+    results = [from_json(path.read_text("utf-8")) for path in folder.glob("*.json")]
+    return sorted(results, key=lambda result: (result.at, result.name))
+
+
+def newest(results: Iterable[Result]) -> list[Result]:
+    """The results without what a newer one of the same name measured anew, case by case; by name, the oldest first. What could
+    not be measured is told by the newest of a name alone."""
+    seen: set[tuple[str, str]] = set()
+    names: set[str] = set()
+    left = []
+    for result in sorted(results, key=lambda result: result.at, reverse=True):
+        new = {case for case in result.cases if (result.name, case) not in seen}
+        seen |= {(result.name, case) for case in new}
+        rest = replace(
+            result,
+            figures=tuple(f for f in result.figures if f.case in new),
+            ratios=tuple(r for r in result.ratios if r.case in new),
+            curves=tuple(c for c in result.curves if c.case in new),
+            missing=() if result.name in names else result.missing,
+        )
+        names.add(result.name)
+        if new or rest.missing:
+            left.append(rest)
+    return sorted(left, key=lambda result: (result.name, result.at))
+
+
+def worse(now: Result, kept: Iterable[Result]) -> list[str]:
+    """A line for each ratio that is worse than when it was kept last, by more than either run's own spread; for each figure
+    likewise where the machine is the same; and for each aim that was met then and is missed now."""
+    lines = []
+    before = [result for result in newest(kept) if result.name == now.name]
+    ratios = {(r.case, r.title): (r, old) for old in before for r in old.ratios}
+    figures = {(f.case, f.title): (f, old) for old in before for f in old.figures}
+    for ratio in now.ratios:
+        if (ratio.case, ratio.title) in ratios:
+            last, old = ratios[ratio.case, ratio.title]
+            grown = _grown(ratio.median, last.median, ratio.better)
+            noise = max(ratio.spread, last.spread)
+            if grown > noise or (ratio.missed_by and last.missed_by == 0.0):
+                lines.append(_line(ratio, last, old, f"spread {noise:.2f}"))
+    for figure in now.figures:
+        if (figure.case, figure.title) in figures and figure.better is not None:
+            last_figure, old = figures[figure.case, figure.title]
+            if any(now.machine.get(key) != old.machine.get(key) for key in SAME_MACHINE):
+                continue
+            grown = _grown(figure.median, last_figure.median, figure.better) / (last_figure.median or 1.0)
+            noise = max(figure.spread, last_figure.spread)
+            several = (
+                min(len(figure.values), len(last_figure.values)) > 1
+            )  # one value alone tells of no spread
+            if (several and grown > noise) or (figure.missed_by and last_figure.missed_by == 0.0):
+                lines.append(_line(figure, last_figure, old, f"{figure.unit}, spread {100 * noise:.0f} %"))
+    return lines
+
+
+def _grown(value: float, before: float, better: Better) -> float:
+    return value - before if better == "less" else before - value
+
+
+def _line(now: Figure | Ratio, last: Figure | Ratio, old: Result, noise: str) -> str:
+    aim = f"; aim {now.aim:g} missed" if now.missed_by else ""
+    return f"worse than {old.revision}: {now.title}, {now.case}: {number(last.median)} -> {number(now.median)} ({noise}){aim}"
+
+
+def number(value: float) -> str:
+    """With as many digits as say something: 0.047, 12.3, 51,234."""
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if size >= 100 else f"{value:.2f}" if size >= 0.1 or size == 0 else f"{value:.3f}"
+
+
+def verdict(row: Figure | Ratio) -> str:
+    """Whether the aim is met, in words; '' without one."""
+    missed = row.missed_by
+    if row.aim is None or missed is None:
+        return ""
+    sign = "≥" if row.better == "more" else "≤"
+    return f"aim {sign} {row.aim:,g}: " + ("met" if missed == 0 else f"MISSED by {100 * missed:.0f} %")

@@ -1,0 +1,59 @@
+"""What the cases are about, in words, for the pages."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Case(NamedTuple):
+    """A case's heading, and how to read its figures."""
+
+    title: str
+    about: str
+
+
+CASES = {
+    "conversion": Case(
+        "Conversion time",
+        "Every way from a plain table to a filled, indexed hypertable, in turn within each round. ANALYZE is timed "
+        "apart on every side (hyperferry's total is without it too); hyperferry's total is from the command's first "
+        "moment to `synced`, verification included. `plain table` is the floor: the rows into a plain table, then the "
+        "same indexes.",
+    ),
+    "feel": Case(
+        "What writers feel",
+        "pgbench at a fixed rate (half point SELECTs, a quarter UPDATEs, a quarter INSERTs of one row, each naming id "
+        "and time) runs without a break through the whole rollout; its log is cut by the ledger's own times. A latency "
+        "counts from the moment at which the rate wanted the transaction, so waiting for a free session is in it. "
+        "Ratios are over the mean of the `alone` phases before and after, in the same round; `alone, again` over "
+        "`alone` says how much of a ratio is noise. The longest wait at a swap is that of any transaction under way "
+        "within a second of it.",
+    ),
+    "capture": Case(
+        "Cost of capture",
+        "The same statements on a table that is captured and on its twin that is not, in small slices by turns.",
+    ),
+    "apply": Case(
+        "Applying changes",
+        "A backlog made beforehand, emptied by `hyperferry sync --until-empty` (its start included), alone and while "
+        "pgbench refills it. Changes are rows changed.",
+    ),
+    "swap": Case(
+        "Cutover and rollback",
+        "Cutovers and rollbacks under writers without a pause, each statement a transaction that names id and time. "
+        "What a writer feels is its longest statement under way within a second of the swap, queueing and failed "
+        "attempts included.",
+    ),
+    "growth": Case(
+        "Growth",
+        "hyperferry idle, sizes in turn within each round. Memory: the largest resident set of the program's processes. "
+        "WAL: by its position before and after. Disk written: that WAL, temporary files, and the pages that pg_stat_io "
+        "counts as written or extended, to the end of a CHECKPOINT afterwards. Additional disk: the database's files "
+        "and temporary files at the peak, beyond what was there.",
+    ),
+}
+
+
+def case(name: str) -> Case:
+    """The words for a result of that name."""
+    return CASES.get(name, Case(name, ""))
