@@ -36,6 +36,7 @@ from .model.inspection import Inspection
 from .model.need import RightsReport
 from .model.plan import Plan, Strategy
 from .model.plan_options import PlanOptions
+from .model.reading import Reading
 from .model.report import StatusReport, SwapReport, VerifyReport
 from .model.rollout import Control, Direction, Phase, Rollout
 from .model.statement import Statement
@@ -52,6 +53,7 @@ from .waiting import Appointment, keep, what_for
 DEFAULT_ROLE = "hyperferry"
 """The role that `rights` speaks of when a superuser asks."""
 Say = Callable[[str], None]
+Announce = Callable[[Reading], None]
 LOOK_SECONDS = 5.0
 """How often `sync` looks for chunks that were dropped."""
 RETRIED_AT_ONCE = 100
@@ -63,17 +65,18 @@ def _connector(dsn: str) -> Connect:
 
 
 def inspect(
-    dsn: str, table: str, time_column: str, *, interval: str | None = None, scan: bool = True
+    dsn: str,
+    table: str,
+    time_column: str,
+    *,
+    interval: str | None = None,
+    scan: bool = True,
+    announce: Announce = lambda reading: None,
 ) -> Inspection:
-    """Everything known of the table; with `scan` one pass over its rows."""
+    """Everything known of the table; with `scan` of its rows too, by an index or by one pass over them: `announce` is told which,
+    before it begins."""
     with db.connect(dsn, purpose="inspect") as conn:
-        return catalog.inspect(conn, table, time_column, interval=interval, scan=scan)
-
-
-def estimate_scan(dsn: str, table: str) -> float:
-    """Seconds that the scan of the table will take, roughly."""
-    with db.connect(dsn, purpose="inspect") as conn:
-        return catalog.estimate_scan_seconds(catalog.inspect(conn, table, "", scan=False).table)
+        return catalog.inspect(conn, table, time_column, interval=interval, scan=scan, announce=announce)
 
 
 def rights(dsn: str, table: str | None = None, *, role: str | None = None) -> RightsReport:
@@ -86,10 +89,18 @@ def rights(dsn: str, table: str | None = None, *, role: str | None = None) -> Ri
 
 
 def preflight(
-    dsn: str, table: str, time_column: str, *, options: PlanOptions, scan: bool = True
+    dsn: str,
+    table: str,
+    time_column: str,
+    *,
+    options: PlanOptions,
+    scan: bool = True,
+    announce: Announce = lambda reading: None,
 ) -> tuple[Inspection, tuple[Finding, ...]]:
     """What stands in the way, and what will change for the application; without `scan` as the catalogs alone have it."""
-    inspection = inspect(dsn, table, time_column, interval=options.chunk_interval, scan=scan)
+    inspection = inspect(
+        dsn, table, time_column, interval=options.chunk_interval, scan=scan, announce=announce
+    )
     gates.check_given_up(inspection, options)
     return inspection, rules.run(inspection, gates.preflight_options(options))
 

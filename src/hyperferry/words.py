@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["count", "duration", "milliseconds", "plural", "size", "visible"]
+__all__ = ["SAID_BEFORE", "about_to_read", "count", "duration", "milliseconds", "plural", "size", "visible"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -13,6 +13,18 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2
 def visible(text: str) -> str:
     """The text with control characters written out: a table's name must not steer a terminal."""
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+SAID_BEFORE = 2.0
+"""What is expected to take longer than so many seconds is announced."""
+
+
+def about_to_read(table: object, by_index: bool, seconds: float) -> str | None:
+    """That the rows of the table, or (`by_index`) their times in an index, are about to be read; None where that is quick."""
+    if seconds <= SAID_BEFORE:
+        return None
+    what = f"Looking up the times of {table} in an index" if by_index else f"Reading every row of {table} once"
+    return f"{what}; this takes about {duration(seconds)}."
 
 
 def count(number: int) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 import servers
-from hyperferry.catalog import estimate_scan_seconds, inspect, resolve_table
+from hyperferry.catalog import inspect, resolve_table
+from hyperferry.catalog.scan import estimate_scan_seconds
 from hyperferry.db import connect
 from hyperferry.errors import Usage
 from hyperferry.model.names import TableName

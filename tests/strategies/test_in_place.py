@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -137,6 +138,18 @@ def test_too_many_rows_are_refused_unless_forced(db: Database) -> None:
         assert refused.value.facts["limit"] == 2999
         assert schema_of(db) == before
         assert run(conn, made, max_rows=2999, force=True).rows == 3000
+
+
+def test_an_estimate_lets_no_large_table_through(db: Database) -> None:
+    """The rows are counted, whatever the statistics say that the plan went by."""
+    db.execute(TABLE)
+    db.execute("UPDATE pg_class SET reltuples = 10 WHERE oid = 'player_stats'::regclass")
+    with connect(db.dsn) as conn:
+        made = planned(conn)
+        assert made.inspection.scan is not None
+        few = replace(made.inspection.scan, rows=10, rows_exact=False)
+        with pytest.raises(Refused, match="too large"):
+            run(conn, replace(made, inspection=replace(made.inspection, scan=few)), max_rows=2999)
 
 
 def test_the_limit_itself_is_allowed(db: Database) -> None:

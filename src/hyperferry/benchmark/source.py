@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import sql
 
-from ..catalog.scan import MOMENTS
+from ..catalog.buckets import MOMENTS
 from ..catalog.table import columns as table_columns
 from ..db import fetch_all, fetch_one, fetch_value, load_queries
 from ..db.connection import Connection
@@ -141,7 +141,8 @@ _NOT_A_QUERY = frozenset(
 )
 
 _OWN = ("WITH bucket AS MATERIALIZED (",)
-"""How those of our statements begin that read the table and have no `hyperferry` in them (catalog/scan.sql); the composed ones
+"""How those of our statements begin that read the table and have no `hyperferry` in them (catalog/scan.sql;
+that of by_index.sql has one); the composed ones
 that cut it into ranges call it `"schema"."table" AS s` (copy/batches.py)."""
 
 

@@ -6,14 +6,12 @@ from .fingerprint import fingerprint, fingerprint_expression
 from .inspect import inspect
 from .needs import rights_report
 from .resolve import resolve_table
-from .scan import estimate_scan_seconds
 from .server import refuse_overloads
 
 __all__ = [
     "CAPABILITIES",
     "Capability",
     "dependents",
-    "estimate_scan_seconds",
     "fingerprint",
     "fingerprint_expression",
     "has",

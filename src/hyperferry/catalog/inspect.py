@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -10,6 +11,7 @@ from ..db import patient_read
 from ..db.connection import Connection
 from ..errors import Failed
 from ..model.inspection import Inspection
+from ..model.reading import Reading
 from .activity import activity, replication
 from .dependents import dependents
 from .fingerprint import fingerprint
@@ -25,12 +27,19 @@ ATTEMPTS = 5
 
 
 def inspect(
-    conn: Connection, table_text: str, time_column: str, *, interval: str | None = None, scan: bool = True
+    conn: Connection,
+    table_text: str,
+    time_column: str,
+    *,
+    interval: str | None = None,
+    scan: bool = True,
+    announce: Callable[[Reading], None] = lambda reading: None,
 ) -> Inspection:
     """Everything known of one table. `time_column` is an exact name; where the table has none of that name,
     or one of no time type, the inspection is made all the same, without a scan.
 
-    `interval` is the chunk interval by which the scan counts buckets. The catalogs are read statement by
+    `interval` is the chunk interval by which the scan counts buckets; `announce` is told before the scan in
+    which way it reads. The catalogs are read statement by
     statement without a lock; that they are of one state is shown by the fingerprint, which is the same
     before and after, or it is read
     again. Raises Usage for a table that is not there or an interval that the column cannot have, Failed
@@ -55,7 +64,7 @@ def inspect(
         )
     if not scan or inspection.time is None:
         return inspection
-    return replace(inspection, scan=scan_rows(conn, inspection.table, inspection.time, interval))
+    return replace(inspection, scan=scan_rows(conn, inspection.table, inspection.time, interval, announce))
 
 
 def _read(conn: Connection, oid: int, time_column: str, mark: str) -> Inspection:

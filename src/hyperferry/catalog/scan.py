@@ -1,14 +1,12 @@
-"""Facts that need the rows: one pass over the table, in plain SQL that needs no TimescaleDB.
-
-A bucket is what a chunk would be: the number of whole intervals since 1970-01-01 (UTC), or since 0 for
-integers, as TimescaleDB aligns its chunks (`calculate_open_range_default` in its dimension.c).
-"""
+"""Facts that need the rows: by an index where one serves (`by_index`), else by one pass over the table; in plain SQL that
+needs no TimescaleDB."""
 
 from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import psycopg
 from psycopg import sql
@@ -17,11 +15,10 @@ from ..db import fetch_all, fetch_one, fetch_value, load_queries, yield_and_retr
 from ..db.connection import Connection
 from ..errors import Usage
 from ..model.inspection import Column, ScanFacts, TableFacts
+from ..model.reading import Reading
+from .buckets import INTEGERS, TIME_TYPES, bucket_of, least_distance, moment_of, position_of
+from .by_index import along_index, prospect
 
-INTEGERS = {"pg_catalog.int2": 10_000, "pg_catalog.int4": 1_000_000, "pg_catalog.int8": 1_000_000}
-"""Integer time types with the width that is taken where the unit cannot be guessed."""
-MOMENTS = frozenset({"pg_catalog.date", "pg_catalog.timestamp", "pg_catalog.timestamptz", "pg_catalog.uuid"})
-TIME_TYPES = MOMENTS | INTEGERS.keys()
 DEFAULT_INTERVAL = "7 days"
 WEEK = 7 * 24 * 3600
 BYTES_PER_SECOND = 150_000_000
@@ -112,27 +109,59 @@ def _guess_unit(conn: Connection, table: TableFacts, column: Column) -> int | No
     return None
 
 
-def scan(conn: Connection, table: TableFacts, column: Column, interval: str | None) -> ScanFacts | None:
+def scan(
+    conn: Connection,
+    table: TableFacts,
+    column: Column,
+    interval: str | None,
+    announce: Callable[[Reading], None] = lambda reading: None,
+) -> ScanFacts | None:
     """Rows, NULLs, infinities, span, buckets, outliers and violations of checks; None where it cannot be
     done.
 
     That is so for a time column of no time type, a relation without rows of its own, and rows that the role
-    may not (all) read. Takes ACCESS SHARE and holds one snapshot for as long as it reads.
+    may not (all) read. Takes ACCESS SHARE and holds one snapshot for as long as it reads. `announce` is told
+    before anything is read in which way that will be, and again where the index turns out not to serve.
     """
     if column.base_type not in TIME_TYPES or table.relkind not in ("r", "m"):
         return None
     checks = fetch_all(conn, _query("not_valid"), {"oid": table.oid}) if table.relkind == "r" else []
+    told: set[Reading] = set()
 
-    def read() -> tuple[tuple[Any, ...] | None, str]:
+    def tell(reading: Reading) -> None:
+        if reading not in told:
+            told.add(reading)
+            announce(reading)
+
+    def read() -> ScanFacts:
         width, text = interval_width(conn, table, column, interval)
-        statement = _scan_statement(table, column, width, [check for _, check in checks])
-        return fetch_one(conn, statement), text
+        found = None if checks else prospect(conn, table, column)
+        if found is not None:
+            tell(Reading(by_index=True, seconds=found.seconds))
+            facts = along_index(conn, table, column, width, text, found)
+            if facts is not None:
+                return facts
+        tell(Reading(by_index=False, seconds=estimate_scan_seconds(table)))
+        return whole_pass(conn, table, column, width, text, checks)
 
     started = time.monotonic()
     try:
-        row, text = yield_and_retry(conn, f"read {table.name}", [table.name], read, attempts=20)
+        facts = yield_and_retry(conn, f"read {table.name}", [table.name], read, attempts=20)
     except psycopg.errors.InsufficientPrivilege:
         return None
+    return replace(facts, seconds=time.monotonic() - started)
+
+
+def whole_pass(
+    conn: Connection,
+    table: TableFacts,
+    column: Column,
+    width: float,
+    interval: str,
+    checks: Sequence[tuple[str, str]] = (),
+) -> ScanFacts:
+    """Every row, once. `checks`: names of constraints, and the condition that a row violates one. `seconds` is 0."""
+    row = fetch_one(conn, _scan_statement(table, column, width, [check for _, check in checks]))
     assert row is not None
     return ScanFacts(
         rows=row[0],
@@ -146,8 +175,8 @@ def scan(conn: Connection, table: TableFacts, column: Column, interval: str | No
         check_violations=tuple(
             (str(name), int(count)) for (name, _), count in zip(checks, row[8], strict=False) if count
         ),
-        seconds=time.monotonic() - started,
-        interval=text,
+        seconds=0.0,
+        interval=interval,
         far_buckets=row[9],
         not_uuid_v7=row[10],
     )
@@ -169,28 +198,26 @@ def _scan_statement(table: TableFacts, column: Column, width: float, checks: lis
         value = sql.SQL("CASE WHEN NOT ({}) THEN to_timestamp({} / 1000.0) END").format(not_v7, milliseconds)
         seconds: sql.Composable = sql.SQL("date_part('epoch', {})").format(value)
     elif kind in INTEGERS:
-        seconds = sql.SQL("{}::float8").format(name)
+        seconds = position_of(name, kind)
     else:
-        moment = sql.SQL("timestamp" if kind != "pg_catalog.timestamptz" else "timestamptz")
+        moment = moment_of(kind)
         infinite = sql.SQL("NOT isfinite({}::{})").format(name, moment)
         value = sql.SQL("CASE WHEN isfinite({name}::{moment}) THEN {name} END").format(
             name=name, moment=moment
         )
-        seconds = sql.SQL("date_part('epoch', {}::{})").format(value, moment)
-    year = 365 * 24 * 3600
-    least_distance = 52 if kind in INTEGERS else max(1, math.ceil(year / width))
+        seconds = position_of(value, kind)
     counts = [sql.SQL("count(*) FILTER (WHERE {})").format(sql.SQL(check)) for check in checks]
     return _composed(
         "scan",
         table,
         column,
-        bucket=sql.SQL("floor({} / {})").format(seconds, sql.Literal(width)),
+        bucket=bucket_of(seconds, width),
         usable=sql.SQL("{} IS NOT NULL").format(value),
         value=value,
         infinite=infinite,
         not_v7=not_v7,
         violations=sql.SQL("ARRAY[{}]::bigint[]").format(sql.SQL(", ").join(counts)),
-        least_distance=sql.Literal(least_distance),
+        least_distance=sql.Literal(least_distance(kind, width)),
     )
 
 

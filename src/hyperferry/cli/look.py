@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -11,7 +12,8 @@ from hyperferry.config import Settings
 from hyperferry.errors import Failed, Refused, Usage
 from hyperferry.model.finding import Level
 from hyperferry.model.plan import Plan, Strategy
-from hyperferry.words import duration, plural
+from hyperferry.model.reading import Reading
+from hyperferry.words import about_to_read, plural
 
 from .options import Call, common, options_of, plan_options, table_argument, table_of, time_of
 from .render.as_json import plan_json, preflight_json, status_json
@@ -23,9 +25,6 @@ from .render.text import Line
 PLAN_MARK = '"hyperferry plan"'
 """What every plan file says of itself."""
 
-SAID_BEFORE = 2.0
-"""A scan that is expected to take longer than this many seconds is announced."""
-
 
 @click.command(short_help="What stands in the way, and what changes for the application.")
 @table_argument
@@ -34,18 +33,19 @@ SAID_BEFORE = 2.0
 def preflight(call: Call, table: str | None, **wishes: object) -> int:
     """Say what stands in the way of TABLE, and what will change for the application.
 
-    Reads the catalogs, and every row of the table once (counts, NULLs, outliers), under locks that stop
-    nobody. Changes nothing. Each finding has a level: a blocker must go before anything can start, a
-    warning is a change that somebody will notice, a note is good to know. Ends with exit code 3 when
-    something blocks.
+    Reads the catalogs, and of the rows what it needs (counts, NULLs, outliers) under locks that stop
+    nobody: in an index on the time where a large table has one, else every row once. Changes nothing.
+    Each finding has a level: a blocker must go before anything can start, a warning is a change that
+    somebody will notice, a note is good to know. Ends with exit code 3 when something blocks.
     """
     from hyperferry import engine
 
     settings = call.settings(table=table, **wishes)
     name, time_column = table_of(settings), time_of(settings)
-    announce_scan(call, settings)
     options = options_of(settings)
-    inspection, found = engine.preflight(settings.dsn, name, time_column, options=options)
+    inspection, found = engine.preflight(
+        settings.dsn, name, time_column, options=options, announce=announcer(call, name)
+    )
     strategy = options.strategy or Strategy.BLUE_GREEN
     findings = of_strategy(found, strategy)
     call.out.give(
@@ -129,9 +129,10 @@ def make_plan(call: Call, settings: Settings) -> Plan:
     from hyperferry import engine, planner
 
     name, time_column = table_of(settings), time_of(settings)
-    announce_scan(call, settings)
     options = options_of(settings)
-    inspection, findings = engine.preflight(settings.dsn, name, time_column, options=options)
+    inspection, findings = engine.preflight(
+        settings.dsn, name, time_column, options=options, announce=announcer(call, name)
+    )
     blockers = [each for each in findings if each.level is Level.BLOCKER]
     if blockers:
         raise Refused(
@@ -145,13 +146,15 @@ def make_plan(call: Call, settings: Settings) -> Plan:
     return planner.plan(inspection, findings, options)
 
 
-def announce_scan(call: Call, settings: Settings) -> None:
-    """Says how long reading the whole table will take, where that is long enough to wonder."""
-    from hyperferry import engine
+def announcer(call: Call, table: str) -> Callable[[Reading], None]:
+    """Says what of the table is about to be read and how long that will take, where that is long enough to wonder."""
 
-    seconds = engine.estimate_scan(settings.dsn, table_of(settings))
-    if seconds > SAID_BEFORE:
-        call.out.say(f"Reading every row of {table_of(settings)} once; this takes about {duration(seconds)}.")
+    def announce(reading: Reading) -> None:
+        text = about_to_read(table, reading.by_index, reading.seconds)
+        if text is not None:
+            call.out.say(text)
+
+    return announce
 
 
 def may_write(path: Path) -> None:

@@ -11,7 +11,6 @@ from hyperferry.config import Settings
 from hyperferry.errors import Refused, Usage
 from hyperferry.model.plan import Plan
 
-from .look import announce_scan
 from .move import FIXED_BY_PLAN, plan_in
 from .options import Call, accept_option, common, options_of, plan_options, table_of, time_of
 from .render.rehearsal import rehearsal_lines
@@ -91,8 +90,6 @@ def rehearse(
         settings = call.settings(accept=accept)
     else:
         settings = call.settings(table=target, accept=accept, **wishes)
-        if not no_scan:
-            announce_scan(call, settings)
     with call.stoppable(FOR_ITSELF) as stop:
         report = _run(
             call,

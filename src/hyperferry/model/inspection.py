@@ -310,7 +310,9 @@ class ExtendedStatistics:
 
 @dataclass(frozen=True)
 class ScanFacts:
-    """What one pass over the table found. Times are text as PostgreSQL prints them in ISO and UTC.
+    """What reading the rows found, or their index. Times are text as PostgreSQL prints them in ISO and UTC.
+
+    `rows` is by the statistics where they were read through an index (`rows_exact` False); all else was counted.
 
     `buckets` counts the distinct intervals (chunks) that the rows fall in at `interval`; `far_buckets` those among them that are
     separated from the bulk (outside the 0.1 to 99.9 percentiles widened by ten times their distance)."""
@@ -328,6 +330,12 @@ class ScanFacts:
     interval: str
     far_buckets: int = 0
     not_uuid_v7: int = 0  # for a uuid time column: values that carry no time
+    rows_exact: bool = True
+
+    @property
+    def about(self) -> str:
+        """What to say before the number of rows: 'about ' where it is an estimate."""
+        return "" if self.rows_exact else "about "
 
 
 @dataclass(frozen=True)

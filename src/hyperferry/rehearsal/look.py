@@ -10,7 +10,8 @@ from hyperferry.errors import Refused
 from hyperferry.model.finding import Finding, Level
 from hyperferry.model.inspection import Inspection, ServerFacts
 from hyperferry.model.plan import Plan, Strategy
-from hyperferry.words import plural
+from hyperferry.model.reading import Reading
+from hyperferry.words import about_to_read, plural
 
 from .options import RehearsalOptions, RehearsalReport, Say, Status, Step
 
@@ -36,7 +37,12 @@ def look(options: RehearsalOptions, report: RehearsalReport, say: Say) -> Real:
         wishes = options.plan_options
         strategy = wishes.strategy or Strategy.BLUE_GREEN
         inspection, findings = engine.preflight(
-            options.dsn, options.table, options.time_column, options=wishes, scan=options.scan
+            options.dsn,
+            options.table,
+            options.time_column,
+            options=wishes,
+            scan=options.scan,
+            announce=lambda reading: _announce(options.table, reading, say),
         )
         blocked = any(each.level is Level.BLOCKER for each in findings)
         real = Real(
@@ -69,6 +75,12 @@ def look(options: RehearsalOptions, report: RehearsalReport, say: Say) -> Real:
         )
     )
     return real
+
+
+def _announce(table: str, reading: Reading, say: Say) -> None:
+    text = about_to_read(table, reading.by_index, reading.seconds)
+    if text is not None:
+        say(text)
 
 
 def server_text(server: ServerFacts) -> str:

@@ -27,6 +27,7 @@ def preflight_json(inspection: Inspection, findings: Sequence[Finding], *, strat
         "blocked": blocked(findings),
         "accepts_needed": sorted({each.accept for each in findings if each.accept}),
         "rows": None if scan is None else scan.rows,
+        "rows_exact": None if scan is None else scan.rows_exact,
         "bytes": inspection.table.total_bytes,
         "postgres_version": server.version,
         "timescaledb_version": server.timescaledb_installed,

@@ -25,8 +25,11 @@ def inspection_lines(inspection: Inspection) -> list[Line]:
     ]
     if scan is not None:
         span = f", {inspection.time_column} from {scan.minimum} to {scan.maximum}" if scan.rows else ""
+        read = "read" if scan.rows_exact else "by the statistics, the times from an index,"
         lines.append(
-            Line(f"{plural(scan.rows, 'row')}{span} (read in {duration(scan.seconds)})", mark="rows")
+            Line(
+                f"{scan.about}{plural(scan.rows, 'row')}{span} ({read} in {duration(scan.seconds)})", mark="rows"
+            )
         )
     elif table.estimated_rows >= 0:
         lines.append(Line(f"about {count(table.estimated_rows)}, by the statistics", mark="rows"))

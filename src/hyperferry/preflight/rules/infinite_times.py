@@ -17,7 +17,7 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
     if column is not None and scan is not None and scan.infinite:
         table, name = inspection.table.name.quoted, quote_ident(column.name)
         yield blocker(
-            f"{rows(scan.infinite)} of {scan.rows:,} have an infinite {column.name}; a hypertable refuses "
+            f"{rows(scan.infinite)} of {scan.about}{scan.rows:,} have an infinite {column.name}; a hypertable refuses "
             "them.",
             f"give them a real time or delete them: SELECT * FROM {table} WHERE NOT isfinite({name});",
         )

@@ -19,7 +19,7 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
     table, name = inspection.table.name.quoted, quote_ident(column.name)
     if scan is not None and scan.nulls:
         yield blocker(
-            f"{rows(scan.nulls)} of {scan.rows:,} have no {column.name}; a hypertable refuses them.",
+            f"{rows(scan.nulls)} of {scan.about}{scan.rows:,} have no {column.name}; a hypertable refuses them.",
             f"give them one or delete them: SELECT * FROM {table} WHERE {name} IS NULL; "
             f"then keep new ones out: ALTER TABLE {table} ALTER COLUMN {name} SET NOT NULL;",
         )

@@ -42,7 +42,7 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
     if not scan.far_rows:
         return
     message = (
-        f"{rows(scan.far_rows)} of {scan.rows:,} lie far from the rest in {column.name} and make "
+        f"{rows(scan.far_rows)} of {scan.about}{scan.rows:,} lie far from the rest in {column.name} and make "
         f"{scan.far_buckets:,} chunks of "
         f"{scan.interval} of their own: {listed(scan.far_examples)}."
     )

@@ -46,7 +46,7 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
         scan = inspection.scan
         if scan is not None and scan.not_uuid_v7:
             yield blocker(
-                f"{rows(scan.not_uuid_v7)} of {scan.rows:,} have a {column.name} that is no UUIDv7, so it "
+                f"{rows(scan.not_uuid_v7)} of {scan.about}{scan.rows:,} have a {column.name} that is no UUIDv7, so it "
                 "carries no time.",
                 f"SELECT * FROM {inspection.table.name.quoted} WHERE "
                 f"substr({quote_ident(column.name)}::text, 15, 1) <> '7';",
