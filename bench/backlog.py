@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from hyperferry import engine
@@ -13,12 +14,13 @@ from hyperferry import engine
 from .capture import captured
 from .contenders import ferry, writers
 from .place import Connection, Place
-from .result import Curve, Figure, Measured
+from .result import Curve, Figure, Measured, joined
 from .tables import SOURCE
 
 TABLE = f"public.{SOURCE}"
 AIM_PER_SECOND = 50_000
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 1.0
+Points = tuple[tuple[float, float], ...]
 UPDATES = "updates, every third row"
 MAKERS = {
     UPDATES: "UPDATE public.{t} SET value = value + 1 WHERE id % 3 = 0",
@@ -31,60 +33,84 @@ MAKERS = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """Rows of the table, a third of which is the backlog; rounds; writes a second that refill it."""
+    """Rows of the table, a third of which is the backlog; rounds; writes a second that refill it; seconds after which it is not
+    waited for any longer."""
 
     rows: int
     rounds: int
     rates: Sequence[int]
+    patience: float = 120.0
+
+
+@dataclass(frozen=True)
+class Refilled:
+    """One backlog that writers refilled: seconds until it was empty (None: it was not in time), the writes a second that they
+    came to, and the backlog meanwhile."""
+
+    seconds: float | None
+    achieved: float
+    points: Points
 
 
 def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
     """Changes a second, for each kind of backlog; the seconds to empty one that is refilled, and the backlog meanwhile."""
     speeds: dict[str, list[float]] = {}
-    emptied: dict[int, list[float]] = {}
-    achieved: dict[int, list[float]] = {}
-    curves: dict[int, tuple[tuple[float, float], ...]] = {}
-    where = f"{place.title}, {sizes.rows:,} rows, 3 indexes"
+    refilled: dict[int, list[Refilled]] = {}
     with captured(place, sizes.rows) as conn:
         for number in range(sizes.rounds):
             for what in MAKERS:
                 changes = _change(conn, what, sizes, number)
                 took = _empty(place, conn)
                 speeds.setdefault(what, []).append(round(changes / took))
-                say(
-                    f"  round {number + 1}: {what}: {changes:,} changes in {took:.2f} s, {changes / took:,.0f} a second"
-                )
+                say(f"  round {number + 1}: {what}: {changes:,} changes, {changes / took:,.0f} a second")
             for rate in sizes.rates:
-                _change(conn, UPDATES, sizes, number)
-                conn.execute("CHECKPOINT")
-                began, wrote = time.perf_counter(), _written(conn)
-                with writers(place, sizes.rows, rate=rate), _looking(place) as points:
-                    took = _empty(place)
-                took_in_all = time.perf_counter() - began
-                conn.execute("SELECT pg_stat_clear_snapshot()")
-                time.sleep(1.5)  # what sessions counted becomes known when they have ended
-                achieved.setdefault(rate, []).append(round((_written(conn) - wrote) / took_in_all))
-                emptied.setdefault(rate, []).append(round(took, 2))
-                curves.setdefault(rate, tuple(points))
-                _empty(place)
-                say(
-                    f"  round {number + 1}: {sizes.rows // 3:,} changes under {rate:,} writes/s: empty after {took:.1f} s"
-                )
-    figures = [
+                found = _refilled(place, conn, sizes, number, rate)
+                refilled.setdefault(rate, []).append(found)
+                say(f"  round {number + 1}: under {rate:,} writes/s: empty after {found.seconds} s")
+    where = f"{place.title}, {sizes.rows:,} rows, 3 indexes"
+    speed = tuple(
         Figure(f"{where}: apply", what, "changes/s", tuple(values), better="more", aim=AIM_PER_SECOND)
         for what, values in speeds.items()
-    ]
-    refilled = f"{where}: {sizes.rows // 3:,} updates, refilled meanwhile"
-    for rate, values in emptied.items():
-        who = f"{rate:,} writes/s"
-        figures.append(Figure(refilled, who, "s", tuple(values), "until empty", "less"))
-        figures.append(Figure(refilled, who, "writes/s", tuple(achieved[rate]), "achieved"))
-    return Measured(
-        tuple(figures),
-        curves=tuple(
-            Curve(refilled, f"{rate:,} writes/s", "changes", points) for rate, points in curves.items()
-        ),
     )
+    emptied = evaluate(f"{where}: {sizes.rows // 3:,} updates, refilled meanwhile", refilled, sizes.patience)
+    return joined([Measured(speed), emptied])
+
+
+def evaluate(case: str, refilled: Mapping[int, Sequence[Refilled]], patience: float) -> Measured:
+    """Figures of the rates at which it became empty each time, the others as missing; the first round's curves."""
+    figures: list[Figure] = []
+    missing: list[str] = []
+    for rate, rounds in refilled.items():
+        who = f"{rate:,} writes/s"
+        seconds = [one.seconds for one in rounds if one.seconds is not None]
+        if len(seconds) == len(rounds):
+            figures.append(Figure(case, who, "s", tuple(seconds), "until empty", "less"))
+        else:
+            left = max(one.points[-1][1] for one in rounds if one.seconds is None)
+            missing.append(f"{case}: under {who} not empty after {patience:.0f} s, {left:,.0f} changes left")
+        figures.append(Figure(case, who, "writes/s", tuple(one.achieved for one in rounds), "achieved"))
+    curves = (
+        Curve(case, f"{rate:,} writes/s", "changes", rounds[0].points) for rate, rounds in refilled.items()
+    )
+    return Measured(tuple(figures), curves=tuple(curves), missing=tuple(missing))
+
+
+def _refilled(place: Place, conn: Connection, sizes: Sizes, number: int, rate: int) -> Refilled:
+    """Empties a backlog while writers refill it, and after that what they left."""
+    _change(conn, UPDATES, sizes, number)
+    conn.execute("CHECKPOINT")
+    began, wrote = time.perf_counter(), _written(conn)
+    took: float | None = None
+    with writers(place, sizes.rows, rate=rate), _looking(place) as points:
+        started = time.perf_counter()
+        with suppress(subprocess.TimeoutExpired):
+            ferry(place, "sync", TABLE, "--until-empty", seconds=sizes.patience)
+            took = round(time.perf_counter() - started, 2)
+    seconds = time.perf_counter() - began
+    time.sleep(1.5)  # what sessions counted becomes known when they have ended
+    reached = round((_written(conn) - wrote) / seconds)
+    _empty(place)
+    return Refilled(took, reached, tuple(points))
 
 
 def _change(conn: Connection, what: str, sizes: Sizes, number: int) -> int:

@@ -152,10 +152,14 @@ def hyperferry_writes(job: Job) -> Timing:
         return _hyperferry(job)
 
 
-def ferry(place: Place, *words: str) -> str:
-    """Runs the program as a user would; returns what it printed. Raises RuntimeError where it fails."""
+def ferry(place: Place, *words: str, seconds: float | None = None) -> str:
+    """Runs the program as a user would; returns what it printed. Raises RuntimeError where it fails, subprocess.TimeoutExpired
+    where it takes longer than `seconds`; it has been killed then."""
     done = subprocess.run(
-        [sys.executable, "-m", "hyperferry", *words, "--dsn", place.dsn], capture_output=True, text=True
+        [sys.executable, "-m", "hyperferry", *words, "--dsn", place.dsn],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
     )
     if done.returncode != 0:
         raise RuntimeError(f"hyperferry {' '.join(words)} ended with {done.returncode}:\n{done.stderr}")
