@@ -12,8 +12,6 @@ from hyperferry.times import parse_wait
 
 from .look import write_whole
 from .options import Call, common, table_argument, table_of
-from .render.bench import bench_lines
-from .render.bench_page import page
 from .stopping import Words
 
 LOOKING = Words(
@@ -196,8 +194,12 @@ def bench(
     if save is not None:
         write_whole(save, to_text(report))
     if html is not None:
+        from .render.bench_page import page
+
         write_whole(html, page(report))
     from hyperferry.benchmark import as_json
+
+    from .render.bench import bench_lines
 
     call.out.give(as_json(report), bench_lines(report))
     return Refused.exit_code if report.failed else 0

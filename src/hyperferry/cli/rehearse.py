@@ -13,7 +13,6 @@ from hyperferry.model.plan import Plan
 
 from .move import FIXED_BY_PLAN, plan_in
 from .options import Call, accept_option, common, options_of, plan_options, table_of, time_of
-from .render.rehearsal import rehearsal_lines
 from .stopping import FOR_ITSELF
 
 if TYPE_CHECKING:
@@ -108,6 +107,8 @@ def rehearse(
             ),
             stop,
         )
+    from .render.rehearsal import rehearsal_lines
+
     call.out.give(report.as_json(), rehearsal_lines(report))
     return 0 if report.passed else Refused.exit_code
 
@@ -123,6 +124,8 @@ def rehearse_first(call: Call, settings: Settings, plan: Plan, stop: threading.E
         ),
         stop,
     )
+    from .render.rehearsal import rehearsal_lines
+
     call.out.show(rehearsal_lines(report), on_stderr=True)
     if not report.passed:
         raise Refused(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,8 +17,13 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import Refused
 from ..model.plan import PLAN_FORMAT, Plan
 
-_ADAPTER: TypeAdapter[Plan] = TypeAdapter(Plan)
 _KIND = "hyperferry plan"
+
+
+@cache
+def _adapter() -> TypeAdapter[Plan]:
+    """Made when it is first wanted: that takes longer than most commands need it for."""
+    return TypeAdapter(Plan)
 
 
 def _checksum(plan: Any) -> str:
@@ -27,7 +33,7 @@ def _checksum(plan: Any) -> str:
 
 def dump_plan(plan: Plan) -> str:
     """The plan as the text of a plan file, with a newline at its end."""
-    body = _ADAPTER.dump_python(plan, mode="json")
+    body = _adapter().dump_python(plan, mode="json")
     document = {"kind": _KIND, "format": plan.format, "checksum": _checksum(body), "plan": body}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
@@ -51,7 +57,7 @@ def load_plan(text: str) -> Plan:
     if document.get("checksum") != _checksum(body):
         raise _refused("The plan file was changed after it was written: its checksum does not match.")
     try:
-        return _ADAPTER.validate_python(body)
+        return _adapter().validate_python(body)
     except ValidationError as error:
         first = error.errors()[0]
         raise _refused(

@@ -42,7 +42,7 @@ def _copy_round(connect: Connect, flow: Flow, monitor: Monitor, tick: Callable[[
     apply_worker = Worker("apply", connect, monitor, applier(flow, monitor, done.is_set))
 
     def ticking() -> None:
-        if not any(worker.is_alive() for worker in copiers):
+        if all(worker.ended.is_set() for worker in copiers):
             done.set()
         tick()
 

@@ -21,6 +21,8 @@ RECONNECTS = 20
 UNIQUE_RETRIES = 5
 BUSY_RETRIES = 200
 APPLY_PAUSE_SECONDS = 1.0
+LOOK_SECONDS = 0.5
+"""How often whoever waits for workers looks about, where none of them ends."""
 
 
 def keep_connected(
@@ -63,6 +65,8 @@ class Worker(threading.Thread):
         self._connect, self._monitor, self._body = connect, monitor, body
         self.error: BaseException | None = None
         self.conn: Connection | None = None
+        self.ended = threading.Event()
+        self.tell_end: Callable[[], None] = lambda: None
 
     def run(self) -> None:
         """The thread's life."""
@@ -73,8 +77,12 @@ class Worker(threading.Thread):
                 self.error = error
             self._monitor.failed.set()
         finally:
-            if self.conn is not None:
-                self.conn.close()
+            try:
+                if self.conn is not None:
+                    self.conn.close()
+            finally:
+                self.ended.set()
+                self.tell_end()
 
     def _live(self) -> None:
         losses = 0
@@ -179,16 +187,18 @@ def _sleep(seconds: float, until: Callable[[], bool], monitor: Monitor) -> None:
 
 
 def run_workers(workers: list[Worker], monitor: Monitor, tick: Callable[[], None]) -> None:
-    """Runs the workers to their end, calling `tick` about twice a second. Raises the first worker's error.
+    """Runs the workers to their end, calling `tick` about twice a second and when one ends. Raises the first worker's error.
 
     On stop, whatever a worker waits for on the server is cancelled, so that the command ends promptly.
     """
+    one_ended = threading.Event()
     for worker in workers:
+        worker.tell_end = one_ended.set
         worker.start()
     try:
-        while any(worker.is_alive() for worker in workers):
-            for worker in workers:
-                worker.join(timeout=0.5 / len(workers))
+        while not all(worker.ended.is_set() for worker in workers):
+            one_ended.wait(LOOK_SECONDS)
+            one_ended.clear()
             if not monitor.stop.is_set():
                 tick()
             if monitor.stop.is_set() or monitor.failed.is_set():
