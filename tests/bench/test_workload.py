@@ -22,6 +22,7 @@ def test_a_transaction_that_failed_is_an_error(word: str) -> None:
 def test_percentiles_are_of_the_nearest_rank() -> None:
     values = [float(n) for n in range(1, 101)]
     assert [percentile(values, share) for share in (0.5, 0.95, 0.99, 1.0)] == [50, 95, 99, 100]
+    assert percentile(values[:7], 0.5) == 4
     assert percentile([7.0], 0.5) == 7
 
 
