@@ -77,7 +77,7 @@ def _round(place: Place, conn: Connection, sizes: Sizes, say: Callable[[str], No
     for number, (way, options) in enumerate(WAYS.items()):
         phases |= _start(place, conn, way, options)
         if number == 0:
-            ferry(place, "abort", TABLE)
+            _abort(place, conn)
             _settle(conn, sizes.settle)
             phases[f"{ALONE}, between"] = _for(sizes.seconds)
     _settle(conn, sizes.settle)
@@ -96,7 +96,7 @@ def _round(place: Place, conn: Connection, sizes: Sizes, say: Callable[[str], No
     ferry(place, "rollback", TABLE)
     swaps["rollback"] = _around(last_swap(conn))
     time.sleep(AROUND_SWAP_SECONDS)
-    ferry(place, "abort", TABLE)
+    _abort(place, conn)
     _settle(conn, sizes.settle)
     phases[AGAIN] = _for(sizes.seconds)
     say("  " + ", ".join(f"{name} {window.end - window.start:.1f} s" for name, window in phases.items()))
@@ -116,6 +116,12 @@ def _start(place: Place, conn: Connection, way: str, options: tuple[str, ...]) -
         "start to synced": Window(began, ended),
     }
     return {f"{name}, {way}": window for name, window in moments.items()}
+
+
+def _abort(place: Place, conn: Connection) -> None:
+    """And no autovacuum in the phases to come."""
+    ferry(place, "abort", TABLE)
+    conn.execute(f"VACUUM (ANALYZE) {TABLE}")
 
 
 def _for(seconds: float) -> Window:

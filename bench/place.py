@@ -22,6 +22,9 @@ SETTINGS = (
 )  # fmt: skip
 """The settings that figures depend on; they are kept with the result."""
 
+RESULTS = ("bench/results", "bench/notes.md", "docs/speed.md")
+"""What a run writes itself, or is written about it."""
+
 Connection = psycopg.Connection[tuple[object, ...]]
 
 
@@ -105,13 +108,19 @@ def server_settings(conn: Connection) -> dict[str, str]:
 
 
 def revision() -> str:
-    """The commit that was measured, with a plus where files differ from it; `unknown` outside a repository."""
+    """The commit that was measured, with a plus where files other than results differ from it; `unknown` outside a
+    repository."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         commit = subprocess.run(
             [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
         )
-        dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+        dirty = subprocess.run(
+            [*git, "status", "--porcelain", "--", ":/", *(f":(top,exclude){path}" for path in RESULTS)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit.stdout.strip() + ("+" if dirty.stdout.strip() else "")
