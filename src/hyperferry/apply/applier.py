@@ -27,7 +27,7 @@ from ..db.connection import Connection
 from ..errors import LockUnavailable
 from ..ledger import store
 from ..ledger.flow import Flow, Side
-from ..ledger.transaction import flow_transaction
+from ..ledger.transaction import UNFLUSHED, flow_transaction
 from ..model.rollout import Direction
 from . import slices
 from .barrier import pass_barrier, pending_truncation
@@ -43,11 +43,6 @@ MAX_GROUPS = 1_000
 ATTEMPTS = 60
 _NESTED_LOOPS = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off"}
 _KEEP_INDEXES = {"enable_seqscan": "off", "jit": "off"}
-_UNFLUSHED = {"synchronous_commit": "off"}
-"""A slice does not wait for the disk. WAL is one sequence: a crash that takes a slice's commit brings its log rows back with the
-state that the target had before, and takes everything that was committed after it. What is built upon a slice (a verification's
-record, the swap, the end of a truncated part of the log) is committed later and waits for the disk, and so for the slice."""
-
 _MOVES = "cross-chunk-updates"
 
 
@@ -83,7 +78,7 @@ class Applier:
         self.say = say
         self._ahead: list[Slice] = []
         self._moves_seen = False
-        self.settings = (_KEEP_INDEXES if flow.pairs.by_image else _NESTED_LOOPS) | _UNFLUSHED
+        self.settings = (_KEEP_INDEXES if flow.pairs.by_image else _NESTED_LOOPS) | UNFLUSHED
 
     def drain(self, *, pending_batches: bool, at_most_seconds: float | None = None) -> Applied:
         """Applies slices until no applicable pair is left or the time is over."""

@@ -17,9 +17,8 @@ from ..db.connection import Connection
 from ..ledger import store
 from ..ledger.flow import Flow
 from ..ledger.objects import column_list
-from ..ledger.transaction import flow_transaction
+from ..ledger.transaction import UNFLUSHED, flow_transaction
 from ..model.rollout import Phase
-from .copier import UNFLUSHED
 
 AT_ONCE = 20
 """So many chunks are made in one transaction: less than a tenth of a second."""

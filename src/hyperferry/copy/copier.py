@@ -13,12 +13,8 @@ from ..db import LockMode, execute, fetch_one, is_row_refused, is_transient, is_
 from ..db.connection import Connection
 from ..ledger.flow import Flow
 from ..ledger.objects import column_list, range_columns
-from ..ledger.transaction import flow_transaction
+from ..ledger.transaction import UNFLUSHED, flow_transaction
 from ..model.plan import BatchBy
-
-UNFLUSHED = {"synchronous_commit": "off"}
-"""A batch does not wait for the disk. WAL is one sequence: a crash that loses a batch's commit loses its mark in the ledger with
-it, and whatever was committed after it; and the copy ends with a commit that waits for all of them."""
 
 
 class Outcome(StrEnum):

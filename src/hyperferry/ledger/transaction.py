@@ -21,6 +21,13 @@ from .chunks import Chunks
 from .flow import Flow, Side
 
 
+UNFLUSHED = {"synchronous_commit": "off"}
+"""Batches and slices do not wait for the disk. WAL is one sequence: a crash that takes a batch's commit takes its mark in the
+ledger with it, one that takes a slice's brings its log rows back with the state that the target had before, and either takes
+everything that was committed later. What is built upon them (the end of the copy, a verification's record, the swap, the end of a
+truncated part of the log) is committed later and waits for the disk, and so for them."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """A table as it is: its digest of columns and its triggers of ours (name -> 'enabled:xmin:function')."""

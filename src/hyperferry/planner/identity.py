@@ -106,14 +106,14 @@ def _time_indexes(inspection: Inspection) -> list[Index]:
 
 
 def _in_order(index: Index) -> bool:
-    """True when the index serves ORDER BY its first column, plain: its NULLs stand where they do by default (no word of them is in
-    the definition then). Else the server sorts all rows for each boundary."""
+    """True when the index serves ORDER BY its first column, plain: its NULLs stand where they do by default (no word of them is
+    in the definition then). Else the server sorts all rows for each boundary."""
     return not has_word(key_elements(index.definition)[0], "NULLS")
 
 
 def find_batch_by(inspection: Inspection, identity: Identity) -> BatchBy:
-    """Ranges of the time where an index serves them, else of the identity where its order is built in, else of the time by whatever
-    index there is, else the whole."""
+    """Ranges of the time where an index serves them, else of the identity where its order is built in, else of the time by
+    whatever index there is, else the whole."""
     if any(_in_order(index) for index in _time_indexes(inspection)):
         return BatchBy.TIME
     if identity.columns and all((column.less or "").startswith(_BUILT_IN) for column in identity.columns):
