@@ -20,7 +20,6 @@ from ..errors import CaptureBroken, SchemaChanged
 from .chunks import Chunks
 from .flow import Flow, Side
 
-
 UNFLUSHED = {"synchronous_commit": "off"}
 """Batches and slices do not wait for the disk. WAL is one sequence: a crash that takes a batch's commit takes its mark in the
 ledger with it, one that takes a slice's brings its log rows back with the state that the target had before, and either takes
