@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 from psycopg import sql
 
-from ..db import fetch_one, load_queries, yield_and_retry
+from ..db import fetch_all, fetch_one, fetch_value, load_queries, yield_and_retry
 from ..db.connection import Connection
-from ..ledger.flow import Flow
+from ..ledger.flow import Flow, Side
 from ..ledger.objects import counts, range_columns
 from ..ledger.pairs import PairField
 from ..ledger.transaction import flow_transaction
@@ -23,6 +24,13 @@ from ..model.plan import BatchBy
 
 RANGE_ROWS = 300_000
 """Rows of a range: a second or two of work, during which a snapshot is held."""
+
+SAMPLED_RANGES = 4
+"""A table of at least so many ranges is cut by a sample of its pages."""
+SAMPLED_PERCENT = 1
+"""How much of it is read: of a range of narrow rows some twenty pages."""
+
+T = TypeVar("T")
 
 Cut = tuple[str, ...]
 """The range columns' values as text."""
@@ -121,7 +129,6 @@ def dropped_condition(flow: Flow, dropped: Sequence[tuple[str, str]], alias: str
 
 def _next_cut(conn: Connection, flow: Flow, last: Cut | None, rows: int) -> Cut | None:
     """One short transaction: the cut that follows `last`, None at the end of the index."""
-    plain = flow.passive if flow.active.hypertable else flow.active
     columns = [f.of_row("s") for f in _fields(flow)]
     behind: sql.Composable
     if last is None:
@@ -130,7 +137,7 @@ def _next_cut(conn: Connection, flow: Flow, last: Cut | None, rows: int) -> Cut 
         behind = sql.SQL("{} OPERATOR(pg_catalog.>) {}").format(_row(columns), _literals(flow, last))
     statement = load_queries(__package__, "verify.sql")["next_cut"].format(
         texts=sql.SQL(", ").join(sql.SQL("{}::text").format(column) for column in columns),
-        table=plain.ident,
+        table=_plain(flow).ident,
         behind=behind,
         columns=sql.SQL(", ").join(columns),
     )
@@ -139,24 +146,46 @@ def _next_cut(conn: Connection, flow: Flow, last: Cut | None, rows: int) -> Cut 
     return None if row is None else tuple(row)
 
 
+def _plain(flow: Flow) -> Side:
+    return flow.passive if flow.active.hypertable else flow.active
+
+
+def _sampled_cuts(conn: Connection, flow: Flow, rows: int) -> list[Cut]:
+    """Cuts about `rows` rows apart from a look at a hundredth of the plain side's pages, in one short transaction; none where the
+    table is so small that its index is soon read."""
+    queries, plain = load_queries(__package__, "verify.sql"), _plain(flow)
+    if int(fetch_value(conn, queries["rows"], {"oid": plain.oid}) or 0) < SAMPLED_RANGES * rows:
+        return []
+    columns = [f.of_row("s") for f in _fields(flow)]
+    statement = queries["sampled_cuts"].format(
+        texts=sql.SQL(", ").join(sql.SQL("{}::text").format(column) for column in columns),
+        columns=sql.SQL(", ").join(columns),
+        table=plain.ident,
+        known=sql.SQL("{} IS NOT NULL").format(columns[0]),
+    )
+    every = max(1, rows * SAMPLED_PERCENT // 100)
+    with flow_transaction(conn, flow, snapshot=False, settings={"jit": "off"}):
+        found = fetch_all(conn, statement, {"percent": SAMPLED_PERCENT, "every": every})
+    return [cut for cut, before in zip(found, [None, *found], strict=False) if cut != before]
+
+
 def find_ranges(
     conn: Connection, flow: Flow, *, stop: Callable[[], None], tries: int, rows: int = RANGE_ROWS
 ) -> list[Range]:
-    """The ranges, each of about `rows` rows. Reads the plain side's index once, in short transactions."""
+    """The ranges, each of about `rows` rows. Of a large table a sample is read, and its index behind the last cut; of a small one
+    the whole index; in short transactions."""
     plan = flow.rollout.plan
+
+    def patiently(work: Callable[[], T]) -> T:
+        tables = [flow.active.name, flow.passive.name]
+        what = f"find ranges of {flow.active.name}"
+        return yield_and_retry(conn, what, tables, work, attempts=tries, should_stop=stop)
+
     cuts: list[Cut] = []
-    while plan.batch_by is not BatchBy.WHOLE:
-        cut = yield_and_retry(
-            conn,
-            f"find ranges of {flow.active.name}",
-            [flow.active.name, flow.passive.name],
-            lambda: _next_cut(conn, flow, cuts[-1] if cuts else None, rows),
-            attempts=tries,
-            should_stop=stop,
-        )
-        if cut is None:
-            break
-        cuts.append(cut)
+    if plan.batch_by is not BatchBy.WHOLE:
+        cuts = patiently(lambda: _sampled_cuts(conn, flow, rows))
+        while (cut := patiently(lambda: _next_cut(conn, flow, cuts[-1] if cuts else None, rows))) is not None:
+            cuts.append(cut)
     edges: list[Cut | None] = [None, *cuts, None]
     found = [Range(low, high) for low, high in pairwise(edges)]
     time = plan.inspection.time

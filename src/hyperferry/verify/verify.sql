@@ -24,6 +24,18 @@ SELECT count(*) FROM {quarantine} WHERE direction = %(direction)s;
 -- Where the next range begins: so many rows further along the index.
 SELECT {texts} FROM {table} AS s WHERE {behind} ORDER BY {columns} OFFSET %(rows)s LIMIT 1;
 
+-- name: rows
+-- The rows of a table by its statistics; -1 where there are none.
+SELECT reltuples::bigint FROM pg_class WHERE oid = %(oid)s;
+
+-- name: sampled_cuts
+-- Cuts from a sample of the table's pages: so many sampled rows apart.
+SELECT {texts} FROM (
+    SELECT {columns}, row_number() OVER (ORDER BY {columns}) AS "hyperferry's place"
+    FROM {table} AS s TABLESAMPLE system (%(percent)s) WHERE {known}
+) AS s
+WHERE s."hyperferry's place" %% %(every)s = 0 ORDER BY {columns};
+
 -- name: pending_truncation
 -- A TRUNCATE whose effect has not reached the other side: no pair stands in the log for what it removed.
 SELECT EXISTS (SELECT FROM {log} WHERE op = 'T');
