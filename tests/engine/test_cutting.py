@@ -153,3 +153,26 @@ def test_the_rollout_stays_where_it_is_while_chunks_are_made(captured: Make) -> 
         with pytest.raises(Exception, match="lock timeout"):
             other.execute("UPDATE hyperferry.rollout SET phase = phase")
         other.close()
+
+
+@pytest.mark.parametrize("order", ["at DESC", "at DESC NULLS LAST", "at NULLS FIRST"])
+def test_an_index_in_any_order_is_read_and_never_sorted(job: Make, order: str) -> None:
+    """With the NULLs at the end where ORDER BY does not want them, each look for the next chunk would sort the rest of the table."""
+    made = job(MANY.replace("ON t (at)", f"ON t ({order})"), options=DAILY).capture()
+    made.run("VACUUM ANALYZE t")
+    before = entries_read(made)
+    made.cut()
+    assert entries_read(made) - before < ROWS / 50
+    assert sum(sizes(made)) == ROWS
+
+
+@pytest.mark.parametrize("key", ["PRIMARY KEY", ""], ids=["with a key", "without"])
+def test_a_row_that_made_a_chunk_and_is_not_found_again_is_not_left(job: Make, key: str) -> None:
+    made = job(
+        f"CREATE TABLE t (k float8 {key}, at timestamptz NOT NULL); CREATE INDEX ON t (at);"
+        "INSERT INTO t VALUES (0.1::float8 + 0.2, '2024-01-01'), (1, '2024-05-05')"
+    ).capture()
+    made.conn.execute("SET extra_float_digits = 0")
+    made.cut()
+    assert made.value("SELECT count(*) FROM {shadow}") == 0
+    made.copy_all().assert_equal()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from typing import Any
 
 import pytest
 from job import HOURS, THIRDS, Job, Make, aside, eventually
+from psycopg import sql
 
+from hyperferry.apply import slices
 from hyperferry.copy import copier
 from hyperferry.model.plan_options import PlanOptions
 from kit import tables
@@ -120,6 +123,53 @@ def test_pending_batches_with_a_copied_one_between_them_hold_back_their_own_pair
     job.copy_all().apply()
     assert job.backlog() == 0
     job.assert_equal()
+
+
+def test_batches_by_a_key_that_is_an_array_hold_back_the_pairs_of_their_range(captured: Make) -> None:
+    job = captured(
+        "CREATE TABLE t (k int[] PRIMARY KEY, at timestamptz NOT NULL); INSERT INTO t "
+        "SELECT CASE WHEN i % 3 = 0 THEN ARRAY[i] ELSE ARRAY[i, i + 1] END, '2024-01-01' FROM generate_series(1, 300) AS i",
+        options=PlanOptions(chunk_interval="365 days", batch_rows=50),
+    )
+    assert job.copy_next().rows == 50
+    job.run("UPDATE {table} SET at = at + interval '1 hour' WHERE k[1] IN (3, 4, 200)")
+    job.apply()
+    assert job.run("SELECT DISTINCT k1 FROM {log}") == [([200, 201],)]
+    job.copy_all().apply()
+    assert job.backlog() == 0
+    job.assert_equal()
+
+
+@pytest.mark.parametrize("cut_anew", [False, True], ids=["as cut", "cut anew"])
+def test_whatever_batches_are_pending_exactly_their_pairs_are_held_back(captured: Make, cut_anew: bool) -> None:
+    """Ranges that adjoin are asked for as one: the answer is that of each batch by itself. Keys of two columns."""
+    job = captured(
+        'CREATE TABLE t (a text COLLATE "C", b int, at timestamptz NOT NULL, PRIMARY KEY (a, b));'
+        "INSERT INTO t SELECT chr(97 + i / 60), i % 60, '2024-01-01' FROM generate_series(0, 299) AS i",
+        options=PlanOptions(chunk_interval="365 days", batch_rows=30),
+    )
+    if cut_anew:  # the ids are in no order of the ranges
+        columns = "lo_k1, lo_k2, hi_k1, hi_k2"
+        job.run(
+            f"WITH gone AS (DELETE FROM {{batch}} WHERE id % 2 = 0 RETURNING *) INSERT INTO {{batch}} ({columns}) "
+            f"SELECT {columns} FROM gone ORDER BY lo_k1 DESC"
+        )
+    job.run(
+        "INSERT INTO {log} (op, k1, k2, t) SELECT 'W', a, b, '2024-01-01' "
+        "FROM unnest(ARRAY['A', 'a', 'b', 'bb', 'c', 'd', 'e', 'f']) AS a, generate_series(-2, 62) AS b"
+    )
+    numbers = [batch for (batch,) in job.run("SELECT id FROM {batch} ORDER BY id")]
+    flow = job.flow
+    alone = sql.SQL(
+        "SELECT l.id FROM {log} l WHERE NOT EXISTS (SELECT FROM {batch} b WHERE b.state = 'pending' AND {covers}) ORDER BY l.id"
+    ).format(log=flow.log, batch=flow.of_ledger("batch"), covers=slices.covers(flow, "b", "l"))
+    lot = random.Random(4)
+    for _ in range(40):
+        some = lot.sample(numbers, lot.randint(0, len(numbers)))
+        job.run("UPDATE {batch} SET state = CASE WHEN id = ANY(%s) THEN 'pending' ELSE 'done' END", some)
+        window = job.conn.execute(slices.read_window(flow, pending_batches=True), {"limit": 10_000}).fetchall()
+        found = sorted(int(id) for _, _, ids, *_ in window for id in ids.strip("{}").split(","))
+        assert found == [id for (id,) in job.conn.execute(alone)], some
 
 
 def test_batches_by_a_composite_key_hold_back_the_pairs_of_their_range(captured: Make) -> None:

@@ -50,21 +50,21 @@ def _pending(flow: Flow) -> sql.Composed:
             for name in names
         )
 
-    pending = sql.SQL("(SELECT x.* FROM {batch} AS x WHERE x.state = 'pending')").format(batch=flow.of_ledger("batch"))
+    batch = flow.of_ledger("batch")
     if not names:
-        return pending
+        return sql.SQL("(SELECT x.* FROM {batch} AS x WHERE x.state = 'pending')").format(batch=batch)
+    # The ends are taken from the batches themselves: array_agg would make one array of keys that are arrays.
     return sql.SQL(
-        "(SELECT {ends} FROM (SELECT y.*, pg_catalog.count(*) FILTER (WHERE (ROW({end}) OPERATOR(pg_catalog.=) ROW({lo})) "
-        "IS NOT TRUE) OVER (ORDER BY y.id) AS island FROM (SELECT x.*, {before} FROM {pending} AS x) AS y) AS z "
-        "GROUP BY island)"
+        "(SELECT {ends} FROM (SELECT pg_catalog.min(z.id) AS first, pg_catalog.max(z.id) AS last FROM (SELECT y.id, "
+        "pg_catalog.count(*) FILTER (WHERE (ROW({end}) OPERATOR(pg_catalog.=) ROW({lo})) IS NOT TRUE) OVER (ORDER BY y.id) "
+        "AS island FROM (SELECT x.*, {before} FROM {batch} AS x WHERE x.state = 'pending') AS y) AS z GROUP BY z.island) AS i "
+        "JOIN {batch} AS f ON f.id = i.first JOIN {batch} AS g ON g.id = i.last)"
     ).format(
-        ends=each(
-            "(pg_catalog.array_agg({lo} ORDER BY id))[1] AS {lo}, (pg_catalog.array_agg({hi} ORDER BY id DESC))[1] AS {hi}"
-        ),
+        ends=each("f.{lo}, g.{hi}"),
         end=each("y.{end}"),
         lo=each("y.{lo}"),
         before=each("pg_catalog.lag(x.{hi}) OVER (ORDER BY x.id) AS {end}"),
-        pending=pending,
+        batch=batch,
     )
 
 

@@ -40,26 +40,36 @@ _MOMENT_END = (
 )
 
 
-def _names(flow: Flow) -> dict[str, sql.Composable]:
+Names = dict[str, sql.Composable]
+
+
+def _names(conn: Connection, flow: Flow) -> Names:
     """What the statements of `batches.sql` are made of. Qualified, as ORDER BY would otherwise mean an output column."""
     column = flow.rollout.plan.inspection.time
     assert column is not None
-    # The end of the last chunk may lie beyond a smaller integer's type.
-    kind = sql.SQL("int8") if _counts(column) else flow.pairs.time.type
-    return {"table": flow.active.ident, "t": sql.Identifier("s", column.name), "kind": kind}
+    queries = load_queries(__package__, "batches.sql")
+    nulls_first = fetch_value(conn, queries["nulls_first"], {"oid": flow.active.oid, "column": column.number})
+    return {
+        "table": flow.active.ident,
+        "t": sql.Identifier("s", column.name),
+        # The end of the last chunk may lie beyond a smaller integer's type.
+        "kind": sql.SQL("int8") if _counts(column) else flow.pairs.time.type,
+        # None is NULL, but an index serves only the order that it has: any other sorts the rest of the table for each look.
+        "upwards": sql.SQL("ASC NULLS FIRST" if nulls_first else "ASC NULLS LAST"),
+    }
 
 
 def _counts(column: Column) -> bool:
     return column.base_type in ("pg_catalog.int2", "pg_catalog.int4", "pg_catalog.int8")
 
 
-def _chunk_end(flow: Flow) -> sql.Composable | None:
+def _chunk_end(flow: Flow, names: Names) -> sql.Composable | None:
     """The end of the chunk in which a time lies, if chunks are aligned as TimescaleDB does by default: to multiples of their
     width since 1970 (or since 0); NULL where there is none. None for types without such arithmetic. It does not matter for
     correctness."""
     column = flow.rollout.plan.inspection.time
     assert column is not None
-    names = {**_names(flow), "width": sql.Literal(flow.rollout.plan.interval.width)}
+    names = {**names, "width": sql.Literal(flow.rollout.plan.interval.width)}
     if _counts(column):
         end = "LEAST((pg_catalog.floor({t}::numeric / {width}) + 1) * {width}, 9223372036854775807)::int8"
         return sql.SQL(end).format(**names)
@@ -77,19 +87,19 @@ class _Part:
     end: str | None
 
 
-def _parts(conn: Connection, flow: Flow) -> list[_Part]:
+def _parts(conn: Connection, flow: Flow, names: Names) -> list[_Part]:
     """The chunks that the source's rows will lie in, by a look at its index for each. Without the arithmetic: one part."""
-    end = _chunk_end(flow)
-    queries, names = load_queries(__package__, "batches.sql"), _names(flow)
+    end = _chunk_end(flow, names)
+    queries = load_queries(__package__, "batches.sql")
     if end is None:
         found = fetch_value(conn, queries["first"].format(**names))
         return [] if found is None else [_Part(found, None)]
     return [_Part(*row) for row in fetch_all(conn, queries["parts"].format(end=end, **names))]
 
 
-def _inner_boundaries(conn: Connection, flow: Flow, part: _Part, rows: int) -> Iterator[str]:
+def _inner_boundaries(conn: Connection, names: Names, part: _Part, rows: int) -> Iterator[str]:
     """Boundaries along the index within a part, at most `rows` rows apart, as far as rows of one time allow."""
-    queries, names = load_queries(__package__, "batches.sql"), _names(flow)
+    queries = load_queries(__package__, "batches.sql")
     cur: str | None = part.first
     while cur is not None:
         params = {"cur": cur, "end": part.end, "n": rows}
@@ -101,32 +111,33 @@ def _inner_boundaries(conn: Connection, flow: Flow, part: _Part, rows: int) -> I
         cur = found
 
 
-def _size(conn: Connection, flow: Flow, part: _Part, *, trusted: bool, most: int) -> int:
+def _size(conn: Connection, names: Names, part: _Part, *, trusted: bool, most: int) -> int:
     """How many rows lie in the part: by the server's statistics where they can be trusted, else counted, up to one more than
     `most`."""
     if part.end is None:
         return most + 1
     ends = {"first": sql.Literal(part.first), "end": sql.Literal(part.end)}
     statement = load_queries(__package__, "batches.sql")["estimate" if trusted else "count"]
-    found = fetch_value(conn, statement.format(**_names(flow), **ends), {"most": most + 1})
+    found = fetch_value(conn, statement.format(**names, **ends), {"most": most + 1})
     return int(found[0]["Plan"]["Plan Rows"]) if trusted else max(1, int(found))  # its end may be its last time
 
 
 def _time_cuts(conn: Connection, flow: Flow) -> Cuts:
     """A batch is part of a chunk, a chunk, or some small ones together: about `batch_rows` rows."""
     most = flow.rollout.plan.batch_rows
-    parts = _parts(conn, flow)
+    names = _names(conn, flow)
+    parts = _parts(conn, flow, names)
     trusted = bool(fetch_value(conn, load_queries(__package__, "batches.sql")["trusted"], {"oid": flow.active.oid}))
     bounds: list[Bound] = []
     rows = chunks = 0
     for part in parts:
-        size = _size(conn, flow, part, trusted=trusted, most=most)
+        size = _size(conn, names, part, trusted=trusted, most=most)
         if chunks and (rows + size > most or chunks >= JOINED_CHUNKS):
             bounds.append((part.first,))
             rows = chunks = 0
         rows, chunks = rows + size, chunks + 1
         if size > most:
-            bounds += [(inner,) for inner in _inner_boundaries(conn, flow, part, most)]
+            bounds += [(inner,) for inner in _inner_boundaries(conn, names, part, most)]
     return Cuts(tuple(bounds), tuple(part.first for part in parts))
 
 

@@ -1,15 +1,23 @@
+-- name: nulls_first
+-- Whether NULLs come first where the index on the time is read upwards; of several indexes, one where they come last is taken.
+SELECT COALESCE((SELECT (i.indoption[0] & 1 = 1) <> (i.indoption[0] & 2 = 2)
+                 FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
+                 JOIN pg_catalog.pg_am AS m ON m.oid = x.relam
+                 WHERE i.indrelid = %(oid)s AND i.indkey[0] = %(column)s AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree'
+                 ORDER BY 1 LIMIT 1), false);
+
 -- name: first
 -- The first time. ORDER BY and LIMIT instead of min(): uuid has no min() before PostgreSQL 18.
-SELECT {t}::text FROM {table} AS s WHERE {t} IS NOT NULL ORDER BY {t} LIMIT 1;
+SELECT {t}::text FROM {table} AS s WHERE {t} IS NOT NULL ORDER BY {t} {upwards} LIMIT 1;
 
 -- name: parts
 -- A loose scan of the index on the time: the first time in each chunk, and the chunk's end.
 WITH RECURSIVE part(first, upto) AS (
-    (SELECT {t}, {end} FROM {table} AS s WHERE {t} IS NOT NULL ORDER BY {t} LIMIT 1)
+    (SELECT {t}, {end} FROM {table} AS s WHERE {t} IS NOT NULL ORDER BY {t} {upwards} LIMIT 1)
     UNION ALL
     SELECT n.first, n.upto
     FROM part AS p CROSS JOIN LATERAL (
-        SELECT {t} AS first, {end} AS upto FROM {table} AS s WHERE {t} >= p.upto AND {t} > p.first ORDER BY {t} LIMIT 1
+        SELECT {t} AS first, {end} AS upto FROM {table} AS s WHERE {t} >= p.upto AND {t} > p.first ORDER BY {t} {upwards} LIMIT 1
     ) AS n
 )
 SELECT first::text, upto::text FROM part;
@@ -32,9 +40,9 @@ SELECT count(*) FROM (SELECT FROM {table} AS s WHERE {t} >= {first}::{kind} AND 
 -- name: further
 -- The time so many rows further on.
 SELECT {t}::text FROM {table} AS s
-WHERE {t} >= %(cur)s::{kind} AND (%(end)s::text IS NULL OR {t} < %(end)s::{kind}) ORDER BY {t} OFFSET %(n)s LIMIT 1;
+WHERE {t} >= %(cur)s::{kind} AND (%(end)s::text IS NULL OR {t} < %(end)s::{kind}) ORDER BY {t} {upwards} OFFSET %(n)s LIMIT 1;
 
 -- name: after
 -- The next time.
 SELECT {t}::text FROM {table} AS s
-WHERE {t} > %(cur)s::{kind} AND (%(end)s::text IS NULL OR {t} < %(end)s::{kind}) ORDER BY {t} LIMIT 1;
+WHERE {t} > %(cur)s::{kind} AND (%(end)s::text IS NULL OR {t} < %(end)s::{kind}) ORDER BY {t} {upwards} LIMIT 1;

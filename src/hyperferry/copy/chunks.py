@@ -64,10 +64,13 @@ def _make(conn: Connection, flow: Flow, firsts: list[str]) -> bool:
             ),
             {"firsts": firsts},
         )
+        deleted = 0
         for pair in made:
             same = sql.SQL(" AND ").join(
                 sql.SQL("{} {} {}::{}").format(field.of_row("t"), field.equals, sql.Literal(value), field.type)
                 for field, value in zip(flow.pairs.fields, pair, strict=True)
             )
-            execute(conn, sql.SQL("DELETE FROM {} AS t WHERE {}").format(flow.passive.ident, same))
+            deleted += execute(conn, sql.SQL("DELETE FROM {} AS t WHERE {}").format(flow.passive.ident, same)).rowcount
+        if deleted != len(made):  # a key whose text does not give it back: a row left here would be there twice after the copy
+            raise psycopg.Rollback
     return True
