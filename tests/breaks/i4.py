@@ -72,7 +72,7 @@ BREAKS = (
     Break(
         "batches-joined-by-their-last-end-alone",
         "the batch that covers it",
-        (Edit(SLICES, "array_agg({lo} ORDER BY id))[1] AS {lo}", "array_agg({lo} ORDER BY id DESC))[1] AS {lo}"),),
+        (Edit(SLICES, "f.{lo}, g.{hi}", "g.{lo}, g.{hi}"),),
         f"{FILE}::test_pending_batches_with_a_copied_one_between_them_hold_back_their_own_pairs",
         "Of several batches side by side only the last holds back its pairs.",
     ),
@@ -96,8 +96,8 @@ BREAKS = (
         (
             Edit(
                 "copy/chunks.py",
-                '            execute(conn, sql.SQL("DELETE FROM {} AS t WHERE {}").format(flow.passive.ident, same))\n',
-                "            pass\n",
+                'execute(conn, sql.SQL("DELETE FROM {} AS t WHERE {}").format(flow.passive.ident, same)).rowcount\n',
+                "1\n",
             ),
         ),
         f"{FILE}::test_the_chunk_made_ahead_leaves_no_row_that_a_change_could_miss",
