@@ -10,6 +10,7 @@ from job import Job, Make
 from swap_support import after_swap_message
 
 from hyperferry.apply import Applier
+from hyperferry.apply.window import Slice
 from hyperferry.copy import batches, copier
 from hyperferry.db import fetch_value
 from hyperferry.db.connection import Connection
@@ -52,9 +53,10 @@ def test_a_transaction_of_ours_does_not_lock_every_chunk(job: Make, monkeypatch:
         done(conn, *rest)
         note("copy", conn)
 
-    def counted_apply(self: Applier, ids: list[int]) -> None:
-        apply(self, ids)
+    def counted_apply(self: Applier, part: Slice) -> int:
+        changes = apply(self, part)
         note("apply" if self.flow.direction is Direction.FORWARD else "apply back", self.conn)
+        return changes
 
     monkeypatch.setattr(copier, "_done", counted_done)
     monkeypatch.setattr(Applier, "_apply", counted_apply)
