@@ -95,19 +95,10 @@ def test_a_table_without_a_key_needs_an_index_on_the_time() -> None:
         ((replace(BY_TIME, predicate="(id > 0)"),), BatchBy.KEY),
         ((replace(BY_TIME, valid=False),), BatchBy.KEY),
         ((replace(BY_TIME, method="brin"),), BatchBy.KEY),
-        ((index("i", "ts", tail="USING btree (ts DESC)"),), BatchBy.TIME),
-        ((index("i", "ts", tail="USING btree (ts DESC NULLS LAST, id)"),), BatchBy.KEY),
-        ((index("i", "ts", tail="USING btree (ts NULLS FIRST)"),), BatchBy.KEY),
-        ((index("i", "ts", tail="USING btree (ts NULLS FIRST)"), BY_TIME), BatchBy.TIME),
     ],
 )
 def test_batches_follow_an_index(indexes: tuple[index, ...], by: BatchBy) -> None:  # type: ignore[valid-type]
     assert plan(inspection(keys=(PRIMARY,), indexes=indexes), ()).batch_by is by
-
-
-def test_without_a_key_an_index_in_another_order_is_better_than_one_batch() -> None:
-    indexes = (index("i", "ts", tail="USING btree (ts NULLS FIRST)"),)
-    assert plan(inspection(indexes=indexes), ()).batch_by is BatchBy.TIME
 
 
 def test_a_key_of_a_type_from_elsewhere_is_not_cut_into_ranges() -> None:

@@ -3,7 +3,7 @@ batches."""
 
 from __future__ import annotations
 
-from ..model.definitions import has_word, key_elements
+from ..model.definitions import key_elements
 from ..model.inspection import Index, Inspection
 from ..model.plan import BatchBy, Identity, PairColumn
 
@@ -90,32 +90,21 @@ def find_identity(inspection: Inspection) -> Identity:
 
 def has_time_index(inspection: Inspection) -> bool:
     """True when a valid btree index over every row has the time column first."""
-    return bool(_time_indexes(inspection))
-
-
-def _time_indexes(inspection: Inspection) -> list[Index]:
-    return [
-        index
-        for index in inspection.indexes
-        if index.valid
+    return any(
+        index.valid
         and index.method == "btree"
         and index.predicate is None
         and bool(index.columns)
         and index.columns[0].column == inspection.time_column
-    ]
-
-
-def _in_order(index: Index) -> bool:
-    """True when the index serves ORDER BY its first column, plain: its NULLs stand where they do by default (no word of them is
-    in the definition then). Else the server sorts all rows for each boundary."""
-    return not has_word(key_elements(index.definition)[0], "NULLS")
+        for index in inspection.indexes
+    )
 
 
 def find_batch_by(inspection: Inspection, identity: Identity) -> BatchBy:
-    """Ranges of the time where an index serves them, else of the identity where its order is built in, else of the time by
-    whatever index there is, else the whole."""
-    if any(_in_order(index) for index in _time_indexes(inspection)):
+    """Ranges of the time where an index serves them, else of the identity where its order is built in, else
+    the whole."""
+    if has_time_index(inspection):
         return BatchBy.TIME
     if identity.columns and all((column.less or "").startswith(_BUILT_IN) for column in identity.columns):
         return BatchBy.KEY
-    return BatchBy.TIME if has_time_index(inspection) else BatchBy.WHOLE
+    return BatchBy.WHOLE
