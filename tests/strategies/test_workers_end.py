@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any
 
+import psycopg
 import pytest
 
 from hyperferry.strategies import workers
@@ -61,3 +62,30 @@ def test_the_error_of_a_worker_is_raised(monkeypatch: pytest.MonkeyPatch) -> Non
     waits = _worker(monitor, lambda conn: monitor.failed.wait(60))
     with pytest.raises(KeyError):
         run_workers([waits, _worker(monitor, fails)], monitor, lambda: None)
+
+
+def test_the_cause_is_raised_and_not_that_the_others_were_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is cancelled because another failed stands first here, and fails by that."""
+    monkeypatch.setattr(workers, "LOOK_SECONDS", 60.0)
+    monitor, cancelled = Monitor(threading.Event()), threading.Event()
+
+    def waits(conn: object) -> None:
+        cancelled.wait(30)
+        raise psycopg.errors.QueryCanceled("canceling statement due to user request")
+
+    def fails(conn: object) -> None:
+        raise KeyError("x")
+
+    waiting = _worker(monitor, waits)
+    monkeypatch.setattr(waiting, "cancel", cancelled.set)
+    with pytest.raises(KeyError):
+        run_workers([waiting, _worker(monitor, fails)], monitor, lambda: None)
+
+
+def test_a_statement_that_somebody_else_cancelled_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cancelled(conn: object) -> None:
+        raise psycopg.errors.QueryCanceled("canceling statement due to user request")
+
+    monitor = Monitor(threading.Event())
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        run_workers([_worker(monitor, cancelled)], monitor, lambda: None)

@@ -73,7 +73,9 @@ class Worker(threading.Thread):
         try:
             self._live()
         except BaseException as error:  # kept for the main thread, which raises it
-            if not (isinstance(error, Interrupted) and self._monitor.failed.is_set()):
+            # Whoever failed first has the cause; the others were told to stop, or cancelled.
+            told = isinstance(error, Interrupted | psycopg.errors.QueryCanceled) and self._monitor.failed.is_set()
+            if not told:
                 self.error = error
             self._monitor.failed.set()
         finally:
