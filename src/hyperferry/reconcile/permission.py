@@ -1,0 +1,81 @@
+"""What `apply` must not do: half a file, a hypertable that is not in its place, rows dropped that nobody allowed to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..declared.policies import dropped
+from ..errors import Refused
+from ..model.difference import Difference
+from ..model.rollout import Rollout
+from ..words import plural
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What may be lost: so many chunks by retention policies at once, and these continuous aggregates; and whether the
+    building of an index may keep writers waiting for long."""
+
+    chunks: int | None = None
+    aggregates: frozenset[str] = frozenset()
+    blocking_index: bool = False
+
+
+def refuse_refusals(difference: Difference) -> None:
+    """Raises Refused with every refusal: half a file is not what anybody wants."""
+    if not difference.refusals:
+        return
+    raise Refused(
+        f"What the file wants of {difference.table} cannot be done as it stands: {plural(len(difference.refusals), 'refusal')}.",
+        facts={each.rule: f"{each.message} What to do: {each.remedy}" for each in difference.refusals}
+        if len({each.rule for each in difference.refusals}) == len(difference.refusals)
+        else {
+            f"{number} {each.rule}": f"{each.message} What to do: {each.remedy}"
+            for number, each in enumerate(difference.refusals, 1)
+        },
+        remedy="correct the file as said, then run the same command again; `hyperferry diff` shows the rest.",
+    )
+
+
+def refuse_unconfirmed(difference: Difference, allowed: Allowed) -> None:
+    """Raises Refused for rows that would be dropped, and for writers that would be kept waiting, where nobody allowed it."""
+    facts: dict[str, object] = {}
+    chunks, options = 0, []
+    for step in difference.steps:
+        if step.confirm is None:
+            continue
+        if step.confirm.drops is not None:
+            chunks += len(step.confirm.drops.chunks)
+            facts[step.key] = f"{step.what}; its first run drops {dropped(step.confirm.drops)}"
+        if step.confirm.aggregate is not None and str(step.confirm.aggregate) not in allowed.aggregates:
+            facts[step.key] = step.what
+            options.append(f"--confirm-drop-aggregate '{step.confirm.aggregate}'")
+    blocking = [step for step in difference.steps if step.confirm is not None and step.confirm.blocks]
+    if blocking and not allowed.blocking_index:
+        facts |= {step.key: step.lock for step in blocking}
+        options.append("--may-block")
+    if chunks > (allowed.chunks or 0):
+        options.insert(0, f"--confirm-drop {chunks}")
+    if options:
+        raise Refused(
+            f"{_lost(options)} of {difference.table}, and that was not confirmed.",
+            facts=facts,
+            remedy=f"where that may be: `hyperferry apply` with {' '.join(options)}.",
+        )
+
+
+def _lost(options: list[str]) -> str:
+    """What is not confirmed, in words."""
+    waiting = "writers would be kept waiting for long by an index"
+    if options == ["--may-block"]:
+        return waiting[0].upper() + waiting[1:]
+    return "Rows would be dropped" + (f", and {waiting}," if "--may-block" in options else "")
+
+
+def not_cut_over(rollout: Rollout) -> Refused:
+    return Refused(
+        f"The rollout of {rollout.table} is not cut over: nothing is applied before the hypertable is proved and in its place.",
+        facts={"phase": rollout.phase},
+        remedy=f"`hyperferry cutover {rollout.table}` first; or --before-cutover for its chunk interval, compression "
+        f"settings and indexes.",
+    )

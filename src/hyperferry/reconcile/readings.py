@@ -1,0 +1,118 @@
+"""What the server makes of declared indexes, and what a declared retention would drop now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import psycopg
+from psycopg import sql
+
+from ..db import execute, fetch_all, fetch_value, load_queries
+from ..db.connection import Connection
+from ..errors import Refused, Usage
+from ..model.declared import DeclaredIndex, Span
+from ..model.lifecycle import Drops, HypertableState, IndexReading, ServerState
+from ..model.names import TableName
+from ..model.statement import Fragment
+from ..model.upkeep import IndexMethod, IndexPlan
+from ..upkeep import index_state, indexes
+
+COUNTING_SECONDS = 5.0
+"""Rows that retention would drop are counted for so long; those of further chunks are estimated."""
+
+
+def query(name: str) -> sql.SQL:
+    """A statement of reconcile.sql."""
+    return load_queries(__package__, "reconcile.sql")[name]
+
+
+def read_indexes(
+    conn: Connection, relation: TableName, wanted: Iterable[DeclaredIndex]
+) -> tuple[IndexReading, ...]:
+    """The declared indexes of a hypertable or of a continuous aggregate that is there."""
+    found = tuple(wanted)
+    if not found:
+        return ()
+    where = index_state.target(conn, relation)
+    return tuple(_read_index(conn, relation, where, index) for index in found)
+
+
+def _read_index(
+    conn: Connection, relation: TableName, where: index_state.Target, index: DeclaredIndex
+) -> IndexReading:
+    try:
+        want = index_state.wanted(conn, where, index)
+    except Usage as error:
+        return IndexReading(
+            index, index.name, None, problem=str(error.facts.get("server said", error.message))
+        )
+    try:
+        plan = indexes.plan(conn, relation, index)
+    except Refused as error:
+        facts = "; ".join(f"{name}: {value}" for name, value in error.facts.items())
+        return IndexReading(
+            index,
+            want.name,
+            want.tail,
+            refused=f"{error.message}{f' ({facts})' if facts else ''}",
+            remedy=error.remedy,
+        )
+    return IndexReading(index, plan.name.name, want.tail, plan, blocks=_blocks(plan))
+
+
+def _blocks(plan: IndexPlan) -> bool:
+    """Whether building it has to be allowed: as `upkeep.indexes.build` decides."""
+    if plan.there or not plan.bytes or plan.method is IndexMethod.CONCURRENT:
+        return False
+    return plan.method is IndexMethod.AT_ONCE or plan.longest_wait > indexes.UNASKED_SECONDS
+
+
+def read_drops(
+    conn: Connection, relation: TableName, after: Span, state: HypertableState, server: ServerState
+) -> Drops | None:
+    """What a retention policy of `after` on the relation would drop now; None where that cannot be asked (an integer time without
+    a function for its present, a length in the wrong unit)."""
+    if after.integer != state.integer_time or (state.integer_time and state.now_function is None):
+        return None
+    older = (
+        sql.SQL("{}() - {}").format(Fragment(state.now_function or ""), sql.Literal(after.units))
+        if state.integer_time
+        else sql.SQL("INTERVAL {}").format(sql.Literal(str(after)))
+    )
+    statement = query("drops").format(
+        show_chunks=sql.Identifier(server.functions, "show_chunks"),
+        relation=sql.Literal(relation.quoted),
+        older_than=older,
+    )
+    rows = fetch_all(conn, statement)
+    chunks = tuple(TableName(row[0], row[1]) for row in rows)
+    count, exact = _rows(conn, chunks)
+    return Drops(chunks, count, exact, rows[-1][2] if rows else None)
+
+
+def _rows(conn: Connection, chunks: tuple[TableName, ...]) -> tuple[int, bool]:
+    """How many rows they hold: counted while that is quick, then by the statistics."""
+    total, exact, begun = 0, True, time.monotonic()
+    for chunk in chunks:
+        left = COUNTING_SECONDS - (time.monotonic() - begun)
+        if left > 0:
+            try:
+                with conn.transaction():
+                    execute(
+                        conn,
+                        sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(int(left * 1000) + 1)),
+                    )
+                    total += int(
+                        fetch_value(conn, sql.SQL("SELECT count(*) FROM {}").format(Fragment(chunk.quoted)))
+                    )
+                continue
+            except (
+                psycopg.errors.QueryCanceled,
+                psycopg.errors.LockNotAvailable,
+                psycopg.errors.UndefinedTable,
+            ):
+                pass
+        exact = False
+        total += int(fetch_value(conn, query("estimate"), {"chunk": chunk.quoted}) or 0)
+    return total, exact
