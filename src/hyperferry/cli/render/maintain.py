@@ -1,0 +1,91 @@
+"""What maintenance did, for people and for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hyperferry.maintenance.drop import Dropped
+from hyperferry.maintenance.options import MaintainReport, Task
+from hyperferry.words import plural, size
+
+from .text import Line
+
+
+def _task(task: Task) -> dict[str, Any]:
+    return {
+        "kind": task.kind.value,
+        "chunk": str(task.table),
+        "index": None if task.index is None else str(task.index),
+        "why": task.why,
+        "freeze": task.freeze,
+        "remove": task.remove,
+    }
+
+
+def maintain_json(report: MaintainReport, dry_run: bool) -> dict[str, Any]:
+    """All tasks with what became of each."""
+    outcomes = {id(each.task): each for each in report.outcomes}
+    tasks = []
+    for task in report.tasks:
+        outcome = outcomes.get(id(task))
+        tasks.append(
+            {
+                **_task(task),
+                "state": "left" if outcome is None else outcome.state,
+                "reason": "" if outcome is None else outcome.reason,
+                "seconds": None if outcome is None else round(outcome.seconds, 3),
+                "bytes_before": None if outcome is None else outcome.before,
+                "bytes_after": None if outcome is None else outcome.after,
+            }
+        )
+    return {"table": report.table, "dry_run": dry_run, "tasks": tasks, "left": report.left, "ended": report.ended}
+
+
+def maintain_lines(report: MaintainReport, dry_run: bool) -> list[Line]:
+    """What would be done, or what was."""
+    if not report.tasks:
+        return [Line(f"{report.table}: nothing needs doing.", style="bold")]
+    if dry_run:
+        lines = [Line(task.why, mark=f"{task.words}:") for task in report.tasks]
+        return [*lines, Line(""), Line(f"{plural(len(report.tasks), 'statement')} would be run; nothing was done.", style="bold")]
+    numbers = {state: sum(1 for each in report.outcomes if each.state == state) for state in ("done", "gone", "skipped")}
+    lines = [
+        Line(each.reason, mark=f"skipped {each.task.words}:", mark_style="bold yellow")
+        for each in report.outcomes
+        if each.state == "skipped"
+    ]
+    saved = sum((each.before or 0) - (each.after or 0) for each in report.outcomes if each.state == "done")
+    text = f"{numbers['done']} of {plural(len(report.tasks), 'statement')} done"
+    if saved > 0:
+        text += f", {size(saved)} of indexes given back"
+    if numbers["gone"]:
+        text += f", {numbers['gone']} for what is not there any more"
+    if report.ended is not None:
+        text += f"; ended: {report.ended}. {report.left} left: run the same command again"
+    elif report.left:
+        text += f"; {report.left} left: run the same command again"
+    return [*lines, Line(f"{report.table}: {text}.", style="bold")]
+
+
+def dropped_lines(found: Dropped, older: str, dry_run: bool) -> list[Line]:
+    """The exact list, and what became of it."""
+    if not found.listed:
+        return [Line(f"{found.table}: no chunk ends before {older}.", style="bold")]
+    lines = [
+        Line(
+            f"{chunk.start_text} to {chunk.end_text}, {size(chunk.total_bytes)}, about "
+            f"{round(chunk.relation.estimated_rows):,} rows",
+            mark=("dropped " if str(chunk.relation.name) in found.dropped else "") + chunk.relation.name.name + ":",
+        )
+        for chunk in found.listed
+    ]
+    total = size(sum(chunk.total_bytes for chunk in found.listed))
+    if found.confirmed:
+        text = f"{len(found.dropped)} of {plural(len(found.listed), 'chunk')} dropped"
+        text += f"; ended: {found.ended}. Run the same command again" if found.ended else ""
+    elif dry_run:
+        text = f"{plural(len(found.listed), 'chunk')}, {total}, would be dropped; nothing was done"
+    else:
+        text = f"{plural(len(found.listed), 'chunk')}, {total}. Nothing was dropped: "
+        text += f"--confirm '{found.table}' drops these, for good"
+    return [*lines, Line(""), Line(f"{found.table}: {text}.", style="bold")]

@@ -1,0 +1,274 @@
+"""Maintenance beside writers and readers: interrupted, in the way, in a window, and of chunks that go meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from hyperferry.errors import Refused, Usage
+from hyperferry.maintenance import DropOptions, drop_chunks, parse_window
+from servers import Database
+
+from .conftest import chunks, examine, fill, keep_well, of, rules
+
+
+class Writer(threading.Thread):
+    """Inserts, updates and deletes all over the table, one statement after the other, each waiting half a second for a lock at most."""
+
+    def __init__(self, db: Database) -> None:
+        super().__init__(daemon=True)
+        self.db, self.ending, self.done, self.longest = db, threading.Event(), 0, 0.0
+        self.errors: list[str] = []
+
+    def run(self) -> None:
+        with self.db.connect() as conn:
+            conn.execute("SET lock_timeout = '500ms'")
+            number = 0
+            while not self.ending.is_set():
+                number += 1
+                begun = time.monotonic()
+                try:
+                    conn.execute(
+                        "INSERT INTO sensors (at, sensor, place, value) VALUES (now() - %s * interval '1 minute', 1, 'writer', 0)", [number * 37 % 4000]
+                    )
+                    conn.execute("UPDATE sensors SET value = value + 1 WHERE id = %s", [number])
+                    conn.execute("DELETE FROM sensors WHERE id = %s", [number * 2])
+                except psycopg.Error as error:
+                    self.errors.append(str(error))
+                self.longest = max(self.longest, time.monotonic() - begun)
+                self.done += 1
+                time.sleep(0.005)
+
+
+@contextmanager
+def writing(db: Database) -> Iterator[Writer]:
+    """A writer for the length of the block, which must not have met an error."""
+    writer = Writer(db)
+    writer.start()
+    try:
+        yield writer
+    finally:
+        writer.ending.set()
+        writer.join()
+    assert writer.errors == []
+    assert writer.done > 0
+
+
+@contextmanager
+def busy(db: Database, statement: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A session that holds a transaction open after a statement."""
+    with db.connect(autocommit=False) as conn:
+        conn.execute(statement)
+        yield conn
+        conn.rollback()
+
+
+def invalid(db: Database) -> int:
+    """Invalid indexes in the database."""
+    return int(db.execute("SELECT count(*) FROM pg_index WHERE NOT indisvalid")[0][0])
+
+
+def content(db: Database) -> list[tuple[object, ...]]:
+    """What the table holds."""
+    return db.execute("SELECT count(*), sum(hashtextextended(s::text, 0)) FROM sensors AS s")
+
+
+@pytest.fixture
+def filled(sensors: Database) -> Database:
+    """Nine thousand rows in three or four chunks."""
+    fill(sensors, 9_000)
+    return sensors
+
+
+def test_all_of_it_beside_a_writer(filled: Database) -> None:
+    with writing(filled) as writer:
+        report = keep_well(filled, everything=True)
+    assert {outcome.state for outcome in report.outcomes} == {"done"}
+    assert len(report.outcomes) == len(chunks(filled)) * 5
+    assert writer.longest < 5
+    assert invalid(filled) == 0
+    assert "missing-indexes" not in rules(filled)
+
+
+def test_a_dry_run_does_nothing_and_says_why(filled: Database) -> None:
+    filled.execute("DELETE FROM sensors WHERE sensor < 20")
+    before = filled.execute("SELECT max(last_vacuum) FROM pg_stat_user_tables")
+    report = keep_well(filled, "sensors", "vacuum", dry_run=True)
+    assert report.tasks
+    assert all("dead rows" in task.why for task in report.tasks)
+    assert report.outcomes == ()
+    assert filled.execute("SELECT max(last_vacuum) FROM pg_stat_user_tables") == before
+
+
+def test_only_the_chunks_of_the_range(filled: Database) -> None:
+    first = chunks(filled)[0]
+    report = keep_well(filled, "sensors", "vacuum", everything=True, older_than="36 hours", dry_run=True)
+    assert {task.table.quoted.replace('"', "") for task in report.tasks} >= {first}
+    assert 0 < len(report.tasks) < len(chunks(filled))
+    moment = filled.execute("SELECT (now() - interval '36 hours')::text")[0][0]
+    again = keep_well(filled, "sensors", "vacuum", everything=True, newer_than=moment, dry_run=True)
+    assert not {task.oid for task in again.tasks} & {task.oid for task in report.tasks}
+    with pytest.raises(Usage, match="is not understood"):
+        keep_well(filled, older_than="the other day")
+
+
+@pytest.mark.slow
+def test_a_rebuild_that_is_interrupted_leaves_nothing_and_goes_on(filled: Database) -> None:
+    stop = threading.Event()
+    before = content(filled)
+    with busy(filled, "SELECT count(*) FROM sensors") as reader:  # REINDEX CONCURRENTLY waits for this snapshot
+        threading.Timer(2.0, stop.set).start()
+        threading.Timer(3.0, reader.rollback).start()  # and so does taking away what it left
+        report = keep_well(filled, "sensors", "reindex", everything=True, stop=stop)
+    assert report.ended == "interrupted"
+    assert report.left > 0
+    assert invalid(filled) == 0
+    again = keep_well(filled, "sensors", "reindex", everything=True)
+    assert {outcome.state for outcome in again.outcomes} == {"done"}
+    assert invalid(filled) == 0
+    assert content(filled) == before
+    assert "missing-indexes" not in rules(filled)
+
+
+def test_what_somebody_elses_interrupted_rebuild_left_is_taken_away(filled: Database) -> None:
+    chunk = chunks(filled)[0]
+    with busy(filled, "SELECT count(*) FROM sensors"), filled.connect() as conn, suppress(psycopg.errors.QueryCanceled):
+        conn.execute("SET statement_timeout = '1s'")
+        conn.execute(f"REINDEX TABLE CONCURRENTLY {chunk}")
+    assert invalid(filled) > 0
+    [found] = of(examine(filled), "invalid-indexes")
+    assert "_cc" in found.message
+    report = keep_well(filled, "sensors", "reindex")
+    assert all(task.remove for task in report.tasks)
+    assert invalid(filled) == 0
+    assert "invalid-indexes" not in rules(filled)
+
+
+@pytest.mark.slow
+def test_who_begins_to_wait_for_us_gets_the_table(filled: Database) -> None:
+    """An ALTER TABLE that comes while a rebuild waits for a reader has the rebuild cancelled, not the other way round."""
+    altered = threading.Event()
+
+    def alter() -> None:
+        time.sleep(1.5)
+        with filled.connect() as conn:
+            conn.execute("SET lock_timeout = '30s'")
+            conn.execute(f"ALTER TABLE {chunks(filled)[0]} SET (fillfactor = 90)")
+        altered.set()
+
+    thread = threading.Thread(target=alter)
+    with busy(filled, "SELECT count(*) FROM sensors"):
+        thread.start()
+        report = keep_well(filled, "sensors", "reindex", everything=True, older_than="36 hours", longest_wait=3.0)
+        assert altered.wait(30)
+    thread.join()
+    assert "skipped" in {outcome.state for outcome in report.outcomes}
+    assert any("has waited" in outcome.reason for outcome in report.outcomes)
+
+
+def test_a_chunk_that_somebody_vacuums_is_passed_over(filled: Database) -> None:
+    first = chunks(filled)[0]
+    with busy(filled, f"LOCK TABLE {first} IN SHARE UPDATE EXCLUSIVE MODE"), writing(filled):
+        report = keep_well(filled, "sensors", "vacuum", everything=True)
+    states = {outcome.task.table.quoted.replace('"', ""): outcome.state for outcome in report.outcomes}
+    assert states.pop(first) == "skipped"
+    assert set(states.values()) == {"done"}
+
+
+def test_a_chunk_that_is_dropped_meanwhile_is_no_trouble(filled: Database) -> None:
+    last = chunks(filled)[-1]
+
+    def drop(text: str) -> None:
+        if text.startswith("1/"):
+            filled.execute(f"DROP TABLE {last}")
+
+    report = keep_well(filled, "sensors", "vacuum", "analyze", everything=True, say=drop)
+    assert {outcome.state for outcome in report.outcomes if outcome.task.table.quoted.replace('"', "") == last} <= {"gone", "done"}
+    assert "gone" in {outcome.state for outcome in report.outcomes}
+
+
+def test_nothing_is_done_outside_the_window_and_it_ends_with_it(filled: Database) -> None:
+    now = datetime.now(UTC)
+    closed = parse_window(f"{now + timedelta(hours=2):%H:%M}-{now + timedelta(hours=3):%H:%M} UTC")
+    stop = threading.Event()
+    threading.Timer(1.5, stop.set).start()
+    said: list[str] = []
+    report = keep_well(filled, everything=True, window=closed, stop=stop, say=said.append)
+    assert (report.ended, report.outcomes) == ("interrupted", ())
+    assert "waiting for the window" in said[0]
+    wide = parse_window(f"{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=1):%H:%M} UTC")
+    report = keep_well(filled, "sensors", "vacuum", everything=True, window=wide)
+    assert (report.ended, report.left) == (None, 0)
+
+
+def test_old_chunks_are_listed_exactly_and_dropped_when_confirmed(filled: Database) -> None:
+    before = chunks(filled)
+    kept = filled.execute("SELECT count(*) FROM sensors WHERE at >= (SELECT range_end FROM timescaledb_information.chunks ORDER BY range_end LIMIT 1)")
+
+    def drop(**more: object) -> list[str]:
+        options = DropOptions(filled.dsn, "sensors", "48 hours", **more)  # type: ignore[arg-type]
+        found = drop_chunks(options, lambda text: None, threading.Event())
+        return [each.relation.name.quoted.replace('"', "") for each in found.listed]
+
+    assert drop() == before[:1]
+    assert chunks(filled) == before
+    filled.execute("CREATE TABLE other (id int)")
+    with pytest.raises(Refused, match="is another table"):
+        drop(confirm="other")
+    drop(confirm="sensors")
+    assert chunks(filled) == before[1:]
+    assert filled.execute("SELECT count(*) FROM sensors") == kept
+    assert drop() == []
+
+
+@pytest.mark.parametrize("kind", ["smallint", "int", "bigint", "date", "timestamp"])
+def test_old_chunks_of_any_time_are_dropped(db: Database, kind: str) -> None:
+    integer = "int" in kind
+    time, width = ("i * 100", "1000") if integer else ("timestamp '2024-01-01' + i * interval '1 day'", "interval '10 days'")
+    db.execute(f"CREATE TABLE t (at {kind} NOT NULL)")
+    db.execute(f"SELECT create_hypertable('t', 'at', chunk_time_interval => {width})")
+    db.execute(f"INSERT INTO t SELECT {time} FROM generate_series(0, 29) AS i")
+    before = chunks(db, "t")
+    options = DropOptions(db.dsn, "t", "1000" if integer else "2024-01-15", confirm="t")
+    found = drop_chunks(options, lambda text: None, threading.Event())
+    assert len(found.dropped) == len(found.listed) >= 1
+    assert chunks(db, "t") == before[len(found.listed) :]
+
+
+def test_a_chunk_that_comes_after_the_list_was_made_is_not_dropped(filled: Database) -> None:
+    """A late row makes a chunk older than all that are listed: nobody saw it on the list."""
+    before = chunks(filled)
+
+    said: list[str] = []
+
+    def late(text: str) -> None:
+        said.append(text)
+        if len(said) == 1:
+            filled.execute("INSERT INTO sensors (at, sensor, place, value) VALUES (now() - interval '10 days', 1, 'late', 0)")
+
+    found = drop_chunks(DropOptions(filled.dsn, "sensors", "24 hours", "sensors"), late, threading.Event())
+    assert len(found.dropped) == len(found.listed) == len(said) == 2
+    assert filled.execute("SELECT count(*) FROM sensors WHERE place = 'late'") == [(1,)]
+    assert set(before[2:]) < set(chunks(filled))
+
+
+def test_what_is_no_past_moment_to_everybody_drops_nothing(filled: Database) -> None:
+    """PostgreSQL reads '2 days ago' as -2 days, before which every chunk ends, and 20240101 as so many seconds."""
+    before = chunks(filled)
+
+    def listed(text: str) -> int:
+        options = DropOptions(filled.dsn, "sensors", text, "sensors")
+        return len(drop_chunks(options, lambda text: None, threading.Event()).listed)
+
+    for text in ("2 days ago", "-2 days", "1 day -40 days", "20", "2024", "2024-01", "10:00", "-1", "infinity", "-infinity"):
+        with pytest.raises(Usage, match="is not understood"):
+            listed(text)
+    understood = ("20010101", "20010101 000000", "2001-01-01T00:00:00Z", "2001-01-01 UTC", "P20Y", "20 years", "20 years 3 days")
+    assert {text: listed(text) for text in understood} == dict.fromkeys(understood, 0)
+    assert chunks(filled) == before
