@@ -1,0 +1,375 @@
+-- The bodies of the DO blocks that the operations run, online and in a script alike. What is in braces is put in as literals, so no name
+-- can end a body. They know the state only when they run: that is what makes them safe to run twice.
+
+-- name: target
+-- What each of them begins with: the table, and the schema of TimescaleDB's functions.
+    IF target IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_table', MESSAGE = 'hyperferry: there is no table ' || {table};
+    END IF;
+    SELECT pg_catalog.quote_ident(n.nspname) INTO functions
+    FROM pg_catalog.pg_extension AS e JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'timescaledb';
+    IF functions IS NULL THEN
+        RAISE EXCEPTION USING MESSAGE = 'hyperferry: this database has no TimescaleDB',
+            HINT = 'CREATE EXTENSION timescaledb; in a revision before this one, or by who may.';
+    END IF;
+
+-- name: is_hypertable
+-- Whether the target is a hypertable, as a condition.
+EXISTS (SELECT FROM timescaledb_information.hypertables AS h WHERE pg_catalog.to_regclass(
+        pg_catalog.quote_ident(h.hypertable_schema) || '.' || pg_catalog.quote_ident(h.hypertable_name)) = target)
+
+-- name: community
+-- Where the edition has no such thing: an error that says so, or nothing. It comes first, for an aggregate that was left out is not there.
+    IF pg_catalog.current_setting('timescaledb.license', true) = 'apache' THEN
+        IF {skip} THEN
+            RAISE NOTICE USING MESSAGE = 'hyperferry: left out, for the Apache-2 edition of TimescaleDB has none: ' || {what};
+            RETURN;
+        END IF;
+        RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+            MESSAGE = 'hyperferry: the Apache-2 edition of TimescaleDB has none: ' || {what},
+            HINT = 'Use the Community edition (timescaledb.license = timescale), or give the operation skip_on_apache=True.';
+    END IF;
+
+-- name: guard
+-- A table of more rows is not rewritten within a migration, unless somebody who knows said so.
+    IF NOT {forced}
+        AND COALESCE(pg_catalog.current_setting({setting}, true), '') NOT IN ('1', 'on', 'true', 'yes') THEN
+        IF pg_catalog.to_regclass('hyperferry_flag.setting') IS NOT NULL THEN
+            EXECUTE 'SELECT EXISTS (SELECT FROM hyperferry_flag.setting WHERE name = $1 AND role = '''' AND share = 100)'
+            INTO approved USING {flag};
+        END IF;
+        IF NOT approved THEN
+            EXECUTE 'SELECT count(*) FROM (SELECT FROM ' || target::text || ' LIMIT ' || ({rows} + 1)::text || ') AS part' INTO many;
+            IF many > {rows} THEN
+                RAISE EXCEPTION USING
+                    MESSAGE = 'hyperferry: ' || target::text || ' has more than ' || {rows}::text || ' rows; it would be blocked for as long as '
+                        || 'they are rewritten',
+                    HINT = {hint};
+            END IF;
+        END IF;
+    END IF;
+
+-- name: create_hypertable
+-- A plain table becomes a hypertable in place, its key widened where that is wished for.
+DECLARE
+    target regclass := pg_catalog.to_regclass({table});
+    waits text := pg_catalog.current_setting('lock_timeout');
+    approved boolean := false;
+    functions text;
+    many bigint;
+    cut_by text;
+    key name;
+    parts text[];
+BEGIN
+{target}
+    IF {is_hypertable} THEN
+        SELECT d.column_name INTO cut_by FROM timescaledb_information.dimensions AS d
+        WHERE d.dimension_number = 1 AND pg_catalog.to_regclass(
+            pg_catalog.quote_ident(d.hypertable_schema) || '.' || pg_catalog.quote_ident(d.hypertable_name)) = target;
+        IF cut_by <> {time} THEN
+            RAISE EXCEPTION USING MESSAGE = 'hyperferry: ' || target::text || ' is a hypertable by ' || cut_by || ' already, not by ' || {time};
+        END IF;
+        RETURN;
+    END IF;
+{guard}
+    PERFORM pg_catalog.set_config('lock_timeout', {lock_timeout}, true);
+    EXECUTE 'LOCK TABLE ' || target::text || ' IN ACCESS EXCLUSIVE MODE';
+    IF {widen} THEN
+        SELECT c.conname, ARRAY(
+            SELECT a.attname::text FROM pg_catalog.unnest(c.conkey) WITH ORDINALITY AS k(number, place)
+            JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = k.number ORDER BY k.place)
+        INTO key, parts FROM pg_catalog.pg_constraint AS c WHERE c.conrelid = target AND c.contype = 'p';
+        IF parts IS DISTINCT FROM {key}::text[] THEN
+            IF key IS NOT NULL THEN
+                EXECUTE 'ALTER TABLE ' || target::text || ' DROP CONSTRAINT ' || pg_catalog.quote_ident(key);
+            END IF;
+            EXECUTE 'ALTER TABLE ' || target::text || ' ADD CONSTRAINT ' || pg_catalog.quote_ident(COALESCE(key, {key_name}))
+                || ' PRIMARY KEY (' || {key_columns} || ')';
+        END IF;
+    END IF;
+    EXECUTE 'SELECT ' || functions || '.create_hypertable($1, $2::name, ' || {interval}
+        || 'create_default_indexes => ' || {default_indexes} || ', migrate_data => true, if_not_exists => true)'
+    USING target, {time};
+    PERFORM pg_catalog.set_config('lock_timeout', waits, true);
+END
+
+-- name: revert_hypertable
+-- A hypertable becomes a plain table: its rows are copied, and what hangs on it is made anew under its names.
+DECLARE
+    target regclass := pg_catalog.to_regclass({table});
+    waits text := pg_catalog.current_setting('lock_timeout');
+    approved boolean := false;
+    functions text;
+    many bigint;
+    hanging text;
+    own_schema text;
+    own_name text;
+    own_owner text;
+    spare text;
+    columns text;
+    made text[];
+    statement text;
+    each record;
+BEGIN
+    IF target IS NULL THEN
+        RETURN;
+    END IF;
+{target}
+    IF NOT {is_hypertable} THEN
+        RETURN;
+    END IF;
+{guard}
+    SELECT pg_catalog.string_agg(what, ', ' ORDER BY what) INTO hanging FROM (
+        SELECT 'the view ' || r.ev_class::regclass::text AS what
+        FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_rewrite AS r ON r.oid = d.objid
+        JOIN pg_catalog.pg_class AS v ON v.oid = r.ev_class
+        WHERE v.relnamespace::regnamespace::text NOT LIKE '\_timescaledb%' AND d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+            AND d.refobjid = target AND r.ev_class <> target
+        UNION SELECT 'the trigger ' || t.tgname::text FROM pg_catalog.pg_trigger AS t
+        WHERE t.tgrelid = target AND NOT t.tgisinternal AND t.tgname <> 'ts_insert_blocker'
+        UNION SELECT 'the policy ' || p.polname::text FROM pg_catalog.pg_policy AS p WHERE p.polrelid = target
+        UNION SELECT 'the key of ' || c.conrelid::regclass::text FROM pg_catalog.pg_constraint AS c
+        WHERE c.confrelid = target AND c.contype = 'f' AND c.conrelid <> target
+        UNION SELECT 'the publication ' || b.pubname::text
+        FROM pg_catalog.pg_publication_rel AS r JOIN pg_catalog.pg_publication AS b ON b.oid = r.prpubid WHERE r.prrelid = target
+        UNION SELECT 'the continuous aggregate ' || g.view_name::text FROM timescaledb_information.continuous_aggregates AS g
+        WHERE pg_catalog.to_regclass(pg_catalog.quote_ident(g.hypertable_schema) || '.' || pg_catalog.quote_ident(g.hypertable_name)) = target
+    ) AS hangs;
+    IF hanging IS NOT NULL THEN
+        RAISE EXCEPTION USING MESSAGE = 'hyperferry: ' || target::text || ' cannot be made a plain table again while these hang on it: ' || hanging,
+            HINT = 'Drop them in the same downgrade before, and make them anew after.';
+    END IF;
+    PERFORM pg_catalog.set_config('lock_timeout', {lock_timeout}, true);
+    EXECUTE 'LOCK TABLE ' || target::text || ' IN ACCESS EXCLUSIVE MODE';
+    SELECT n.nspname, c.relname, pg_catalog.pg_get_userbyid(c.relowner) INTO own_schema, own_name, own_owner
+    FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = target;
+    spare := pg_catalog.quote_ident(own_schema) || '.' || pg_catalog.quote_ident('hyperferry_plain_' || target::oid::text);
+    -- What is made again at the end: keys and other constraints that LIKE leaves out, indexes, grants, comments.
+    made := ARRAY(
+        SELECT 'ALTER TABLE ' || target::text || ' ADD CONSTRAINT ' || pg_catalog.quote_ident(c.conname) || ' '
+            || pg_catalog.pg_get_constraintdef(c.oid)
+        FROM pg_catalog.pg_constraint AS c WHERE c.conrelid = target AND c.contype IN ('p', 'u', 'x', 'f') ORDER BY c.contype = 'f', c.conname
+    ) || ARRAY(
+        SELECT pg_catalog.pg_get_indexdef(i.indexrelid) FROM pg_catalog.pg_index AS i
+        WHERE i.indrelid = target AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_constraint AS c WHERE c.conindid = i.indexrelid AND c.conrelid = target)
+        ORDER BY i.indexrelid
+    ) || ARRAY(
+        SELECT 'GRANT ' || a.privilege_type || ' ON ' || target::text || ' TO '
+            || CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
+            || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+        FROM pg_catalog.pg_class AS c CROSS JOIN pg_catalog.aclexplode(c.relacl) AS a WHERE c.oid = target AND a.grantee <> c.relowner
+    ) || ARRAY(
+        SELECT 'GRANT ' || x.privilege_type || ' (' || pg_catalog.quote_ident(a.attname) || ') ON ' || target::text || ' TO '
+            || CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) END
+            || CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+        FROM pg_catalog.pg_attribute AS a CROSS JOIN pg_catalog.aclexplode(a.attacl) AS x WHERE a.attrelid = target AND NOT a.attisdropped
+    ) || ARRAY(
+        SELECT 'ALTER TABLE ' || target::text || ' SET (' || pg_catalog.array_to_string(c.reloptions, ', ') || ')'
+        FROM pg_catalog.pg_class AS c WHERE c.oid = target AND c.reloptions IS NOT NULL
+    ) || ARRAY(
+        SELECT 'COMMENT ON TABLE ' || target::text || ' IS ' || pg_catalog.quote_literal(d.description) FROM pg_catalog.pg_description AS d
+        WHERE d.classoid = 'pg_catalog.pg_class'::regclass AND d.objoid = target AND d.objsubid = 0
+    );
+    EXECUTE 'CREATE TABLE ' || spare || ' (LIKE ' || target::text || ' INCLUDING ALL EXCLUDING INDEXES)';
+    EXECUTE 'ALTER TABLE ' || spare || ' OWNER TO ' || pg_catalog.quote_ident(own_owner);
+    SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO columns
+    FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
+    EXECUTE 'INSERT INTO ' || spare || ' (' || columns || ') OVERRIDING SYSTEM VALUE SELECT ' || columns || ' FROM ' || target::text;
+    FOR each IN
+        SELECT d.objid::regclass::text AS sequence, s.relname::text AS name, a.attname, d.deptype, q.seqtypid::regtype::text AS kind
+        FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+        JOIN pg_catalog.pg_sequence AS q ON q.seqrelid = s.oid
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+            AND d.refobjid = target AND d.deptype IN ('a', 'i')
+    LOOP
+        IF each.deptype = 'a' THEN
+            EXECUTE 'ALTER SEQUENCE ' || each.sequence || ' OWNED BY ' || spare || '.' || pg_catalog.quote_ident(each.attname);
+        ELSE
+            EXECUTE 'SELECT pg_catalog.setval($1, s.last_value, s.is_called) FROM ' || each.sequence || ' AS s'
+            USING pg_catalog.pg_get_serial_sequence(spare, each.attname)::regclass;
+            EXECUTE 'ALTER SEQUENCE ' || pg_catalog.pg_get_serial_sequence(spare, each.attname) || ' AS ' || each.kind;
+            made := made || ('ALTER SEQUENCE ' || pg_catalog.pg_get_serial_sequence(spare, each.attname) || ' RENAME TO '
+                || pg_catalog.quote_ident(each.name));
+        END IF;
+    END LOOP;
+    EXECUTE 'DROP TABLE ' || target::text;
+    EXECUTE 'ALTER TABLE ' || spare || ' RENAME TO ' || pg_catalog.quote_ident(own_name);
+    FOREACH statement IN ARRAY made LOOP
+        EXECUTE statement;
+    END LOOP;
+    PERFORM pg_catalog.set_config('lock_timeout', waits, true);
+END
+
+-- name: set_chunk_interval
+-- The width of chunks that are made from now on.
+DECLARE
+    target regclass := pg_catalog.to_regclass({table});
+    functions text;
+BEGIN
+{target}
+    EXECUTE 'SELECT ' || functions || '.set_chunk_time_interval($1, ' || {interval} || ')' USING target;
+END
+
+-- name: create_index
+-- An index, unless there is a valid one of its name; what an interruption left invalid goes first.
+DECLARE
+    target regclass := pg_catalog.to_regclass({table});
+    there regclass;
+    valid boolean;
+BEGIN
+{community}
+    IF target IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_table', MESSAGE = 'hyperferry: there is no table ' || {table};
+    END IF;
+    SELECT i.indexrelid, i.indisvalid INTO there, valid
+    FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid WHERE i.indrelid = target AND c.relname = {name};
+    IF valid THEN
+        RETURN;
+    END IF;
+    IF there IS NOT NULL THEN
+        EXECUTE 'DROP INDEX ' || there::text;
+    END IF;
+    IF {build} THEN
+        EXECUTE {create};
+    END IF;
+END
+
+-- name: alone
+-- For a script run by psql: that what follows is not within a transaction. The two are equal where a statement is a transaction of its own.
+BEGIN
+    IF pg_catalog.now() <> pg_catalog.statement_timestamp() THEN
+        RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction',
+            MESSAGE = 'hyperferry: the index ' || {name} || ' is made chunk by chunk, which cannot be within a transaction',
+            HINT = 'Put it into: with op.get_context().autocommit_block():. Run the script without --single-transaction.';
+    END IF;
+END
+
+-- name: add_compression
+-- How chunks are compressed, and the policy that does it.
+DECLARE
+    target regclass := pg_catalog.to_regclass({table});
+    functions text;
+BEGIN
+{community}
+{target}
+    EXECUTE {alter} || target::text || ' SET (' || {options} || ')';
+{policy}
+END
+
+-- name: remove_compression
+-- The policy goes. Chunks that are compressed stay so, and then compression stays on.
+DECLARE
+    target regclass := pg_catalog.to_regclass({table});
+    functions text;
+BEGIN
+    IF target IS NULL OR pg_catalog.current_setting('timescaledb.license', true) = 'apache' THEN
+        RETURN;
+    END IF;
+{target}
+    IF NOT {is_hypertable} THEN
+        RETURN;
+    END IF;
+    EXECUTE 'SELECT ' || functions || '.remove_compression_policy($1, if_exists => true)' USING target;
+    IF EXISTS (SELECT FROM timescaledb_information.chunks AS h WHERE h.is_compressed AND pg_catalog.to_regclass(
+            pg_catalog.quote_ident(h.hypertable_schema) || '.' || pg_catalog.quote_ident(h.hypertable_name)) = target) THEN
+        RAISE NOTICE USING MESSAGE = 'hyperferry: compressed chunks of ' || target::text || ' stay compressed, and compression stays on; '
+            || 'decompress_chunk undoes it';
+    ELSE
+        EXECUTE 'ALTER TABLE ' || target::text || ' SET (timescaledb.compress = false)';
+    END IF;
+END
+
+-- name: policy
+-- A policy of this kind, unless there is one that says the same.
+    IF NOT EXISTS (SELECT FROM timescaledb_information.jobs AS j WHERE j.proc_name = {kind} AND {same}
+            AND (pg_catalog.to_regclass(pg_catalog.quote_ident(j.hypertable_schema) || '.' || pg_catalog.quote_ident(j.hypertable_name)) = target
+                OR EXISTS (SELECT FROM timescaledb_information.continuous_aggregates AS g
+                    WHERE g.materialization_hypertable_schema = j.hypertable_schema AND g.materialization_hypertable_name = j.hypertable_name
+                        AND pg_catalog.to_regclass(pg_catalog.quote_ident(g.view_schema) || '.' || pg_catalog.quote_ident(g.view_name)) = target))) THEN
+        EXECUTE 'SELECT ' || functions || {remove} USING target;
+        EXECUTE 'SELECT ' || functions || {add} USING target;
+    END IF;
+
+-- name: add_policy
+-- A policy of a hypertable.
+DECLARE
+    target regclass := pg_catalog.to_regclass({table});
+    functions text;
+BEGIN
+{community}
+{target}
+{policy}
+END
+
+-- name: remove_policy
+-- The policy goes, where there is one.
+DECLARE
+    target regclass := pg_catalog.to_regclass({table});
+    functions text;
+BEGIN
+    IF target IS NULL OR pg_catalog.current_setting('timescaledb.license', true) = 'apache' THEN
+        RETURN;
+    END IF;
+{target}
+    IF {is_hypertable} THEN
+        EXECUTE 'SELECT ' || functions || {remove} USING target;
+    END IF;
+END
+
+-- name: create_continuous_aggregate
+-- The aggregate, empty, unless it is there.
+DECLARE
+    target regclass := pg_catalog.to_regclass({table});
+    functions text;
+BEGIN
+    IF target IS NOT NULL THEN
+        RETURN;
+    END IF;
+{community}
+    EXECUTE {create};
+END
+
+-- name: require_rollout
+-- The table's rollout has come so far.
+DECLARE
+    target regclass := pg_catalog.to_regclass({table});
+    functions text;
+    stands text;
+    hidden boolean := false;
+    phases CONSTANT text[] := ARRAY['planned', 'prepared', 'copying', 'synced', 'cut_over', 'finished'];
+BEGIN
+{target}
+    -- By what everybody may read: to_regclass would fail for who may not look into the schema.
+    IF EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE n.nspname = 'hyperferry' AND c.relname = 'rollout') THEN
+        BEGIN
+            EXECUTE 'SELECT r.phase FROM hyperferry.rollout AS r JOIN pg_catalog.pg_class AS c ON c.oid = $1 '
+                'JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace '
+                'WHERE r.source_schema = n.nspname AND r.source_name = c.relname ORDER BY r.id DESC LIMIT 1'
+            INTO stands USING target;
+        EXCEPTION WHEN insufficient_privilege THEN
+            hidden := true;
+        END;
+    END IF;
+    IF {by_hypertable} AND {is_hypertable} AND ({phase} = 'cut_over' OR stands IS NULL AND NOT hidden) THEN
+        RETURN;
+    END IF;
+    IF pg_catalog.array_position(phases, stands) >= pg_catalog.array_position(phases, {phase}) THEN
+        RETURN;
+    END IF;
+    IF hidden THEN
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+            MESSAGE = 'hyperferry: the rollout of ' || target::text || ' has to be ' || {phase} || ' before this revision, and this role may not see how '
+                || 'it stands',
+            HINT = 'Run Alembic as the role that runs hyperferry, or as a member of it.';
+    END IF;
+    IF {or_small} AND (stands IS NULL OR stands IN ('planned', 'aborted')) THEN
+        RETURN;
+    END IF;
+    RAISE EXCEPTION USING
+        MESSAGE = 'hyperferry: the rollout of ' || target::text || ' has to be ' || {phase} || ' before this revision; it '
+            || COALESCE('is ' || stands, 'has not begun'),
+        HINT = {hint};
+END

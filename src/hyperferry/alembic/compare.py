@@ -1,0 +1,175 @@
+"""What autogenerate is told: what TimescaleDB or hyperferry made is not the application's, and what a model wants of its
+hypertable."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy
+from alembic.util import CommandError
+
+from ..db import load_queries
+from . import render
+from .base import TableOperation
+from .ops import CreateHypertableOp, SetChunkIntervalOp
+from .policies import AddCompressionOp, AddRetentionOp
+
+KEY = "hyperferry"
+"""Where a model's table says it: `__table_args__ = {"info": {"hyperferry": {"time": "game_date"}}}`."""
+
+_OPTIONS = frozenset(
+    {"time", "chunk_interval", "primary_key", "default_indexes", "compression", "retention", "skip_on_apache"}
+)
+_COMPRESSION = frozenset({"segment_by", "order_by", "after"})
+_INTERNAL = re.compile(
+    r"_timescaledb_\w+|timescaledb_information|timescaledb_experimental|hyperferry(_flag|_new_\d+|_old_\d+)?"
+)
+_log = logging.getLogger("hyperferry.alembic")
+
+
+def is_ours(schema: str | None) -> bool:
+    """Whether a schema is TimescaleDB's or hyperferry's own: internal schemas, the ledger's, a shadow's, an old table's."""
+    return schema is not None and _INTERNAL.fullmatch(schema) is not None
+
+
+def include_name(name: str | None, type_: str, parent_names: Mapping[str, Any]) -> bool:
+    """For `include_name` in env.py, where comparisons are not loaded: leaves out the schemas that are not the application's."""
+    return not is_ours(name if type_ == "schema" else parent_names.get("schema_name"))
+
+
+def leave_ours_out(context: Any, upgrade_ops: Any, schemas: set[str | None]) -> None:
+    """Before everything else: the schemas that are not the application's are not looked at, and indexes that TimescaleDB made by
+    itself are not proposed to be dropped. A model that declares such an index has it compared as any other."""
+    render.register()
+    if context.dialect.name != "postgresql" or context.connection is None:
+        return
+    schemas.difference_update([schema for schema in schemas if is_ours(schema)])
+    made = _made_by_timescaledb(context.connection)
+    default = context.connection.dialect.default_schema_name
+
+    def keep(found: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
+        if type_ != "index" or not reflected or compare_to is not None:
+            return True
+        return (found.table.schema or default, found.table.name, name) not in made
+
+    context._object_filters.append(keep)
+
+
+def options(
+    context: Any, modify_ops: Any, schema: str | None, name: str, found: Any, wanted: sqlalchemy.Table | None
+) -> None:
+    """What the model's table wants of its hypertable, and the database lacks, is proposed."""
+    wishes = None if wanted is None else wanted.info.get(KEY)
+    if wishes is None or context.dialect.name != "postgresql":
+        return
+    _checked(name, wishes)
+    modify_ops.ops.extend(_lacking(context.connection, name, schema, wishes, there=found is not None))
+
+
+def _checked(name: str, wishes: Any) -> None:
+    """Raises CommandError for a key that is none, so that a misspelt one does not go unseen."""
+    if not isinstance(wishes, Mapping) or "time" not in wishes:
+        raise CommandError(
+            f'The info "{KEY}" of the table {name} has to name its time column: {{"time": "game_date"}}'
+        )
+    compression = wishes.get("compression") or {}
+    unknown = sorted((set(wishes) - _OPTIONS) | (set(compression) - _COMPRESSION))
+    if unknown:
+        words = ", ".join(unknown)
+        known, more = ", ".join(sorted(_OPTIONS)), ", ".join(sorted(_COMPRESSION))
+        raise CommandError(
+            f'The info "{KEY}" of the table {name} has what is not known: {words}. '
+            f"Known: {known}; in compression: {more}"
+        )
+
+
+def _lacking(
+    connection: Any, name: str, schema: str | None, wishes: Mapping[str, Any], *, there: bool
+) -> list[TableOperation]:
+    state = _state(connection, name, schema, wishes) if there else {}
+    lacking: list[TableOperation] = []
+    skip = bool(wishes.get("skip_on_apache", False))
+    if not state.get("hypertable"):
+        lacking.append(
+            CreateHypertableOp(
+                name,
+                schema,
+                **{
+                    key: wishes[key]
+                    for key in ("time", "chunk_interval", "primary_key", "default_indexes")
+                    if key in wishes
+                },
+            )
+        )
+    elif state["time"] != wishes["time"]:
+        raise CommandError(
+            f"{name} is a hypertable by {state['time']}, and its model says by {wishes['time']}"
+        )
+    elif wishes.get("chunk_interval") is not None and not state["same_interval"]:
+        existing = state["interval"]
+        lacking.append(
+            SetChunkIntervalOp(
+                name,
+                schema,
+                interval=wishes["chunk_interval"],
+                existing=int(existing) if existing.isdigit() else existing,
+            )
+        )
+    if state.get("edition") == "apache":
+        if wishes.get("compression") or wishes.get("retention"):
+            _log.warning(
+                "%s: compression and retention are not compared, for this is the Apache-2 edition", name
+            )
+        return lacking
+    compression = wishes.get("compression")
+    policy_lacks = bool(
+        compression and compression.get("after") is not None and not state.get("same_compression")
+    )
+    if compression and (not state.get("compressed") or policy_lacks):
+        lacking.append(
+            AddCompressionOp(name, schema, **compression, **({"skip_on_apache": True} if skip else {}))
+        )
+    if wishes.get("retention") and not state.get("same_retention"):
+        lacking.append(
+            AddRetentionOp(
+                name, schema, after=wishes["retention"], **({"skip_on_apache": True} if skip else {})
+            )
+        )
+    return lacking
+
+
+def _state(connection: Any, name: str, schema: str | None, wishes: Mapping[str, Any]) -> dict[str, Any]:
+    queries = load_queries(__package__, "compare.sql")
+    edition = connection.execute(sqlalchemy.text(queries["edition"].as_string(None))).scalar()
+    if edition is None:
+        return {}
+    asked = {
+        "interval": wishes.get("chunk_interval"),
+        "compress": (wishes.get("compression") or {}).get("after"),
+        "drop": wishes.get("retention"),
+    }
+    # A number of an integer column's units, or a span of time: only what it is may be read as such.
+    units = {f"{key}_units": value if isinstance(value, int) else None for key, value in asked.items()}
+    spans = {f"{key}_span": value if isinstance(value, str) else None for key, value in asked.items()}
+    row = (
+        connection.execute(
+            sqlalchemy.text(queries["state"].as_string(None)),
+            {"schema": schema or connection.dialect.default_schema_name, "name": name, **units, **spans},
+        )
+        .mappings()
+        .first()
+    )
+    return {"edition": edition, **(row or {})}
+
+
+def _made_by_timescaledb(connection: Any) -> frozenset[tuple[str, str, str]]:
+    queries = load_queries(__package__, "compare.sql")
+    if connection.execute(sqlalchemy.text(queries["edition"].as_string(None))).scalar() is None:
+        return frozenset()
+    rows: Sequence[Any] = connection.execute(
+        sqlalchemy.text(queries["default_indexes"].as_string(None))
+    ).all()
+    return frozenset((row[0], row[1], row[2]) for row in rows)

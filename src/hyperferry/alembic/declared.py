@@ -1,0 +1,140 @@
+"""What hyperferry.toml declares, as statements of a revision."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..errors import Usage
+from ..model.declared import ContinuousAggregate, Declared, DeclaredIndex, Refresh, Span
+from ..model.names import name_parts
+from . import statements
+from .statements import Interval, Table
+
+FILE_VARIABLE = "HYPERFERRY_CONFIG"
+
+
+def of_file(table: Table, file: str | None, *, skip_on_apache: bool) -> tuple[str, ...]:
+    """The statements that bring about what the file declares. Raises Usage for one that is not there, is wrong, or is about
+    another table."""
+    from ..config import load_settings  # late: it is much to import
+
+    path = Path(file or os.environ.get(FILE_VARIABLE) or "hyperferry.toml")
+    if not path.is_file():
+        raise Usage(
+            f"There is no file {path}.",
+            remedy=f"name it: op.apply_policies({table.name!r}, file=...), or {FILE_VARIABLE} in the environment.",
+        )
+    settings = load_settings({}, config=path)
+    if settings.table is not None and name_parts(settings.table)[-1] != table.name:
+        raise Usage(
+            f"{path} is about {settings.table}, not {table.name}.", remedy="name the file of this table."
+        )
+    return of_declared(table, settings.declared, str(path), skip_on_apache=skip_on_apache)
+
+
+def of_declared(table: Table, declared: Declared, file: str, *, skip_on_apache: bool) -> tuple[str, ...]:
+    """The statements, in an order in which each finds what it needs."""
+    made: list[str] = []
+    if declared.chunk_interval is not None:
+        text = declared.chunk_interval
+        made.append(statements.set_chunk_interval(table, int(text) if text.isdigit() else text))
+    for index in declared.indexes:
+        made += _index(table, index, file)
+    if declared.compression is not None:
+        wish = declared.compression
+        if wish.enabled:
+            made.append(
+                statements.add_compression(
+                    table,
+                    segment_by=wish.segment_by or (),
+                    order_by=wish.order_by or (),
+                    after=_interval(wish.after) if wish.after else None,
+                    skip_on_apache=skip_on_apache,
+                )
+            )
+        if not wish.enabled or wish.after is False:
+            made.append(statements.remove_compression(table))
+    if declared.reorder is not None:
+        made.append(
+            statements.add_reorder(table, declared.reorder.index, skip_on_apache=skip_on_apache)
+            if declared.reorder
+            else statements.remove_reorder(table)
+        )
+    if declared.retention is not None:
+        made.append(
+            statements.add_retention(
+                table, _interval(declared.retention.after), skip_on_apache=skip_on_apache
+            )
+            if declared.retention
+            else statements.remove_retention(table)
+        )
+    for aggregate in declared.aggregates:
+        made += _aggregate(table, aggregate, file, skip_on_apache)
+    return tuple(made)
+
+
+def _index(
+    table: Table, index: DeclaredIndex, file: str, *, aggregate: bool = False, skip: bool = False
+) -> tuple[str, ...]:
+    if index.name is None:
+        raise Usage(
+            f"An [[index]] of {table.name} has no name, by which a revision could tell that it is there.",
+            facts={"file": file, "columns": ", ".join(index.columns)},
+            remedy="give it a name in the file.",
+        )
+    return statements.create_index(
+        index.name,
+        table,
+        index.columns,
+        unique=index.unique,
+        using=None if index.method == "btree" else index.method,
+        include=index.include,
+        where=index.where,
+        aggregate=aggregate,
+        skip_on_apache=skip,
+    )
+
+
+def _aggregate(table: Table, wish: ContinuousAggregate, file: str, skip: bool) -> list[str]:
+    *schema, name = name_parts(wish.name)
+    view = Table(name, schema[0] if schema else table.schema)
+    made = [
+        statements.create_continuous_aggregate(
+            view, wish.query, materialized_only=wish.materialized_only, skip_on_apache=skip
+        )
+    ]
+    if isinstance(wish.refresh, Refresh):
+        made.append(
+            statements.refresh_policy(
+                view,
+                start_offset=_offset(wish.refresh.start_offset),
+                end_offset=_offset(wish.refresh.end_offset),
+                schedule=str(wish.refresh.schedule),
+                skip_on_apache=skip,
+            )
+        )
+    for index in wish.indexes:
+        made += _index(view, index, file, aggregate=True, skip=skip)
+    if wish.compression is not None and wish.compression.enabled:
+        made.append(
+            statements.add_compression(
+                view,
+                segment_by=wish.compression.segment_by or (),
+                order_by=wish.compression.order_by or (),
+                after=_interval(wish.compression.after) if wish.compression.after else None,
+                skip_on_apache=skip,
+                aggregate=True,
+            )
+        )
+    if wish.retention:
+        made.append(statements.add_retention(view, _interval(wish.retention.after), skip_on_apache=skip))
+    return made
+
+
+def _interval(span: Span) -> Interval:
+    return str(span) if span.units is None else span.units
+
+
+def _offset(span: Span | None) -> Interval | None:
+    return None if span is None else _interval(span)
