@@ -1,0 +1,121 @@
+"""The last answer to a question that a thread of its own asks again and again, in each process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Watch(Generic[T]):
+    """`watch.now()` gives what `ask` last said, without waiting for it; only the first call in a process waits.
+
+    `ask` may raise whatever its driver raises: `troubled` gets the first such error after an answer, and the last answer goes on.
+    `changed` gets each answer that differs from the one before. The thread ends with `close`, and when nobody holds the watch.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[], T],
+        *,
+        seconds: float,
+        name: str,
+        troubled: Callable[[Exception], None],
+        changed: Callable[[T], None],
+    ) -> None:
+        self._ask = ask
+        self._seconds = seconds
+        self._name = name
+        self._troubled, self._changed = troubled, changed
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._watched_by: int | None = None  # the process whose thread asks: a thread does not outlive a fork
+        self._in_trouble = False
+        self.known: T | None = None
+
+    def now(self) -> T | None:
+        """The last answer; None where there never was one."""
+        if self._watched_by != os.getpid():
+            self._begin()
+        return self.known
+
+    def start(self) -> None:
+        """Asks in this process from now on, and waits for no answer. Forked processes go on asking."""
+        self._restart()
+        _starting_anew.add(self)
+
+    def refresh(self) -> T:
+        """Asks now; what the driver raises is raised."""
+        self._say(known := self._ask())
+        return known
+
+    def close(self) -> None:
+        """Ends the thread; the last answer goes on."""
+        _starting_anew.discard(self)
+        self._stop.set()
+
+    def ask(self) -> None:
+        """Asks now; an error is told to `troubled`, once."""
+        try:
+            known = self._ask()
+        except Exception as error:
+            if not self._in_trouble:
+                self._troubled(error)
+            self._in_trouble = True
+            return
+        self._in_trouble = False
+        self._say(known)
+
+    def _say(self, known: T) -> None:
+        before, self.known = self.known, known
+        if known != before:
+            self._changed(known)
+
+    def _begin(self) -> None:
+        """Begins to ask in this process: once now, so that the first answer is right, then by a thread."""
+        with self._lock:
+            if self._watched_by == os.getpid():
+                return
+            self._stop = threading.Event()
+            self.ask()
+            self._watched_by = os.getpid()
+            self._keep(self._seconds)
+
+    def _restart(self) -> None:
+        """The same without waiting. In a forked process nobody will ever give the lock free that somebody held."""
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._watched_by = os.getpid()
+        self._keep(0)
+
+    def _keep(self, first: float) -> None:
+        threading.Thread(
+            target=_keep_asking,
+            args=(weakref.ref(self), self._stop, first, self._seconds),
+            name=self._name,
+            daemon=True,
+        ).start()
+
+
+def _start_anew() -> None:
+    for watch in list(_starting_anew):
+        watch._restart()
+
+
+_starting_anew: weakref.WeakSet[Watch[Any]] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
+
+
+def _keep_asking(watch: weakref.ref[Watch[Any]], stop: threading.Event, first: float, seconds: float) -> None:
+    pause = first
+    while not stop.wait(pause):
+        held = watch()
+        if held is None:
+            return
+        held.ask()
+        del held
+        pause = seconds

@@ -1,0 +1,150 @@
+"""What stands between a statement and the server: the side that it reads is decided here, in its own transaction."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, String, Table, bindparam, event, text
+from sqlalchemy.engine import Connection
+
+from .dialects import InDialect, Marks, plainly_committing, whole_name
+from .other import Other
+from .text import Place
+
+OPTION = "hyperferry_read"
+"""The execution option under which a statement carries its `Wish`."""
+
+_HOLD = (
+    text("SELECT hyperferry_reads.hold(:schema, :name, :record, :number, :phase) AS held")
+    .bindparams(
+        bindparam("schema", type_=String),
+        bindparam("name", type_=String),
+        bindparam("record", type_=String),
+        bindparam("number", type_=BigInteger),
+        bindparam("phase", type_=String),
+    )
+    .columns(held=Boolean)
+)
+
+Offer = Callable[[dict[str, Any]], None]
+"""Gets the evaluated parameters of a statement that reads the table of record (a shadow read)."""
+
+
+class Wish:
+    """Where a statement would like to read: the other sides of some tables; `offer` is told when it reads the table of record."""
+
+    __slots__ = ("marks", "offer", "others")
+
+    def __init__(self, marks: Marks, others: Mapping[Table, Other], offer: Offer | None = None) -> None:
+        self.marks, self.others, self.offer = marks, others, offer
+
+
+class Counts:
+    """How many statements read the other side, and how many would have, but for the transaction that they stood in."""
+
+    def __init__(self) -> None:
+        self.other = 0
+        self.held_back = 0
+
+
+class Link:
+    """One connection on which wishes are heard."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._asking = False
+        self._at: tuple[Any, Any] = (None, None)
+        self._held: dict[Other, bool] = {}
+
+    def before(
+        self, conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
+    ) -> tuple[str, Any]:
+        """before_cursor_execute: the statement's text becomes that of the side that it reads."""
+        wish: Wish | None = context.execution_options.get(OPTION) if context is not None else None
+        if wish is None:
+            if not self._asking:  # whatever it is, it may have written
+                self._forget()
+            return statement, parameters
+        written = wish.marks.of(conn.dialect)
+        sides = written.sides(statement)
+        where = self._where(conn, wish, written, sides.reads, sides.plain)
+        if where:
+            self._counts.other += 1
+            if sides.calls:
+                self._forget()
+            return sides.other(where), parameters
+        if not sides.reads:
+            self._forget()
+        elif wish.offer is not None and not executemany:
+            wish.offer(dict(context.compiled_parameters[0]))
+        return sides.record, parameters
+
+    def _where(
+        self,
+        conn: Connection,
+        wish: Wish,
+        written: InDialect,
+        reads: frozenset[Place],
+        plain: Mapping[Place, str],
+    ) -> dict[Place, str]:
+        where: dict[Place, str] = {}
+        for place in reads:
+            table = written.places[place]
+            other = wish.others.get(table)
+            if other is None:
+                continue
+            if self._may(conn, other, table):
+                where[place] = written.name_of(other)
+            else:
+                self._counts.held_back += 1
+        return where
+
+    def _forget(self) -> None:
+        """What was promised is to be asked again; what was refused stays so until the transaction's end."""
+        self._held = {other: held for other, held in self._held.items() if not held}
+
+    def _may(self, conn: Connection, other: Other, table: Table) -> bool:
+        at = (conn.get_transaction(), conn.get_nested_transaction())
+        if at != self._at:  # a lock goes with the savepoint that it was taken in
+            if at[0] is not self._at[0]:
+                self._held = {}
+            self._forget()
+            self._at = at
+        held = self._held.get(other)
+        if held is None:
+            held = self._held[other] = not plainly_committing(conn) and self._ask(conn, other, table)
+        return held
+
+    def _ask(self, conn: Connection, other: Other, table: Table) -> bool:
+        self._asking = True
+        try:
+            return bool(
+                conn.execute(
+                    _HOLD,
+                    {
+                        "schema": other.schema,
+                        "name": other.name,
+                        "record": whole_name(table),
+                        "number": other.number,
+                        "phase": other.phase,
+                    },
+                ).scalar()
+            )
+        finally:
+            self._asking = False
+
+
+class Links:
+    """The connections on which wishes are heard; each goes when SQLAlchemy lets go of it."""
+
+    def __init__(self) -> None:
+        self.counts = Counts()
+        self._known: weakref.WeakKeyDictionary[Connection, Link] = weakref.WeakKeyDictionary()
+
+    def hear(self, conn: Connection) -> None:
+        """From now on, statements with a wish may be sent over this connection."""
+        if conn not in self._known:
+            link = self._known[conn] = Link(self.counts)
+            event.listen(conn, "before_cursor_execute", link.before, retval=True)

@@ -1,0 +1,188 @@
+"""Where the rollout of a table stands, as the application's own role may see it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..flag.watch import Watch
+from .other import Asked, Other, Seen, fresh_as_of, other_of
+
+log = logging.getLogger("hyperferry.sqlalchemy")
+
+Read = Callable[[str], Asked | None]
+"""Asks the database of one table, by its name in quotes; None where no rollout of it runs. May raise what its driver raises."""
+
+REFRESH_SECONDS = 2.0
+
+MAY_ASK = (
+    "SELECT COALESCE(bool_and(pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND "
+    "pg_catalog.has_function_privilege(p.oid, 'EXECUTE')) AND count(*) = 3, false) "
+    "FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace "
+    "WHERE n.nspname = 'hyperferry_reads' AND p.proname IN ('rollout', 'stands', 'hold')"
+)
+"""Whether `hyperferry reads` was run for this role; by what everybody may read."""
+
+ROLLOUT = (
+    "SELECT r.number, r.phase, t.relname::text, r.oldest, r.newest, COALESCE(r.quarantined, false), "
+    "COALESCE((SELECT pg_catalog.has_schema_privilege(s.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT') "
+    "FROM pg_catalog.pg_namespace s JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid AND c.relname = t.relname "
+    "WHERE s.nspname = CASE r.phase WHEN 'cut_over' THEN 'hyperferry_old_' ELSE 'hyperferry_new_' END || r.number), false), "
+    "t.relrowsecurity FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace "
+    "CROSS JOIN LATERAL hyperferry_reads.rollout(n.nspname::text, t.relname::text) r WHERE t.oid = pg_catalog.to_regclass(%s)"
+)
+
+SIGNS = (
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+    "JOIN pg_catalog.pg_class t ON t.relname = c.relname WHERE t.oid = pg_catalog.to_regclass(%s) "
+    r"AND n.nspname ~ '^hyperferry_(new|old)_\d+$')"
+)
+"""Whether the catalog, which everybody may read, shows that a rollout of a table of that name runs."""
+
+
+class NotAllowed(Exception):
+    """A rollout seems to run, but the role may not ask where it stands."""
+
+
+def by_psycopg(dsn: str, *, connect_timeout: int = 5) -> Read:
+    """Asks by psycopg 3, as the role that the application itself connects as, over one connection that is kept, and made anew
+    when it is lost."""
+    return _Reader(dsn, connect_timeout)
+
+
+class _Reader:
+    def __init__(self, dsn: str, timeout: int) -> None:
+        self._dsn, self._timeout = dsn, timeout
+        self._conn: Any = None
+        self._pid = 0
+
+    def __call__(self, table: str) -> Asked | None:
+        import psycopg
+
+        if self._conn is None or self._conn.closed or self._pid != os.getpid():
+            self._conn = psycopg.connect(
+                self._dsn,
+                autocommit=True,
+                connect_timeout=self._timeout,
+                application_name="hyperferry reads",
+                prepare_threshold=None,
+            )
+            self._pid = os.getpid()
+            self._conn.execute("SET lock_timeout = '1s'")
+        if not self._value(MAY_ASK):
+            if self._value(SIGNS, [table]):
+                raise NotAllowed(
+                    "this role may not ask where it stands: run `hyperferry reads TABLE --role ROLE`"
+                )
+            return None
+        row = self._conn.execute(ROLLOUT, [table]).fetchone()
+        return None if row is None else Asked(*row)
+
+    def _value(self, query: str, parameters: list[str] | None = None) -> Any:
+        row = self._conn.execute(query, parameters).fetchone()
+        return None if row is None else row[0]
+
+
+@dataclass(frozen=True)
+class State:
+    """The other side of a table, while it can be read."""
+
+    other: Other
+    fresh: float | None
+    """By time.monotonic(): up to then it has every change; None where that is not known."""
+
+
+class Standing:
+    """The state of one table, as a thread of its own last saw it. `changed` is called when that is another."""
+
+    def __init__(self, read: Read, table: str, seconds: float, changed: Callable[[], None]) -> None:
+        self._read, self._table = read, table
+        self._looks: deque[Seen] = deque(maxlen=1000)
+        self._number_phase: tuple[int, str] | None = None
+        self._told_of: object = None
+        self._one_at_a_time = (os.getpid(), threading.Lock())  # a forked process may find it held by nobody
+        self._watch = Watch(
+            self._ask,
+            seconds=seconds,
+            name="hyperferry reads",
+            troubled=self._troubled,
+            changed=lambda state: changed(),
+        )
+
+    def start(self) -> None:
+        """Begins to look, in this process and in those that are forked from it."""
+        self._watch.start()
+
+    def now(self) -> State | None:
+        """The other side; None: the table itself is read."""
+        return self._watch.known
+
+    def refresh(self) -> State | None:
+        """Asks now. What the driver raises is raised."""
+        return self._watch.refresh()
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._watch.close()
+
+    def _ask(self) -> State | None:
+        if self._one_at_a_time[0] != os.getpid():
+            self._one_at_a_time = (os.getpid(), threading.Lock())
+        with self._one_at_a_time[1]:
+            return self._look()
+
+    def _look(self) -> State | None:
+        at = time.monotonic()
+        try:
+            asked = self._read(self._table)
+        except NotAllowed as error:
+            if self._told_of is not NotAllowed:
+                log.warning(
+                    "a rollout of %s seems to run, but %s; the table itself is read", self._table, error
+                )
+            self._told_of = NotAllowed
+            return None
+        other = other_of(asked)
+        self._tell(asked, other)
+        if asked is None or other is None:
+            self._looks.clear()
+            self._number_phase = None
+            return None
+        if self._number_phase != (other.number, other.phase):  # another log
+            self._looks.clear()
+            self._number_phase = (other.number, other.phase)
+        look = Seen(at, asked.newest)
+        fresh = fresh_as_of(self._looks, look, asked.oldest)
+        self._looks.append(look)
+        return State(other, fresh)
+
+    def _tell(self, asked: Asked | None, other: Other | None) -> None:
+        """A line for each change, and for what keeps the other side from being read."""
+        said = asked and (asked.number, asked.phase, asked.allowed, asked.quarantined, asked.row_security)
+        if said == self._told_of:
+            return
+        self._told_of = said
+        if asked is None:
+            log.info("no rollout of %s runs", self._table)
+        elif other is not None:
+            log.info(
+                "rollout %s of %s is %s: %s can be read", asked.number, self._table, asked.phase, other.schema
+            )
+        elif asked.phase in ("synced", "cut_over", "rolled_back"):
+            why = (
+                "row level security is on"
+                if asked.row_security
+                else "rows are in quarantine (hyperferry status)"
+                if asked.quarantined
+                else "this role may not read it (hyperferry reads TABLE --role ROLE)"
+            )
+            log.warning("the other side of %s is not read: %s", self._table, why)
+
+    def _troubled(self, error: Exception) -> None:
+        log.warning("where the rollout of %s stands cannot be read (%s)", self._table, error)

@@ -1,0 +1,293 @@
+"""Which side a statement reads. LATE is a row that the other side lacks: who sees it, read the table of record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, exists, func, insert, select, text, union_all, update
+from sqlalchemy.orm import Session, aliased, joinedload, scoped_session, selectinload, sessionmaker
+
+from .conftest import LATE, Place, Player, PlayerStat
+
+
+def sees(session: Session) -> bool:
+    return session.scalar(select(PlayerStat.id).where(PlayerStat.id == LATE)) == LATE
+
+
+Reading = Callable[[Session], bool]
+Own = aliased(PlayerStat)
+table = PlayerStat.__table__
+some = select(PlayerStat).where(PlayerStat.id >= 890)
+
+READ: dict[str, Reading] = {
+    "entity": lambda s: LATE in [each.id for each in s.scalars(some)],
+    "get": lambda s: s.get(PlayerStat, LATE) is not None,
+    "aliased": lambda s: s.scalar(select(func.count()).select_from(Own).where(Own.id == LATE)) == 1,
+    "subquery": lambda s: s.scalar(select(func.count()).select_from(some.subquery())) == 12,
+    "cte": lambda s: s.scalar(select(func.max(some.cte("chosen").c.id))) == LATE,
+    "union": lambda s: LATE in s.scalars(union_all(select(table.c.id), select(table.c.id))).all(),
+    "correlated": lambda s: (
+        s.scalar(
+            select(Player.name).where(exists().where(PlayerStat.player_id == Player.id, PlayerStat.id > 9000))
+        )
+        is not None
+    ),
+    "in": lambda s: s.scalars(select(PlayerStat.id).where(PlayerStat.id.in_([5, LATE]))).all() == [5, LATE],
+    "join": lambda s: (
+        s.execute(select(Player.name, PlayerStat.id).join(PlayerStat.player).where(PlayerStat.id >= 890))
+        .all()[-1]
+        .id
+        == LATE
+    ),
+    "core": lambda s: s.execute(select(table).where(table.c.id == LATE)).first() is not None,
+    "query": lambda s: s.query(PlayerStat).filter_by(id=LATE).count() == 1,
+    "query.get": lambda s: s.query(PlayerStat).filter_by(id=LATE).one_or_none() is not None,
+    "lazy": lambda s: LATE in [each.id for each in s.scalar(select(Player).where(Player.id == 1)).stats],
+    "selectin": lambda s: (
+        LATE
+        in [
+            x.id
+            for x in s.scalar(select(Player).where(Player.id == 1).options(selectinload(Player.stats))).stats
+        ]
+    ),
+    "joined": lambda s: (
+        LATE
+        in [
+            x.id
+            for x in s.scalars(select(Player).where(Player.id == 1).options(joinedload(Player.stats)))
+            .unique()
+            .one()
+            .stats
+        ]
+    ),
+    "streamed": lambda s: (
+        LATE
+        in [
+            x.id
+            for x in s.scalars(select(PlayerStat).order_by(PlayerStat.id).execution_options(yield_per=50))
+        ]
+    ),
+    "partitions": lambda s: (
+        LATE
+        in [
+            x.id
+            for part in s.scalars(select(PlayerStat), execution_options={"stream_results": True}).partitions(
+                100
+            )
+            for x in part
+        ]
+    ),
+}
+
+
+def test_what_is_read_from_the_other_side(place: Place) -> None:
+    """Every kind of SELECT; while no rollout runs, all of them read the table."""
+    sessions = place.late().sessions()
+    before = sessions.class_
+    reads = place.route(sessions)
+    for name, read in READ.items():
+        with sessions() as session:
+            assert read(session), f"{name}, without a rollout"
+    assert (reads.routed, reads.held_back) == (0, 0)
+    assert sessions.class_ is before, "while no rollout runs there is no hook"
+    place.db.execute(f"DELETE FROM player_stats WHERE id = {LATE}")
+    place.start().late()
+    reads.refresh()
+    for name, read in READ.items():
+        with sessions() as session:
+            assert not read(session), name
+            assert not read(session), f"{name}, again in its transaction"
+    assert sessions.class_ is not before
+    reads.close()
+    assert sessions.class_ is before
+    for name, read in READ.items():
+        with sessions() as session:
+            assert read(session), f"{name}, closed"
+
+
+def flushed(s: Session) -> bool:
+    s.add(Player(id=77, name="new"))
+    s.flush()
+    return sees(s)
+
+
+def autoflushed(s: Session) -> bool:
+    s.add(Player(id=77, name="new"))
+    return sees(s)
+
+
+def read_then_wrote(s: Session) -> bool:
+    assert not sees(s)
+    s.get(PlayerStat, 5).value = -1
+    s.flush()
+    return sees(s) and s.scalar(select(table.c.value).where(table.c.id == 5)) == -1
+
+
+def wrote_in_an_earlier_transaction(s: Session) -> bool:
+    s.add(Player(id=77, name="new"))
+    s.flush()
+    s.rollback()
+    return sees(s)
+
+
+def refreshed(s: Session) -> bool:
+    late = s.scalar(
+        select(PlayerStat).where(PlayerStat.id == LATE), execution_options={"hyperferry": "record"}
+    )
+    s.refresh(late)
+    s.commit()  # and what it expires is loaded again
+    return late.value == 1
+
+
+def by_hand(*statements: Any) -> Reading:
+    def act(s: Session) -> bool:
+        assert not sees(s)
+        for statement in statements:
+            s.execute(statement)
+        return sees(s)
+
+    return act
+
+
+def on_the_connection(s: Session) -> bool:
+    assert not sees(s)
+    s.connection().execute(update(table).where(table.c.id == 1).values(value=0))
+    return sees(s)
+
+
+def in_level(level: str) -> Reading:
+    def act(s: Session) -> bool:
+        s.connection(execution_options={"isolation_level": level})
+        return sees(s)
+
+    return act
+
+
+def written_by_a_function(s: Session) -> bool:
+    assert not sees(s)
+    s.scalar(select(func.touch()))
+    return sees(s)
+
+
+def written_by_a_function_in_a_read(s: Session) -> bool:
+    assert not sees(s)
+    s.execute(select(func.touch(), PlayerStat.id).where(PlayerStat.id == 2)).all()
+    return sees(s)
+
+
+writing = insert(Player).values(id=78, name="x").returning(Player.id).cte("made")
+
+RECORD: dict[str, Reading] = {
+    "text": lambda s: s.scalar(text(f"SELECT id FROM player_stats WHERE id = {LATE}")) == LATE,
+    "for update": lambda s: (
+        s.scalar(select(PlayerStat.id).where(PlayerStat.id == LATE).with_for_update()) == LATE
+    ),
+    "for share": lambda s: (
+        s.scalar(
+            select(PlayerStat.id).where(PlayerStat.id == LATE).with_for_update(read=True, key_share=True)
+        )
+        == LATE
+    ),
+    "with a CTE that writes": lambda s: (
+        s.scalar(select(PlayerStat.id).join(writing, writing.c.id == 78).where(PlayerStat.id == LATE)) == LATE
+    ),
+    "asked for": lambda s: (
+        s.scalar(select(PlayerStat.id).where(PlayerStat.id == LATE).execution_options(hyperferry="record"))
+        == LATE
+    ),
+    "own map of schemas": lambda s: (
+        s.scalar(
+            select(PlayerStat.id).where(PlayerStat.id == LATE),
+            execution_options={"schema_translate_map": {None: "public"}},
+        )
+        == LATE
+    ),
+    "the connection's own": lambda s: (
+        s.connection().scalar(select(PlayerStat.id).where(PlayerStat.id == LATE)) == LATE
+    ),
+    "flushed": flushed,
+    "autoflushed": autoflushed,
+    "read, then wrote": read_then_wrote,
+    "wrote before": wrote_in_an_earlier_transaction,
+    "refreshed": refreshed,
+    "update": by_hand(update(PlayerStat).where(PlayerStat.id == 1).values(value=0)),
+    "delete": by_hand(delete(table).where(table.c.id == 1)),
+    "insert by text": by_hand(text("INSERT INTO player VALUES (77, 'by hand')")),
+    "on the connection": on_the_connection,
+    "a function that writes": written_by_a_function,
+    "a function that writes, called while reading": written_by_a_function_in_a_read,
+    "REPEATABLE READ": in_level("REPEATABLE READ"),
+    "SERIALIZABLE": in_level("SERIALIZABLE"),
+    "AUTOCOMMIT": in_level("AUTOCOMMIT"),
+    "search_path": by_hand(text("SET LOCAL search_path = other, public")),
+}
+
+
+def test_what_is_read_from_the_table_of_record(place: Place) -> None:
+    """And what a session writes goes there, whatever it read before."""
+    place.db.execute(
+        "CREATE FUNCTION touch() RETURNS void LANGUAGE sql AS 'UPDATE player_stats SET value = value WHERE id = 2'; "
+        "CREATE SCHEMA other; CREATE TABLE other.player_stats (LIKE public.player_stats); GRANT USAGE ON SCHEMA other TO PUBLIC; "
+        f"GRANT SELECT ON other.player_stats TO PUBLIC; INSERT INTO other.player_stats VALUES ({LATE}, now(), 1, 1)"
+    )
+    place.start().late()
+    sessions = place.sessions()
+    place.route(sessions)
+    before = place.db.execute("SELECT count(*), sum(value) FROM hyperferry_new_1.player_stats")
+    for name, read in RECORD.items():
+        with sessions() as session:
+            assert read(session), name
+    assert place.db.execute("SELECT count(*), sum(value) FROM hyperferry_new_1.player_stats") == before
+
+
+def test_savepoints(place: Place) -> None:
+    """What was held in a savepoint is held again after it; a write that was rolled back still counts as one."""
+    place.start().late()
+    sessions = place.sessions()
+    place.route(sessions)
+    with sessions() as session:
+        with session.begin_nested() as nested:
+            assert not sees(session)
+            nested.rollback()
+        assert not sees(session)
+        with session.begin_nested():
+            assert not sees(session)
+        assert not sees(session)
+    with sessions() as session:
+        with session.begin_nested() as nested:
+            session.execute(text("INSERT INTO player VALUES (77, 'x')"))
+            nested.rollback()
+        sees(session)
+        session.execute(text("INSERT INTO player VALUES (77, 'x')"))
+        assert sees(session)
+
+
+@pytest.mark.parametrize("kind", ["scoped", "subclass"])
+def test_other_kinds_of_sessions(place: Place, kind: str) -> None:
+    place.start().late()
+
+    class Sessions(Session):
+        pass
+
+    given: Any = scoped_session(place.sessions()) if kind == "scoped" else Sessions
+    reads = place.route(given)
+    session = given() if kind == "scoped" else Sessions(place.engine())
+    assert not sees(session)
+    session.rollback()
+    reads.close()
+    assert sees(session)
+    session.close()
+
+
+def test_what_cannot_be_hooked_is_refused(place: Place) -> None:
+    sessions = place.sessions()
+    place.route(sessions)
+    with pytest.raises(ValueError, match="have a hook already"):
+        place.route(sessions)
+    for wrong in (Session, "sessions", Session()):
+        with pytest.raises(TypeError, match="is none of: sessionmaker"):
+            place.route(wrong)
+    with pytest.raises(TypeError, match="neither a Table"):
+        place.route(sessionmaker(), "player_stats")
