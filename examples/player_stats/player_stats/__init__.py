@@ -1,0 +1,1 @@
+"""Statistics of players: the example application of hyperferry."""

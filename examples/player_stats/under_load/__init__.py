@@ -1,0 +1,1 @@
+"""The application under HTTP load through a whole rollout: `python -m under_load`."""
