@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, LiteralString, cast
 
 import pytest
@@ -52,6 +53,10 @@ class Lab:
     def apply(self) -> None:
         """Applies the backlog."""
         Applier(self.conn, self.flow).drain(pending_batches=False)
+
+    def apply_excused(self, started: datetime) -> None:
+        """Applies the changes of excused pairs."""
+        Applier(self.conn, self.flow).apply_excused(started)
 
     def verify(self, **options: Any) -> VerifyReport:
         """Verifies with small ranges."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -91,6 +92,65 @@ def test_a_pair_that_changes_all_the_time_stays_excused_for_the_check_under_the_
     assert check(one)
     one.run("UPDATE {shadow} SET value = value - 1 WHERE id = 7")
     assert not check(one)
+
+
+@pytest.mark.parametrize("builder", tables.BUILDERS)
+def test_a_few_pairs_that_changed_again_are_applied_alone(lab: Make, builder: str) -> None:
+    """What else stands in the backlog by then waits for whoever applies the rest."""
+    one = lab(tables.BUILDERS[builder])
+    gone = "DELETE FROM {source} WHERE ctid IN (SELECT ctid FROM {source} ORDER BY ctid OFFSET %s LIMIT 20)"
+    applied: list[str] = []
+    once = iter([1])
+
+    def apply_all() -> None:
+        applied.append("all")
+        if next(once, None):  # nothing is, and others come
+            one.run(gone, 200)
+            return
+        one.apply()
+
+    def apply_excused(started: datetime) -> None:
+        applied.append("excused")
+        one.apply_excused(started)
+
+    one.run(gone, 100)
+    [(before,)] = one.run("SELECT count(*) FROM {log}")
+    report = one.verify(apply_backlog=apply_all, apply_excused=apply_excused)
+
+    assert applied == ["all", "excused"]
+    assert (report.match, report.excused) == (True, 0)
+    [(left,)] = one.run("SELECT count(*) FROM {log}")
+    assert 0 < left <= before + 20
+    assert one.verify().excused > 0
+    assert one.verify(apply_backlog=one.apply).excused == 0
+
+
+def test_an_update_across_chunks_is_told_of_although_it_was_applied_alone(lab: Make) -> None:
+    """I9: the cutover asks whether that is accepted. One of the UPDATE's pairs may not stand excused, and be applied later."""
+    one = lab(tables.player_stats, rows=1_000)
+    one.run("UPDATE {source} SET value = 0 WHERE id <= 5")
+
+    def apply_excused(started: datetime) -> None:
+        one.run("UPDATE {source} SET game_date = game_date + interval '1000 days' WHERE id = 3")
+        one.apply_excused(started)
+        one.apply()
+
+    assert one.verify(apply_backlog=lambda: None, apply_excused=apply_excused).match
+    assert one.run("SELECT detail FROM hyperferry.event WHERE kind = 'found'") == [({"accept": ["cross-chunk-updates"]},)]
+
+
+def test_a_truncate_before_a_few_are_applied_alone_is_applied_with_all_the_rest(lab: Make) -> None:
+    one = lab(tables.player_stats, rows=1_000)
+    one.run("UPDATE {source} SET value = 0 WHERE id <= 5")
+
+    def apply_excused(started: datetime) -> None:
+        one.run("TRUNCATE {source}")
+        one.apply_excused(started)
+
+    report = one.verify(apply_backlog=lambda: None, apply_excused=apply_excused)
+    assert report.match
+    assert report.excused == 0
+    assert one.run("SELECT (SELECT count(*) FROM {shadow}), (SELECT count(*) FROM {log})") == [(0, 0)]
 
 
 def test_a_truncate_is_waited_for(lab: Make) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 import psycopg
@@ -26,11 +27,13 @@ from ..db import (
 from ..db.connection import Connection
 from ..errors import LockUnavailable
 from ..ledger import store
+from ..ledger.compressed import compressed_below
 from ..ledger.flow import Flow, Side
 from ..ledger.transaction import UNFLUSHED, flow_transaction
 from ..model.rollout import Direction
-from . import slices
+from . import cold, slices
 from .barrier import pass_barrier, pending_truncation
+from .places import Places, places_of
 from .widen import widen
 from .window import Group, Ids, Slice, pack
 
@@ -74,11 +77,16 @@ class Applier:
         self.conn = conn
         self.flow = flow
         self.should_stop = should_stop
-        self.slice_rows = slice_rows
+        self.compressed = flow.rollout.plan.compression is not None
+        self.slice_rows = min(slice_rows, cold.SLICE_ROWS) if self.compressed else slice_rows
         self.say = say
         self._ahead: list[Slice] = []
         self._moves_seen = False
+        self._places: Places | None = None
+        self._places_known = False
         self.settings = (_KEEP_INDEXES if flow.pairs.by_image else _NESTED_LOOPS) | UNFLUSHED
+        if self.compressed or cold.may_be_compressed(flow):
+            self.settings |= cold.settings(conn)
 
     def drain(self, *, pending_batches: bool, at_most_seconds: float | None = None) -> Applied:
         """Applies slices until no applicable pair is left or the time is over."""
@@ -103,6 +111,23 @@ class Applier:
         except _Refused as refused:
             quarantined = self._bisect(refused.ids, refused.reason)
             return Applied(refused.ids.size - quarantined, quarantined, False)
+
+    def apply_excused(self, started: datetime) -> None:
+        """Applies nothing but the changes of those pairs that stand excused since a verification that began then; all of the
+        backlog where a truncation stands in it. For few of them, and when no batch is pending: no pair is held back (I4)."""
+        rows = fetch_all(self.conn, slices.of_excused(self.flow), {"started": started})
+        ids = Ids.of(row[0] for row in rows)
+        if not ids.size:
+            return
+        if self._moves_matter() and fetch_value(self.conn, slices.moved_excused(self.flow), {"started": started}):
+            self._note_moves()
+            self._moves_seen = True
+        try:
+            self._patiently(lambda: self._apply_ids(ids))
+        except _Truncated:
+            self.drain(pending_batches=False)
+        except _Refused as refused:
+            self._bisect(refused.ids, refused.reason)
 
     def _read_and_apply(self, pending_batches: bool) -> Applied:
         """One transaction: applies the next slice of the window, which it reads where none is left. Raises _Refused with the
@@ -143,12 +168,16 @@ class Applier:
 
     def _moves(self, groups: list[Group]) -> bool:
         """Whether the application updates the time across chunks, as far as these pairs show; only where that is news."""
-        if self._moves_seen or self.flow.pairs.by_image or self.flow.direction is not Direction.FORWARD:
-            return False
-        if len(self.flow.pairs.fields) == 1 or len(groups) == 1:
+        if not self._moves_matter() or len(groups) == 1:
             return False
         ids = Slice(tuple(groups)).ids
         return bool(fetch_value(self.conn, slices.moved_across_chunks(self.flow), {"ids": ids.text}))
+
+    def _moves_matter(self) -> bool:
+        """Whether it would be news, and is to be seen at all: rows without a key are not to be told from others."""
+        if self._moves_seen or self.flow.pairs.by_image or self.flow.direction is not Direction.FORWARD:
+            return False
+        return len(self.flow.pairs.fields) > 1
 
     def _note_moves(self) -> None:
         """Records, once, that the application updates the time across chunks (I9: cross-chunk-updates)."""
@@ -174,14 +203,20 @@ class Applier:
         """Within a transaction: the target's rows with the pairs of these log rows, then the log rows. Returns how many."""
         ids = part.ids
         params = {"ids": ids.text}
-        timed = [group for group in part.groups if group.bounds is not None]
-        if len(timed) > MAX_GROUPS:
-            timed = [Group(None, ids)]
-        whole = [Group(None, ids)]
-        for group in timed if self._by_group(self.flow.passive) else whole:
-            execute(self.conn, slices.delete(self.flow, group.bounds), {"ids": group.ids.text})
-        for group in timed if self._by_group(self.flow.active) else whole:
-            execute(self.conn, slices.insert(self.flow, group.bounds), {"ids": group.ids.text})
+        timed = self._located([group for group in part.groups if group.bounds is not None])
+        below = compressed_below(self.conn, self.flow) if self.compressed else None
+        among_compressed = cold.cold(self.conn, self.flow, [group for group, chunk in timed if chunk is None], below)
+        for group, chunk in self._of_side(timed, ids, self.flow.passive):
+            if self.flow.passive.hypertable and chunk is None and group.bounds in among_compressed:
+                cold.delete(self.conn, self.flow, group)
+                continue
+            statement = slices.delete(self.flow, group.bounds, chunk=chunk)
+            self._in_chunk(chunk, statement, {"ids": group.ids.text})
+        for group, chunk in self._of_side(timed, ids, self.flow.active):
+            statement = slices.insert(self.flow, group.bounds, chunk=chunk)
+            read_once = self.flow.active.hypertable and chunk is None and group.bounds in among_compressed
+            with cold.joined_freely(self.conn) if read_once else nullcontext():
+                self._in_chunk(chunk, statement, {"ids": group.ids.text})
         for group in part.groups:
             if group.bounds is None:
                 execute(self.conn, slices.insert(self.flow, None, null_time=True), {"ids": group.ids.text})
@@ -190,6 +225,43 @@ class Applier:
         ):
             execute(self.conn, slices.forget_quarantine(self.flow), params)
         return execute(self.conn, slices.remove(self.flow), params).rowcount
+
+    def _located(self, groups: list[Group]) -> list[tuple[Group, str | None]]:
+        """Each group with the chunk that may be used in the root's place, None where none may. Looked for at this transaction's
+        snapshot, as the rows are; what becomes of chunks later is found at its end (`ledger.chunks`), or by the rows themselves:
+        one that was moved away behind the snapshot is refused to us by the server."""
+        if not self._places_known:
+            self._places, self._places_known = places_of(self.conn, self.flow), True
+        chunks: list[str | None] = [None] * len(groups)
+        if self._places is not None and groups:
+            bounds = {
+                "lows": [group.bounds[0] for group in groups if group.bounds],
+                "highs": [group.bounds[1] for group in groups if group.bounds],
+            }
+            chunks = [row[0] for row in fetch_all(self.conn, slices.chunks_of(self.flow, self._places), bounds)]
+        located = list(zip(groups, chunks, strict=True))
+        rest = [group for group, chunk in located if chunk is None]
+        if len(rest) > MAX_GROUPS:
+            together = Ids.of(text for group in rest for text in group.ids.texts)
+            located = [pair for pair in located if pair[1] is not None] + [(Group(None, together), None)]
+        return located
+
+    def _of_side(
+        self, timed: list[tuple[Group, str | None]], ids: Ids, side: Side
+    ) -> list[tuple[Group, str | None]]:
+        """What a side's statements are made for: each group, or all of them together. A plain table has no chunks."""
+        if not self._by_group(side):
+            return [(Group(None, ids), None)]
+        return timed if side.hypertable else [(group, None) for group, _ in timed]
+
+    def _in_chunk(self, chunk: str | None, statement: sql.Composed, params: dict[str, str]) -> None:
+        """Executes it; a chunk that was dropped since it was looked for is no error: the slice is read anew."""
+        try:
+            execute(self.conn, statement, params)
+        except psycopg.errors.UndefinedTable as error:
+            if chunk is None:
+                raise
+            raise psycopg.errors.SerializationFailure(f"{chunk} was dropped or merged meanwhile") from error
 
     def _by_group(self, side: Side) -> bool:
         """Whether the statements on a side are one for each group. On a hypertable, so that the other chunks are excluded; and

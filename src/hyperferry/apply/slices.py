@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from ..ledger.flow import Flow
+from ..ledger.flow import Flow, Side
 from ..ledger.objects import column_list, range_columns
 from ..model.rollout import Direction
+from ..model.statement import fragment
+from .places import INTEGERS, POINTS, Places
 from .window import Bounds
 
 IDS = sql.SQL("%(ids)s::bigint[]")
@@ -71,7 +73,7 @@ def _pending(flow: Flow) -> sql.Composed:
 def read_window(flow: Flow, *, pending_batches: bool) -> sql.Composed:
     """The next log rows that may be applied (I4), oldest first, at most `%(limit)s`, in groups as `groups` gives them and in the
     order of the time: ids as text, how many they are, and whether an UPDATE is among them. A pair with a NULL time lies in no
-    batch by time."""
+    batch by time. A place is not kept from one transaction to the next: `located` looks for it in each."""
     blocked: sql.Composable = sql.SQL("")
     if pending_batches and flow.direction is Direction.FORWARD:
         blocked = sql.SQL(
@@ -89,8 +91,12 @@ def still_there(flow: Flow) -> sql.Composed:
     return sql.SQL("SELECT id FROM {} WHERE id = ANY({})").format(flow.log, IDS)
 
 
-_INTEGERS = frozenset(("pg_catalog.int2", "pg_catalog.int4", "pg_catalog.int8"))
-_POINTS = frozenset(("pg_catalog.timestamptz", "pg_catalog.timestamp", "pg_catalog.date"))
+def of_excused(flow: Flow) -> sql.Composed:
+    """The log rows of the pairs that stand excused since `%(started)s`."""
+    return sql.SQL(
+        "SELECT l.id FROM {log} AS l WHERE l.op <> 'T' AND EXISTS (SELECT FROM {excused} AS e "
+        "WHERE e.verification_started = %(started)s AND {same})"
+    ).format(log=flow.log, excused=flow.of_ledger("excused"), same=flow.pairs.same("l", "e"))
 
 
 def _kind(flow: Flow) -> str:
@@ -103,11 +109,11 @@ def _bucket(flow: Flow) -> sql.Composable:
     """The number of the chunk width since the origin in which the pair `p` lies. In double precision, which is much faster than
     numeric: only a time less than a microsecond from a boundary may come out beyond it, and that costs a statement, no more."""
     width, kind = sql.Literal(flow.rollout.plan.interval.width), _kind(flow)
-    if kind in _INTEGERS:
+    if kind in INTEGERS:
         return sql.SQL(
             "p.t::bigint / {w}::bigint - CASE WHEN pg_catalog.mod(p.t::bigint, {w}::bigint) < 0 THEN 1 ELSE 0 END"
         ).format(w=width)
-    if kind in _POINTS:
+    if kind in POINTS:
         return sql.SQL(
             "CASE WHEN pg_catalog.isfinite(p.t) THEN "
             "pg_catalog.floor(pg_catalog.date_part('epoch', p.t) * 1000000 / {}::float8) END"
@@ -117,7 +123,7 @@ def _bucket(flow: Flow) -> sql.Composable:
 
 def _ends(flow: Flow) -> dict[str, sql.Composable]:
     """The least and the greatest time of the pairs `p`, as text."""
-    if _kind(flow) in _INTEGERS | _POINTS:
+    if _kind(flow) in INTEGERS | POINTS:
         return {"low": sql.SQL("pg_catalog.min(p.t)::text"), "high": sql.SQL("pg_catalog.max(p.t)::text")}
     # uuid has no min() before PostgreSQL 18; an ordered array serves every type.
     return {
@@ -132,6 +138,38 @@ def groups(flow: Flow, ids: sql.Composable = IDS) -> sql.Composed:
         "SELECT {low} AS low, {high} AS high, pg_catalog.array_agg(p.id) AS ids "
         "FROM {log} p WHERE p.id = ANY({ids}) GROUP BY p.t IS NULL, {bucket}"
     ).format(log=flow.log, ids=ids, bucket=_bucket(flow), **_ends(flow))
+
+
+def located(flow: Flow, places: Places | None, ids: sql.Composable) -> sql.Composed:
+    """The groups with the chunk (its quoted name) in which each lies; NULL where the root is to be used."""
+    if places is None:
+        return sql.SQL("SELECT g.*, NULL::text AS chunk FROM ({}) AS g").format(groups(flow, ids))
+    kind = flow.pairs.time.type
+    return sql.SQL("SELECT g.*, {chunk} AS chunk FROM ({groups}) AS g").format(
+        chunk=places.chunk_of(sql.SQL("g.low::{}").format(kind), sql.SQL("g.high::{}").format(kind)),
+        groups=groups(flow, ids),
+    )
+
+
+def chunks_of(flow: Flow, places: Places) -> sql.Composed:
+    """For each of the bounds `%(lows)s` and `%(highs)s`, in their order, the chunk as `located` gives it."""
+    kind = flow.pairs.time.type
+    return sql.SQL(
+        "SELECT {chunk} FROM ROWS FROM (pg_catalog.unnest(%(lows)s::text[]), pg_catalog.unnest(%(highs)s::text[])) "
+        "WITH ORDINALITY AS g(low, high, place) ORDER BY g.place"
+    ).format(
+        chunk=places.chunk_of(sql.SQL("g.low::{}").format(kind), sql.SQL("g.high::{}").format(kind))
+    )
+
+
+def _table(side: Side, chunk: str | None) -> sql.Composable:
+    """A side, or the one chunk of it that is meant."""
+    return side.ident if chunk is None else sql.SQL("ONLY {}").format(fragment(chunk))
+
+
+def _plain(side: Side, chunk: str | None) -> bool:
+    """Whether rows are looked for in one table; in a hypertable the time tells in which of many."""
+    return chunk is not None or not side.hypertable
 
 
 def _distinct(flow: Flow, ids: sql.Composable) -> sql.Composed:
@@ -155,26 +193,42 @@ def _within(value: sql.Composable, flow: Flow, bounds: Bounds) -> sql.Composed:
     ).format(value=value, low=sql.Literal(bounds[0]), high=sql.Literal(bounds[1]), kind=kind)
 
 
-def _limits(flow: Flow, alias: str, bounds: Bounds | None) -> sql.Composable:
+def limits(flow: Flow, alias: str, bounds: Bounds | None) -> sql.Composable:
+    """` AND` that the row's time lies within the bounds, as literals."""
     if bounds is None:
         return sql.SQL("")
     return sql.SQL(" AND {}").format(_within(flow.pairs.time.of_row(alias), flow, bounds))
 
 
-def delete(flow: Flow, bounds: Bounds | None, ids: sql.Composable = IDS) -> sql.Composed:
-    """Deletes every target row with one of the slice's pairs."""
+def _limits_of(flow: Flow, alias: str, bounds: Bounds | None, chunk: str | None) -> sql.Composable:
+    """The limits of a statement on a side. In the chunk itself there is nothing to exclude, and limits do harm: where the planner
+    has no statistics of its newest rows and takes it for nearly empty between them, it reads all that lies between them again for
+    each pair (25 million rows for 5,000 pairs of one day). Without a key they are what keeps any plan short."""
+    return sql.SQL("") if chunk is not None and not flow.pairs.by_image else limits(flow, alias, bounds)
+
+
+def delete(
+    flow: Flow, bounds: Bounds | None, ids: sql.Composable = IDS, *, chunk: str | None = None
+) -> sql.Composed:
+    """Deletes every target row with one of the slice's pairs, which all lie in `chunk` (quoted), if that is given."""
     return sql.SQL("DELETE FROM {target} AS t USING {pairs} WHERE {match}{limits}").format(
-        target=flow.passive.ident,
+        target=_table(flow.passive, chunk),
         pairs=_distinct(flow, ids),
-        match=flow.pairs.matches("p", "t"),
-        limits=_limits(flow, "t", bounds),
+        match=flow.pairs.matches("p", "t", by_key=_plain(flow.passive, chunk)),
+        limits=_limits_of(flow, "t", bounds, chunk),
     )
 
 
 def insert(
-    flow: Flow, bounds: Bounds | None, ids: sql.Composable = IDS, *, null_time: bool = False
+    flow: Flow,
+    bounds: Bounds | None,
+    ids: sql.Composable = IDS,
+    *,
+    null_time: bool = False,
+    chunk: str | None = None,
 ) -> sql.Composed:
-    """Inserts every source row with one of the slice's pairs; with `null_time` those whose time is NULL, and no others."""
+    """Inserts every source row with one of the slice's pairs; with `null_time` those whose time is NULL, and no others. `chunk`:
+    the source's, quoted, in which all of them lie."""
     return sql.SQL(
         "INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {pairs} JOIN "
         "{source} AS s ON {match}{limits}"
@@ -183,9 +237,9 @@ def insert(
         columns=column_list(flow),
         values=column_list(flow, "s"),
         pairs=_distinct(flow, ids),
-        source=flow.active.ident,
-        match=flow.pairs.matches("p", "s", null_time=null_time),
-        limits=_limits(flow, "s", bounds),
+        source=_table(flow.active, chunk),
+        match=flow.pairs.matches("p", "s", null_time=null_time, by_key=_plain(flow.active, chunk)),
+        limits=_limits_of(flow, "s", bounds, chunk),
     )
 
 
@@ -202,6 +256,24 @@ def moved_across_chunks(flow: Flow) -> sql.Composed:
         "SELECT EXISTS (SELECT FROM {log} p WHERE p.id = ANY({ids}) AND p.op = 'U' GROUP BY {keys} "
         "HAVING pg_catalog.min({bucket}) <> pg_catalog.max({bucket}))"
     ).format(log=flow.log, ids=IDS, keys=keys, bucket=_bucket(flow))
+
+
+def moved_excused(flow: Flow) -> sql.Composed:
+    """The same of all log rows of the excused pairs' keys: of an UPDATE's two pairs one alone may stand excused."""
+    keys = [field for field in flow.pairs.fields if not field.is_time]
+    return sql.SQL(
+        "SELECT EXISTS (SELECT FROM {log} p WHERE p.op = 'U' AND EXISTS (SELECT FROM {excused} AS e "
+        "WHERE e.verification_started = %(started)s AND {same}) GROUP BY {keys} "
+        "HAVING pg_catalog.min({bucket}) <> pg_catalog.max({bucket}))"
+    ).format(
+        log=flow.log,
+        excused=flow.of_ledger("excused"),
+        same=sql.SQL(" AND ").join(
+            sql.SQL("{} {} {}").format(sql.Identifier("p", f.name), f.equals, sql.Identifier("e", f.name)) for f in keys
+        ),
+        keys=sql.SQL(", ").join(sql.Identifier("p", f.name) for f in keys),
+        bucket=_bucket(flow),
+    )
 
 
 def forget_quarantine(flow: Flow) -> sql.Composed:

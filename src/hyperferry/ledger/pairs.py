@@ -54,6 +54,8 @@ class Pairs:
 
     fields: tuple[PairField, ...]
     by_image: bool
+    key_alone: bool = False
+    """The source's key has no time in it: the key's columns alone find a row by index, on either side."""
 
     @property
     def time(self) -> PairField:
@@ -78,8 +80,11 @@ class Pairs:
             sql.SQL("{} AS {}").format(f.of_row(alias), sql.Identifier(f.name)) for f in self.fields
         )
 
-    def matches(self, pair: str, row: str, *, null_time: bool = False) -> sql.Composed:
-        """That the table's row `row` has the pair `pair`. `null_time`: for pairs whose time is NULL, and no others."""
+    def matches(self, pair: str, row: str, *, null_time: bool = False, by_key: bool = False) -> sql.Composed:
+        """That the table's row `row` has the pair `pair`. `null_time`: for pairs whose time is NULL, and no others. `by_key`:
+        where the key alone finds a row, the equality of the times is written so that no index on the time can serve it. To a
+        planner whose statistics are older than the rows a time looks as rare as a key, and each pair would read all of its day.
+        """
         terms: list[sql.Composable] = []
         for f in self.fields:
             if f.is_time and null_time:
@@ -87,9 +92,9 @@ class Pairs:
                     sql.SQL("({} IS NULL AND {}.t IS NULL)").format(f.of_row(row), sql.Identifier(pair))
                 )
             else:
-                terms.append(
-                    sql.SQL("{} {} {}").format(f.of_row(row), f.equals, sql.Identifier(pair, f.name))
-                )
+                equal = sql.SQL("{} {} {}").format(f.of_row(row), f.equals, sql.Identifier(pair, f.name))
+                hidden = f.is_time and by_key and self.key_alone
+                terms.append(sql.SQL("({}) IS TRUE").format(equal) if hidden else equal)
         return sql.SQL(" AND ").join(terms)
 
     def same(self, left: str, right: str) -> sql.Composed:
@@ -151,4 +156,5 @@ def pairs_of(plan: Plan) -> Pairs:
                 )
             )
     fields.append(PairField("t", type_name(time), _reader(time.name), PG_EQUALS, time.name, is_time=True))
-    return Pairs(tuple(fields), plan.identity.by_image)
+    key_alone = not plan.identity.by_image and len(fields) > len(plan.identity.columns)
+    return Pairs(tuple(fields), plan.identity.by_image, key_alone)

@@ -128,6 +128,7 @@ def flow_transaction(
     passive_mode: LockMode = LockMode.ACCESS_SHARE,
     settings: dict[str, str] | None = None,
     nothing_read: Callable[[], bool] = lambda: False,
+    chunk: Side | None = None,
 ) -> Iterator[None]:
     """A transaction on both sides: locks first, then a look, then the caller's work; commits at the end.
 
@@ -135,10 +136,11 @@ def flow_transaction(
     COMMITTED. `applier`: take this
     direction's applier lock first, before the snapshot (I3). `passive_mode`: the lock on the passive side, which is ours.
     The active side comes last and gets ACCESS SHARE, so that nothing that the application could want is held while we wait.
-    `nothing_read`, asked at the end: neither table was read, so that it does not matter what became of the chunks.
+    `nothing_read`, asked at the end: neither table was read, so that it does not matter what became of the chunks. `chunk`: of
+    the hypertable nothing else is read, and it is locked so that nobody compresses or opens it meanwhile; others may be.
     Lock failures come out as psycopg errors with the transaction rolled back: `db.yield_and_retry` runs it again.
     """
-    chunks = Chunks.before(conn, flow) if snapshot else None
+    chunks = Chunks.before(conn, flow) if snapshot and chunk is None else None
     conn.isolation_level = (
         psycopg.IsolationLevel.REPEATABLE_READ if snapshot else psycopg.IsolationLevel.READ_COMMITTED
     )
@@ -150,6 +152,8 @@ def flow_transaction(
     elif snapshot:
         # An older snapshot must not miss rows that `apply.tidy` removed with their file: it finds this lock, and comes again.
         locks.append(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(flow.log))
+    if chunk is not None:
+        locks.append(lock_statement(chunk, LockMode.SHARE_UPDATE_EXCLUSIVE))
     locks.append(lock_statement(flow.passive, passive_mode))
     locks.append(lock_statement(flow.active, LockMode.ACCESS_SHARE))
     if flow.active.hypertable:

@@ -15,9 +15,10 @@ from psycopg import sql
 
 from ..db import execute, fetch_all, fetch_one
 from ..db.connection import Connection
+from ..ledger.compressed import compressed_below
 from ..ledger.flow import Flow
 from . import statements
-from .pairwise import BY_INDEX, Group, both_of_pair, bucket_of, within_group
+from .pairwise import BY_INDEX, Group, both_of_pair, bucket_of, groups_of, within_group
 from .ranges import Range, pair_condition
 
 MOST_PAIRS = 50_000
@@ -39,10 +40,12 @@ def _groups(conn: Connection, flow: Flow, within: Range) -> list[Group]:
     rows = fetch_all(
         conn,
         statements.query("backlog_groups").format(
-            log=flow.log, within=pair_condition(flow, within, "x"), bucket=bucket_of(flow)
+            log=flow.log,
+            within=pair_condition(flow, within, "x"),
+            bucket=bucket_of(flow, compressed_below(conn, flow)),
         ),
     )
-    return [Group(*row) for row in rows]
+    return groups_of(rows)
 
 
 def _settle(flow: Flow, within: Range, group: Group) -> sql.Composed:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,8 @@ ROUNDS = 5
 """A pair that changes all the time may be in the backlog at each look; the check under the lock has the last
 word."""
 
+FEW = 100
+"""So many pairs are applied alone, without the rest of the backlog."""
 SLICE = 2_000
 GROUPS = 100
 _PAUSE_SECONDS = 0.5
@@ -52,19 +55,23 @@ def look_at_excused(
     task: Task,
     *,
     apply_backlog: Callable[[], None] | None,
+    apply_excused: Callable[[datetime], None] | None,
     stop: Callable[[], None],
     say: Callable[[str], None],
 ) -> Outcome:
-    """Applies the backlog and looks at the excused pairs, again and again for a bounded number of rounds.
+    """Applies the backlog and looks at the excused pairs, again and again for a bounded number of rounds. A few that changed
+    again meanwhile are applied alone, by `apply_excused`: the backlog as a whole lies in every chunk by then.
 
     Without `apply_backlog` it waits for whoever applies elsewhere.
     """
     outcome = Outcome(left=excused_count(conn, task))
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         if not outcome.left:
             break
         say(f"{outcome.left:,} pairs differ and stand in the backlog; looking again once it is applied")
-        if apply_backlog is not None:
+        if apply_excused is not None and number and outcome.left <= FEW:
+            apply_excused(task.started)
+        elif apply_backlog is not None:
             apply_backlog()
         else:
             time.sleep(_PAUSE_SECONDS)

@@ -1,61 +1,125 @@
 """The SQL that looks at given pairs on both sides, by index.
 
-Excused pairs are taken in groups no wider than a chunk, with the group's least and greatest time as literals:
-TimescaleDB then excludes the other chunks when it plans. Without them each pair costs a look at every chunk
-(2.5 ms for each pair at 500 chunks, measured).
+Pairs are taken in groups of a chunk's width or a few, with the ends of these widths as literals (`spans`; among compressed
+chunks the group's own times): TimescaleDB then excludes the other chunks when it plans. Without them each pair
+costs a look at every chunk (2.5 ms for each pair at 500 chunks, measured). A statement for each chunk costs 3 to 6 ms, nearly
+all of it planning, so neighbours that have few pairs share one: `together`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 
 from psycopg import sql
 
 from ..db import fetch_all
 from ..db.connection import Connection
+from ..ledger.compressed import compressed_below
 from ..ledger.flow import Flow, Side
+from .spans import span
 from .statements import image_hash, pair_order, query
 
-# Every pair is found by index on both sides; a slice's pairs are few against the tables.
-BY_INDEX = {"jit": "off", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+# Every pair is found by index on both sides; a slice's pairs are few against the tables. Which of a group's few chunks cannot
+# hold a pair is not reckoned for each pair: that costs more than a look into their indexes.
+BY_INDEX = {
+    "jit": "off",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_indexscan": "on",
+    "timescaledb.enable_runtime_exclusion": "off",
+}
 MOST_GROUPS = 64
 """More groups than that are not worth a plan of their own under the cutover's lock."""
+PROBES_OF_STATEMENT = 2_000
+"""A statement more costs about as much as so many looks into a chunk's index for a pair."""
+PROBES_OF_CHUNK = 100
+"""A chunk more in a statement, likewise."""
+
+FAR = Decimal("-1e30")
+"""Added to the numbers of groups in compressed chunks, so that none of these is taken for a neighbour of a chunk's."""
 
 
 @dataclass(frozen=True)
 class Group:
     """Excused pairs whose times lie between `low` and `high` (inclusive, as text); `low` None: pairs without
-    a time."""
+    a time. `first` and `last` count the chunk widths in which they lie from some origin; None: not to be told."""
 
     low: str | None
     high: str | None
     pairs: int
+    first: Decimal | None = None
+    last: Decimal | None = None
 
 
-def bucket_of(flow: Flow) -> sql.Composable:
-    """The number of chunk widths since the origin at which the pair `x` lies."""
+def together(groups: Iterable[Group]) -> list[Group]:
+    """The groups, in the order of their times, with those as one that cost less so: each pair is then looked for in each chunk of
+    the whole, and chunks between them that have no pair are planned too."""
+    known: list[Group] = []
+    others: list[Group] = []
+    for group in groups:
+        (others if group.first is None or group.last is None else known).append(group)
+    out: list[Group] = []
+    chunks = 0
+    for group in sorted(known, key=lambda group: group.first or 0):
+        if out:
+            before = out[-1]
+            assert before.first is not None
+            assert group.last is not None
+            pairs, width = before.pairs + group.pairs, int(group.last - before.first) + 1
+            if pairs * width + (width - chunks - 1) * PROBES_OF_CHUNK <= PROBES_OF_STATEMENT:
+                out[-1] = Group(before.low, group.high, pairs, before.first, group.last)
+                chunks += 1
+                continue
+        out.append(group)
+        chunks = 1
+    return out + others
+
+
+def bucket_of(flow: Flow, below: str | None = None) -> sql.Composable:
+    """The number of chunk widths since the origin at which the pair `x` lies; where chunks are compressed (`below` that time) the
+    time itself: rows are found there by literals alone, so pairs of one time at most share them."""
+    bucket, exactly = _bucket(flow)
+    if below is None:
+        return bucket
+    return sql.SQL("CASE WHEN x.t < {}::{} THEN {} + {} ELSE {} END").format(
+        sql.Literal(below), flow.pairs.time.type, exactly, sql.Literal(FAR), bucket
+    )
+
+
+def _bucket(flow: Flow) -> tuple[sql.Composable, sql.Composable]:
     column = flow.rollout.plan.inspection.time
     assert column is not None
     width = sql.Literal(flow.rollout.plan.interval.width)
     if column.base_type in ("pg_catalog.int2", "pg_catalog.int4", "pg_catalog.int8"):
-        return sql.SQL("x.t::numeric / {}::numeric").format(width)
+        return sql.SQL("x.t::numeric / {}::numeric").format(width), sql.SQL("x.t::numeric")
     if column.base_type in ("pg_catalog.timestamptz", "pg_catalog.timestamp", "pg_catalog.date"):
-        return sql.SQL(
-            "CASE WHEN isfinite(x.t) THEN EXTRACT(epoch FROM x.t)::numeric * 1000000 / {}::numeric END"
-        ).format(width)
-    return sql.SQL("0")
+        micros = sql.SQL("EXTRACT(epoch FROM x.t)::numeric * 1000000")
+        by_width = sql.SQL("CASE WHEN isfinite(x.t) THEN {} / {}::numeric END").format(micros, width)
+        return by_width, sql.SQL("CASE WHEN isfinite(x.t) THEN {} END").format(micros)
+    return sql.SQL("0"), sql.SQL("0")
 
 
 def excused_groups(conn: Connection, flow: Flow, started: object = None) -> list[Group]:
-    """The excused pairs by chunk, of all verifications or of the one that began at `started`."""
+    """The excused pairs by chunk, or a few chunks together, of all verifications or of the one that began at `started`."""
     which = sql.SQL(" WHERE x.verification_started = {}").format(sql.Literal(started))
     statement = query("excused_groups").format(
         excused=flow.of_ledger("excused"),
-        bucket=bucket_of(flow),
+        bucket=bucket_of(flow, compressed_below(conn, flow)),
         which=sql.SQL("") if started is None else which,
     )
-    return [Group(*row) for row in fetch_all(conn, statement)]
+    return groups_of(fetch_all(conn, statement))
+
+
+def groups_of(rows: Iterable[tuple[Any, ...]]) -> list[Group]:
+    """From rows of `backlog_groups` or `excused_groups`."""
+    return together(
+        Group(low, high, pairs, place if low is not None else None, place if low is not None else None)
+        for low, high, pairs, place in rows
+    )
 
 
 def within_group(flow: Flow, group: Group | None, time: sql.Composable) -> sql.Composable:
@@ -69,13 +133,40 @@ def within_group(flow: Flow, group: Group | None, time: sql.Composable) -> sql.C
     ).format(time=time, low=sql.Literal(group.low), high=sql.Literal(group.high), kind=flow.pairs.time.type)
 
 
+def _within_chunks(flow: Flow, group: Group, time: sql.Composable) -> sql.Composable | None:
+    """That the time lies in the group's chunk widths; None where these are not known, or where rows are found by the group's own
+    times alone: in compressed chunks, whose groups have numbers far from all others."""
+    column = flow.rollout.plan.inspection.time
+    assert column is not None
+    if group.first is None or group.last is None or group.first < FAR / 2:
+        return None
+    ends = span(column.base_type, flow.rollout.plan.interval.width, group.first, group.last)
+    if ends is None:
+        return None
+    terms = [
+        sql.SQL("{} OPERATOR(pg_catalog.{}) {}::{}").format(
+            time, sql.SQL(operator), sql.Literal(end), flow.pairs.time.type
+        )
+        for operator, end in zip((">=", "<"), ends, strict=True)
+        if end is not None
+    ]
+    return sql.SQL(" AND ").join(terms) if terms else sql.SQL("true")
+
+
 def _of_pair(flow: Flow, side: Side, group: Group | None) -> sql.Composed:
     null_time = group is not None and group.low is None
-    matches = flow.pairs.matches("e", "r", null_time=null_time)
+    time, by_key = flow.pairs.time.of_row("r"), not side.hypertable
+    limits: sql.Composable = sql.SQL("")
     if group is not None and not null_time and side.hypertable:
-        matches = sql.SQL("{} AND {}").format(matches, within_group(flow, group, flow.pairs.time.of_row("r")))
+        wide = _within_chunks(flow, group, time)
+        by_key = wide is not None
+        limits = sql.SQL(" AND {}").format(within_group(flow, group, time) if wide is None else wide)
+    matches = flow.pairs.matches("e", "r", null_time=null_time, by_key=by_key)
     return query("of_pair").format(
-        hash=image_hash(flow, "r"), table=side.ident, row=sql.Identifier("r"), matches=matches
+        hash=image_hash(flow, "r"),
+        table=side.ident,
+        row=sql.Identifier("r"),
+        matches=sql.SQL("{}{}").format(matches, limits),
     )
 
 

@@ -22,7 +22,7 @@ from ..ledger.pairs import PairField
 from ..ledger.transaction import flow_transaction
 from ..model.plan import BatchBy
 
-RANGE_ROWS = 300_000
+RANGE_ROWS = 500_000
 """Rows of a range: a second or two of work, during which a snapshot is held."""
 
 SAMPLED_RANGES = 4

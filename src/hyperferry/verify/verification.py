@@ -72,6 +72,7 @@ def verify(
     repair: bool = False,
     workers: int = 2,
     apply_backlog: Callable[[], None] | None = None,
+    apply_excused: Callable[[datetime], None] | None = None,
     dropped: tuple[tuple[str, str], ...] = (),
     tries: int = TRIES,
     range_rows: int = RANGE_ROWS,
@@ -79,7 +80,8 @@ def verify(
     """Verifies that both sides hold the same multiset of rows, while writers run, and records what it found.
 
     `by` adds groups; `repair` puts differing pairs into the backlog, has it applied by `apply_backlog` and
-    verifies again; `dropped` are ranges of the time (from, to; exclusive) that are counted apart and not
+    verifies again; `apply_excused` applies nothing but the changes of pairs that stand excused in the ledger as of the moment
+    given, and may be left out; `dropped` are ranges of the time (from, to; exclusive) that are counted apart and not
     compared; `stop` may raise to end the work; `tries` bounds the attempts at each transaction's locks.
     Source is the active side, target the passive one. Raises Usage for an unknown `by`, SchemaChanged or
     CaptureBroken for a changed table, Conflict where another verification was recorded meanwhile,
@@ -87,7 +89,9 @@ def verify(
     """
     if by is not None:
         group_column(flow, by)
-    run = _Run(connect, flow, by, workers, stop, say, apply_backlog, dropped, tries, range_rows)
+    run = _Run(
+        connect, flow, by, workers, stop, say, apply_backlog, apply_excused, dropped, tries, range_rows
+    )
     report, repaired = run.once(repair=repair, repaired=0)
     if repaired:
         say(f"{repaired:,} pairs were put into the backlog; verifying again once it is applied")
@@ -108,6 +112,7 @@ class _Run:
     stop: Callable[[], None]
     say: Callable[[str], None]
     apply_backlog: Callable[[], None] | None
+    apply_excused: Callable[[datetime], None] | None
     dropped: tuple[tuple[str, str], ...]
     tries: int
     range_rows: int
@@ -119,7 +124,12 @@ class _Run:
             task = Task(self.flow, begun.started, self.tries, _merged(self.dropped), self.by)
             found = self._compare(conn, task)
             outcome = look_at_excused(
-                conn, task, apply_backlog=self.apply_backlog, stop=self.stop, say=self.say
+                conn,
+                task,
+                apply_backlog=self.apply_backlog,
+                apply_excused=self.apply_excused,
+                stop=self.stop,
+                say=self.say,
             )
             count = sum(r.difference_count for r in found.ranges) + outcome.difference_count
             put = self._repair(conn, task, found) if repair and count else 0

@@ -43,16 +43,15 @@ SELECT EXISTS (SELECT FROM {log} WHERE op = 'T');
 -- name: compare
 -- Count and sum of the image hashes of one range on both sides, and the count of rows in ranges recorded as dropped.
 SELECT s.n, t.n, s.h, t.h, s.dropped, t.dropped
-FROM (SELECT count(*) FILTER (WHERE NOT {s_dropped}) AS n, COALESCE(sum({s_hash}) FILTER (WHERE NOT {s_dropped}), 0) AS h,
-             count(*) FILTER (WHERE {s_dropped}) AS dropped
+FROM (SELECT count(*){s_kept} AS n, COALESCE(sum({s_hash}){s_kept}, 0) AS h, {s_dropped} AS dropped
       FROM {source} AS s WHERE {s_range}) AS s,
-     (SELECT count(*) FILTER (WHERE NOT {t_dropped}) AS n, COALESCE(sum({t_hash}) FILTER (WHERE NOT {t_dropped}), 0) AS h,
-             count(*) FILTER (WHERE {t_dropped}) AS dropped
+     (SELECT count(*){t_kept} AS n, COALESCE(sum({t_hash}){t_kept}, 0) AS h, {t_dropped} AS dropped
       FROM {target} AS t WHERE {t_range}) AS t;
 
 -- name: backlog_groups
--- The pairs of one range that stand in the backlog, by the chunk in which their time lies: least and greatest time, and their number.
-SELECT (array_agg(x.t ORDER BY x.t))[1]::text, (array_agg(x.t ORDER BY x.t DESC))[1]::text, count(*)
+-- The pairs of one range that stand in the backlog, by the chunk in which their time lies: least and greatest time, their number, and that of the
+-- chunk's width.
+SELECT (array_agg(x.t ORDER BY x.t))[1]::text, (array_agg(x.t ORDER BY x.t DESC))[1]::text, count(*), floor({bucket})::numeric
 FROM {log} AS x WHERE x.op <> 'T' AND {within} GROUP BY x.t IS NULL, floor({bucket}) ORDER BY 1;
 
 -- name: settle_backlog
@@ -111,8 +110,8 @@ WHERE {which};
 SELECT count(*) AS n, COALESCE(sum({hash}), 0) AS h FROM {table} AS {row} WHERE {matches};
 
 -- name: excused_groups
--- The excused pairs by the chunk in which their time lies: least and greatest time, NULL for those without one, and their number.
-SELECT (array_agg(x.t ORDER BY x.t))[1]::text, (array_agg(x.t ORDER BY x.t DESC))[1]::text, count(*)
+-- The same of excused pairs; the least and the greatest time are NULL for those without one.
+SELECT (array_agg(x.t ORDER BY x.t))[1]::text, (array_agg(x.t ORDER BY x.t DESC))[1]::text, count(*), floor({bucket})::numeric
 FROM {excused} AS x{which} GROUP BY x.t IS NULL, floor({bucket}) ORDER BY 1;
 
 -- name: look_again
