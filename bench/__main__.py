@@ -211,12 +211,24 @@ def rate_of_apply(
     help="Cutovers, and as many rollbacks, of each.",
 )
 @click.option("--writers", default=4, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--rate",
+    default=500,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Statements of all writers a second; 0: as many as they can.",
+)
 @common
 def stall_of_swaps(
-    sizes: tuple[tuple[int, int], ...], count: int, writers: int, release: tuple[str, ...], keep: bool
+    sizes: tuple[tuple[int, int], ...],
+    count: int,
+    writers: int,
+    rate: int,
+    release: tuple[str, ...],
+    keep: bool,
 ) -> None:
     """How long writers stand still at cutovers and rollbacks, by rows and chunks."""
-    what = swaps.Sizes(sizes, count, writers)
+    what = swaps.Sizes(sizes, count, writers, rate or None)
     sys.exit(not run("swap", release, lambda place, say: swaps.measure(place, what, say), keep=keep))
 
 

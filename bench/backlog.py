@@ -27,6 +27,8 @@ MAKERS = {
     "updates of the newest rows": "UPDATE public.{t} SET value = value + 1 WHERE id > {rows} - {rows} / 3 AND id <= {rows}",
     "inserts into the last chunks": "INSERT INTO public.{t} (player_id, game_id, stat_type, value, game_date) "
     "SELECT i % 5000, i, 'goals', 1, timestamptz '2023-02-01' + i * interval '10 s' FROM generate_series(1, {rows} / 3) AS i",
+    "inserts of one moment": "INSERT INTO public.{t} (player_id, game_id, stat_type, value, game_date) "
+    "SELECT i % 5000, i, 'goals', 1, timestamptz '2023-06-01' FROM generate_series(1, {rows} / 3) AS i",
     "deletes, every ninth row": "DELETE FROM public.{t} WHERE id % 9 = 1 + {round} % 9",
 }
 

@@ -37,7 +37,7 @@ def usual(rounds: int) -> dict[str, Measure]:
         "apply": lambda place, say: backlog.measure(
             place, backlog.Sizes(1_000_000, rounds, (500, 2_000, 5_000)), say
         ),
-        "swap": lambda place, say: swaps.measure(place, swaps.Sizes(tables, 10, 4), say),
+        "swap": lambda place, say: swaps.measure(place, swaps.Sizes(tables, 10, 4, 500), say),
         "growth": lambda place, say: growth.measure(
             place, growth.Sizes((1_000_000, 5_000_000, 10_000_000, 20_000_000), rounds), say
         ),

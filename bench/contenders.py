@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .account import own_account
-from .place import Connection, Place
+from .place import Connection, Place, as_installed
 from .tables import CHUNK, SOURCE, add_indexes
 
 ID_BATCH = 10_000
@@ -160,6 +160,7 @@ def ferry(place: Place, *words: str, seconds: float | None = None) -> str:
         capture_output=True,
         text=True,
         timeout=seconds,
+        env=as_installed(),
     )
     if done.returncode != 0:
         raise RuntimeError(f"hyperferry {' '.join(words)} ended with {done.returncode}:\n{done.stderr}")

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from .account import last_swap, own_account
 from .contenders import ferry
-from .place import Connection, Place
+from .place import Connection, Place, as_installed
 from .result import Figure, Measured, Ratio
 from .tables import CHUNK, SOURCE, make_source
 from .workload import Feeling, Log, Window, workload
@@ -155,7 +155,7 @@ def _syncing(place: Place) -> Iterator[None]:
     """`hyperferry sync` beside the block, ended as a user would end it."""
     process = subprocess.Popen(
         [sys.executable, "-m", "hyperferry", "sync", TABLE, "--dsn", place.dsn],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=as_installed(),
     )  # fmt: skip
     try:
         time.sleep(1.0)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .place import Connection, Place
+from .place import Connection, Place, as_installed
 
 LOOK_SECONDS = 0.2
 
@@ -119,6 +119,7 @@ def watched(place: Place, where: tuple[Path, ...], *words: str) -> Footprint:
             [sys.executable, "-m", "hyperferry", *words, "--dsn", place.dsn],
             stdout=subprocess.DEVNULL,
             stderr=said,
+            env=as_installed(),
         )
         memory, disk, done = 0, 0, threading.Event()
 

@@ -78,6 +78,12 @@ def place(release: str) -> Iterator[Place]:
         )
 
 
+def as_installed() -> dict[str, str]:
+    """The environment in which Python keeps what it compiled, as it has it of an installed program: else a start pays for that
+    each time."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def machine() -> dict[str, object]:
     """What the figures were measured on: processor, cores, memory, system, Python, and the load at the beginning."""
     facts: dict[str, object] = {

@@ -171,7 +171,7 @@ def from_json(text: str) -> Result:
     for row in (*data["figures"], *data["ratios"]):
         row.pop("median")
         row["values"] = tuple(row["values"])
-    figures = tuple(Figure(**row) for row in data.pop("figures"))
+    figures = tuple(Figure(**{"unit": "", **row}) for row in data.pop("figures"))
     ratios = tuple(Ratio(**row) for row in data.pop("ratios"))
     curves = tuple(
         Curve(c["case"], c["who"], c["unit"], tuple((x, y) for x, y in c["points"]))

@@ -1,4 +1,4 @@
-"""How long writers stand still at a swap: cutovers and rollbacks under writers at full speed.
+"""How long writers stand still at a swap: cutovers and rollbacks under writers, at full speed or at a rate.
 
 `python -m bench.stall --swaps 100 --release stable`, or `make stall N=100 RELEASE=stable`. Fails on any writer's error, and on
 any row that differs at the end. What a writer feels is the longest of its statements that was under way within a second of the
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import random
-import statistics
 import sys
 import time
 from bisect import bisect_left
@@ -44,30 +43,38 @@ ONE = "id = %(key)s AND at BETWEEN %(low)s AND %(high)s"
 NOTICED_MS = 2.0
 """Quicker statements are counted, but not kept one by one."""
 WEEK_DAYS = 7
+PAUSE_SECONDS = 1.5
+"""Between two swaps: a second after the one its waits are still looked at; what comes then is `apart from swaps`."""
+
+
+KINDS = ("insert", "update", "delete")
 
 
 @dataclass(frozen=True)
 class Wait:
-    """One statement: when it ended (seconds since 1970) and how long it took."""
+    """One statement: when it ended (seconds since 1970), how long it took, and which kind it was."""
 
     ended: float
     ms: float
+    kind: str = ""
 
 
 @dataclass
 class Swap:
-    """One swap: what the tool said, and what writers felt."""
+    """One swap: what the tool said, and what writers felt: the longest statement of any kind, and of each."""
 
     way: str
     attempts: int
     reported_ms: float
     changes_under_lock: int
     felt_ms: float = 0.0
+    felt_by_kind: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
 class Outcome:
-    """Everything of one run. `usual_ms`: statements apart from swaps: median, p99, as far as they were kept."""
+    """Everything of one run. `usual_ms`: statements apart from swaps, as far as they were kept; `usual_by_kind` tells them apart
+    by the table that served: a statement that takes 60 ms on the hypertable at any time takes no less around a swap."""
 
     swaps: list[Swap] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -75,44 +82,52 @@ class Outcome:
     statements: int = 0
     seconds: float = 0.0
     usual_ms: dict[str, float] = field(default_factory=dict)
+    usual_by_kind: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
-def _write(dsn: str, number: int, rows: int, span_days: int, stop: Event, out: Any) -> None:
-    """One writer, in a process of its own, without a pause: inserts, updates, deletes, each a transaction."""
+def _write(dsn: str, number: int, rows: int, span_days: int, every: float, stop: Event, out: Any) -> None:
+    """One writer, in a process of its own: inserts, updates, deletes, each a transaction; one `every` so many seconds (0:
+    without a pause), and after a wait as many as are due."""
     chance = random.Random(number)
-    waits: list[tuple[float, float]] = []
-    quick: list[float] = []
+    waits: list[tuple[float, float, str]] = []
+    sample: list[tuple[float, float, str]] = []
     errors: list[str] = []
     done = 0
     with psycopg.connect(dsn, autocommit=True, application_name=f"app writer {number}") as conn:
         # A plan for any time would hold every chunk, which is the hypertable's own matter and not the swap's.
         conn.execute("SET plan_cache_mode = force_custom_plan")
         starter = multiprocessing.parent_process()
+        due = time.monotonic() + every * chance.random()
         while not stop.is_set() and (done % 100 or starter is None or starter.is_alive()):
             kind, key = chance.random(), chance.randrange(1, rows)
             at = BEGINNING + timedelta(days=(key - 1) * span_days / rows)
             one = {"key": key, "low": at - timedelta(minutes=1), "high": at + timedelta(minutes=1)}
+            time.sleep(max(0.0, due - time.monotonic()))
+            due += every
             began = time.monotonic()
             try:
                 if kind < 0.4:
+                    name = "insert"
                     conn.execute(
                         "INSERT INTO stats (at, n, v, note) "
                         "VALUES (timestamptz '2024-01-01' + %s * interval '1 day', %s, 1, 'new')",
                         [chance.random() * span_days, key % 1000],
                     )
                 elif kind < 0.9:
+                    name = "update"
                     conn.execute(f"UPDATE stats SET v = v + 1 WHERE {ONE}", one)
                 else:
+                    name = "delete"
                     conn.execute(f"DELETE FROM stats WHERE {ONE}", one)
                 done += 1
             except psycopg.Error as error:
                 errors.append(f"{error.sqlstate} {error}")
             ms = (time.monotonic() - began) * 1000
             if ms >= NOTICED_MS:
-                waits.append((time.time(), ms))
-            elif done % 16 == 0:
-                quick.append(ms)
-    out.put((number, done, waits, quick, errors))
+                waits.append((time.time(), ms, name))
+            if done % 16 == 0:
+                sample.append((time.time(), ms, name))
+    out.put((number, done, waits, sample, errors))
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -135,9 +150,11 @@ def measure(
     rows: int = 200_000,
     chunks: int = 50,
     writers: int = 4,
+    rate: int | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
-    """`swaps` cutovers and as many rollbacks of a table made for it in the database of `dsn`."""
+    """`swaps` cutovers and as many rollbacks of a table made for it in the database of `dsn`. The writers make `rate`
+    statements a second together; None: as many as they can."""
     outcome = Outcome()
     days = chunks * WEEK_DAYS
     with psycopg.connect(dsn, autocommit=True) as conn:
@@ -149,7 +166,11 @@ def measure(
     context = multiprocessing.get_context("spawn")
     stop, out = context.Event(), context.Queue()
     people = [
-        context.Process(target=_write, args=(dsn, number, rows, days, stop, out), daemon=True)
+        context.Process(
+            target=_write,
+            args=(dsn, number, rows, days, writers / rate if rate else 0.0, stop, out),
+            daemon=True,
+        )
         for number in range(writers)
     ]
     began = time.monotonic()
@@ -163,7 +184,7 @@ def measure(
                 swap, moment = _once(dsn, way)
                 outcome.swaps.append(swap)
                 moments.append(moment)
-                time.sleep(0.2)
+                time.sleep(PAUSE_SECONDS)
             say(f"{number + 1} of {swaps}: {swap.attempts} attempts, {swap.reported_ms:.1f} ms reported")
     finally:
         stop.set()
@@ -201,14 +222,36 @@ def _account(outcome: Outcome, answers: Sequence[Any], moments: Sequence[tuple[f
     waits = sorted((Wait(*wait) for answer in answers for wait in answer[2]), key=lambda wait: wait.ended)
     for swap, (start, end) in zip(outcome.swaps, moments, strict=True):
         swap.felt_ms = round(felt(waits, start, end), 1)
+        swap.felt_by_kind = {
+            kind: round(felt([wait for wait in waits if wait.kind == kind], start, end), 1) for kind in KINDS
+        }
     outcome.statements = sum(answer[1] for answer in answers)
     outcome.errors = [f"writer {answer[0]}: {error}" for answer in answers for error in answer[4]]
     apart = [wait.ms for wait in waits if not any(start <= wait.ended <= end for start, end in moments)]
-    quick = [ms for answer in answers for ms in answer[3]]
+    sample = sorted((Wait(*one) for answer in answers for one in answer[3]), key=lambda wait: wait.ended)
     outcome.usual_ms = {
-        "median": round(statistics.median(quick), 2) if quick else 0.0,
+        "median": round(percentile([wait.ms for wait in sample], 0.5), 2),
         "slower than 2 ms, p99": round(percentile(apart, 0.99), 1),
         "slower than 2 ms, max": round(max(apart, default=0.0), 1),
+    }
+    outcome.usual_by_kind = usual_by_kind(sample, outcome.swaps, moments)
+
+
+def usual_by_kind(
+    sample: Sequence[Wait], swaps: Sequence[Swap], moments: Sequence[tuple[float, float]]
+) -> dict[str, dict[str, float]]:
+    """Statements apart from swaps: `update on the hypertable` -> median and p99 in ms. After a cutover the hypertable serves."""
+    found: dict[str, list[float]] = {}
+    middles = [(start + end) / 2 for start, end in moments]
+    for wait in sample:
+        if any(start <= wait.ended <= end for start, end in moments):
+            continue
+        before = bisect_left(middles, wait.ended)
+        served = "hypertable" if before and swaps[before - 1].way == "cutover" else "plain table"
+        found.setdefault(f"{wait.kind} on the {served}", []).append(wait.ms)
+    return {
+        name: {"p50": round(percentile(values, 0.5), 2), "p99": round(percentile(values, 0.99), 1)}
+        for name, values in sorted(found.items())
     }
 
 
@@ -219,6 +262,7 @@ def table(outcome: Outcome) -> list[str]:
         of = [swap for swap in outcome.swaps if swap.way == way]
         for what, values in (
             ("longest writer, ms", [swap.felt_ms for swap in of]),
+            *((f"longest {kind}, ms", [swap.felt_by_kind.get(kind, 0.0) for swap in of]) for kind in KINDS),
             ("stall_ms reported", [swap.reported_ms for swap in of]),
             ("attempts", [float(swap.attempts) for swap in of]),
             ("changes under lock", [float(swap.changes_under_lock) for swap in of]),
@@ -227,6 +271,8 @@ def table(outcome: Outcome) -> list[str]:
             lines.append(f"{way:9} {what:22} " + " ".join(f"{figure:9.1f}" for figure in figures))
     usual = ", ".join(f"{name} {ms} ms" for name, ms in outcome.usual_ms.items())
     lines.append(f"{outcome.statements} statements in {outcome.seconds:.0f} s; apart from swaps: {usual}")
+    for name, usual_of in outcome.usual_by_kind.items():
+        lines.append(f"apart from swaps, {name}: p50 {usual_of['p50']} ms, p99 {usual_of['p99']} ms")
     lines.append(f"{len(outcome.errors)} errors of writers, {outcome.differences} rows that differ")
     return lines
 
@@ -241,8 +287,15 @@ def table(outcome: Outcome) -> list[str]:
 @click.option("--rows", default=200_000, show_default=True, type=click.IntRange(1000))
 @click.option("--chunks", default=50, show_default=True, type=click.IntRange(1))
 @click.option("--writers", default=4, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--rate",
+    type=click.IntRange(1),
+    help="Statements of all writers a second; without it as many as they can.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the figures as JSON here.")
-def main(swaps: int, release: str, rows: int, chunks: int, writers: int, out: Path | None) -> None:
+def main(
+    swaps: int, release: str, rows: int, chunks: int, writers: int, rate: int | None, out: Path | None
+) -> None:
     """How long writers stand still at cutovers and rollbacks."""
     about = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -251,6 +304,7 @@ def main(swaps: int, release: str, rows: int, chunks: int, writers: int, out: Pa
         "rows": rows,
         "chunks": chunks,
         "writers": writers,
+        "rate": rate,
     }
     runs: list[dict[str, object]] = []
     bad = False
@@ -266,6 +320,7 @@ def main(swaps: int, release: str, rows: int, chunks: int, writers: int, out: Pa
                     rows=rows,
                     chunks=chunks,
                     writers=writers,
+                    rate=rate,
                     say=lambda text: print(text, file=sys.stderr, flush=True),
                 )
             except HyperferryError as error:

@@ -18,11 +18,13 @@ AIM_MS = 50.0
 
 @dataclass(frozen=True)
 class Sizes:
-    """Tables as (rows, chunks); cutovers, and as many rollbacks, of each; writers without a pause."""
+    """Tables as (rows, chunks); cutovers, and as many rollbacks, of each; writers, and their statements a second together
+    (None: as many as they can)."""
 
     tables: Sequence[tuple[int, int]]
     swaps: int
     writers: int
+    rate: int | None = None
 
 
 def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
@@ -30,12 +32,19 @@ def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
     figures: list[Figure] = []
     missing: list[str] = []
     for number, (rows, chunks) in enumerate(sizes.tables):
-        case = f"{place.title}, {rows:,} rows, {chunks:,} chunks, {sizes.writers} writers"
+        speed = "" if sizes.rate is None else f", {sizes.rate:,} writes/s"
+        case = f"{place.title}, {rows:,} rows, {chunks:,} chunks, {sizes.writers} writers{speed}"
         say(case)
         try:
             with place.made(f"swaps_{number}") as own:
                 outcome = stall.measure(
-                    own.dsn, swaps=sizes.swaps, rows=rows, chunks=chunks, writers=sizes.writers, say=say
+                    own.dsn,
+                    swaps=sizes.swaps,
+                    rows=rows,
+                    chunks=chunks,
+                    writers=sizes.writers,
+                    rate=sizes.rate,
+                    say=say,
                 )
             figures += figures_of(case, outcome)
             if outcome.errors or outcome.differences:
@@ -62,9 +71,17 @@ def figures_of(case: str, outcome: stall.Outcome) -> list[Figure]:
         ):
             aim = AIM_MS if share == 0.99 else None
             figures.append(Figure(case, way, "ms", (stall.percentile(felt, share),), what, "less", aim))
+        for kind in stall.KINDS:
+            by_kind = [swap.felt_by_kind.get(kind, 0.0) for swap in swaps]
+            figures.append(
+                Figure(case, way, "ms", (stall.percentile(by_kind, 0.99),), f"longest {kind}, p99", "less")
+            )
         for share, what in ((0.5, "stall_ms reported, p50"), (0.99, "stall_ms reported, p99")):
             figures.append(Figure(case, way, "ms", (round(stall.percentile(told, share), 1),), what, "less"))
         figures.append(Figure(case, way, "", (max(float(swap.attempts) for swap in swaps),), "most attempts"))
     apart = outcome.usual_ms.get("slower than 2 ms, max", 0.0)
     figures.append(Figure(case, "apart from swaps", "ms", (apart,), "longest writer, max"))
+    for name, usual in outcome.usual_by_kind.items():
+        for what, ms in usual.items():
+            figures.append(Figure(case, f"apart, {name}", "ms", (ms,), what))
     return figures
