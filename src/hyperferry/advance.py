@@ -49,6 +49,7 @@ def advance(
             blue_green.complete(conn, connect, rollout, monitor, tick)
             changes = blue_green.catch_up(conn, rollout, monitor)
             monitor.say(f"{changes} changes applied, the backlog was empty once")
+            blue_green.compress_again(conn, rollout, monitor)
             prove(conn, connect, rollout, monitor)
             rollout = blue_green.synced(conn, rollout)
         else:

@@ -11,10 +11,11 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -23,8 +24,11 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from .declared.parse import SECTIONS, parse_declared
 from .errors import Usage
-from .model.names import name_parts
+from .model.declared import Declared, OrderBy
+from .model.names import name_parts, quote_ident
+from .model.plan_options import CompressionWish
 from .model.throttle import DEFAULTS, parse_limit
 
 __all__ = [
@@ -48,9 +52,10 @@ ACCEPT_RULES = (
 )
 """What a cutover changes for the application, by the names that `--accept` takes (`all`: every one)."""
 
-RESERVED = frozenset(
-    {"compression", "continuous_aggregate", "index", "indexes", "maintenance", "reorder", "retention"}
-)
+CHECK_SECTION = "check_migrations"
+"""The section of the file that is `hyperferry check-migrations`' own."""
+
+RESERVED = frozenset({"maintenance"})
 """Sections of the file that later versions will read."""
 
 ABOUT_ONE_TABLE = frozenset(
@@ -65,9 +70,14 @@ ABOUT_ONE_TABLE = frozenset(
         "drop_inbound_fks",
         "drop_from_publications",
         "max_rate",
+        *SECTIONS,
     }
 )
 """Keys that mean nothing for another table than the file's own."""
+
+
+COMPRESSION_FLAGS = ("compress", "segment_by", "order_by", "compress_after")
+"""Options of the command line alone; the file says the same in [compression]."""
 
 
 class Settings(BaseSettings):
@@ -94,6 +104,10 @@ class Settings(BaseSettings):
     max_latency: str | None = None
     max_lock_wait: str | None = None
     pgbouncer: Annotated[tuple[str, ...], NoDecode] = ()
+    _declared: Declared = PrivateAttr(default=Declared())
+    _about: str | None = PrivateAttr(default=None)
+    _compression_flags: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _check: object = PrivateAttr(default_factory=dict)
 
     @field_validator("dsn")
     @classmethod
@@ -163,9 +177,54 @@ class Settings(BaseSettings):
         return {name: getattr(self, name) for name in DEFAULTS if getattr(self, name) is not None}
 
     @property
+    def declared(self) -> Declared:
+        """What the file wants of the hypertable, its chunk interval included. Nothing where the file is about another table."""
+        return replace(self._declared, chunk_interval=self.chunk_interval, time_column=self.time_column)
+
+    @property
+    def about_another(self) -> str | None:
+        """The table that the file is about, where this call is about another; None else."""
+        return self._about
+
+    @property
+    def check_migrations(self) -> object:
+        """The file's section [check_migrations], as it stands there: `migrations.section` reads it."""
+        return self._check
+
+    @property
+    def compression(self) -> CompressionWish | None:
+        """Compression on the way, by the flags over the file; None where it is not wished for. Raises Usage for flags that say
+        how and not that."""
+        flags, wish = self._compression_flags, self._declared.compression
+        on = flags.get("compress")
+        if on is None:
+            on = wish is not None and wish.enabled and wish.on_the_way
+        if not on:
+            if how := [f"--{name.replace('_', '-')}" for name in COMPRESSION_FLAGS[1:] if flags.get(name)]:
+                raise Usage(
+                    f"{', '.join(how)} say how chunks are compressed on the way, and nothing says that they are to be.",
+                    remedy="add --compress, or `on_the_way = true` in [compression] of hyperferry.toml.",
+                )
+            return None
+        segment_by = wish.segment_by if wish is not None else None
+        order_by = wish.order_by if wish is not None else None
+        after = wish.after.about if wish is not None and wish.after else None
+        return CompressionWish(
+            tuple(flags.get("segment_by", ())) or segment_by,
+            tuple(flags.get("order_by", ()))
+            or (None if order_by is None else tuple(_order_text(each) for each in order_by)),
+            flags.get("compress_after", after),
+        )
+
+    @property
     def accepted(self) -> frozenset[str]:
         """The accepted rules; `all` stands for whatever has to be accepted then."""
         return frozenset(self.accept)
+
+
+def _order_text(order: OrderBy) -> str:
+    way, nulls = ("DESC" if order.descending else "ASC"), ("FIRST" if order.nulls_come_first else "LAST")
+    return f"{quote_ident(order.column)} {way} NULLS {nulls}"
 
 
 def _list(value: object) -> list[object]:
@@ -182,8 +241,14 @@ def load_settings(flags: Mapping[str, Any], *, config: Path | None = None) -> Se
     given = {name: value for name, value in flags.items() if value is not None and value != ()}
     path = config if config is not None else Path(CONFIG_FILE)
     file = _read(path) if config is not None or path.is_file() else {}
+    about = None
     if "table" in given and "table" in file and not same_table(given["table"], str(file["table"])):
+        about = str(file["table"])
         file = {name: value for name, value in file.items() if name not in ABOUT_ONE_TABLE}
+
+    declared = parse_declared(file, str(path))
+    check = file.pop(CHECK_SECTION, {})
+    file = {name: value for name, value in file.items() if name not in SECTIONS}
 
     class Layered(Settings):
         """The settings with this call's file below the environment."""
@@ -199,10 +264,11 @@ def load_settings(flags: Mapping[str, Any], *, config: Path | None = None) -> Se
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=file)
 
+    compression = {name: given.pop(name) for name in COMPRESSION_FLAGS if name in given}
     if "dsn" in given:
         given["DATABASE_URL"] = given.pop("dsn")
     try:
-        return Layered(**given)
+        settings = Layered(**given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
@@ -211,6 +277,9 @@ def load_settings(flags: Mapping[str, Any], *, config: Path | None = None) -> Se
             facts={"setting": name, "from": _origin(name, given, path)},
             remedy="correct the value; `hyperferry COMMAND --help` says what each takes.",
         ) from None
+    settings._declared, settings._about, settings._compression_flags = declared, about, compression
+    settings._check = check
+    return settings
 
 
 def plain_dsn(dsn: str) -> str:
@@ -244,13 +313,13 @@ def _read(path: Path) -> dict[str, Any]:
             remedy="correct the line named.",
         ) from None
     for name in values:
-        if name not in Settings.model_fields or name == "dsn":
+        if name not in {*Settings.model_fields, *SECTIONS, CHECK_SECTION} or name == "dsn":
             raise _unknown(path, name)
     return values
 
 
 def _unknown(path: Path, name: str) -> Usage:
-    known = [field for field in Settings.model_fields if field != "dsn"]
+    known = [*(field for field in Settings.model_fields if field != "dsn"), *SECTIONS, CHECK_SECTION]
     if name in {"dsn", "database_url", "password", "host", "user"}:
         return Usage(
             f"{path} holds the key {name!r}, but how to connect does not belong under version control.",

@@ -20,6 +20,7 @@ from .claim import worker_of
 from .claim import working as _working
 from .closing import abort as abort
 from .closing import finish as finish
+from .compression import compression_of
 from .cutover import (
     CutoverPreview,
     dropped,
@@ -228,6 +229,7 @@ def _keep_in_step(
     conn: Connection, rollout: Rollout, monitor: Monitor, progress: Progress, until_empty: bool
 ) -> Rollout:
     looked, retried = 0.0, time.monotonic()
+    keep_in_step = blue_green.KeepInStep(conn, monitor)
     while not rollout.phase.ended:
         tick = Ticker(conn, rollout, progress)
         tick()
@@ -242,7 +244,7 @@ def _keep_in_step(
         try:
             monitor.wait_while_paused()
             begun = time.monotonic()
-            empty = blue_green.keep_in_step(conn, rollout, monitor)
+            empty = keep_in_step(rollout)
             monitor.rest_from_applying(time.monotonic() - begun)
         except Interrupted:
             break
@@ -262,7 +264,14 @@ def status(dsn: str, table: str | None = None) -> list[StatusReport]:
     """Where the newest rollout of the table, or of every table, stands."""
     with db.connect(dsn, purpose="status") as conn:
         name = catalog.resolve_table(conn, table)[1] if table else None
-        return [_with_worker(conn, status_of(conn, r), r) for r in store.latest(conn, name)]
+        return [_with_worker(conn, _with_chunks(conn, status_of(conn, r), r), r) for r in store.latest(conn, name)]
+
+
+def _with_chunks(conn: Connection, report: StatusReport, rollout: Rollout) -> StatusReport:
+    """Of what is compressed, each chunk by itself: too much to be asked for every second."""
+    if report.compression is None:
+        return report
+    return replace(report, compression=compression_of(conn, flow_of(rollout), each=True))
 
 
 def _with_worker(conn: Connection, report: StatusReport, rollout: Rollout) -> StatusReport:

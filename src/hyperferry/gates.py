@@ -55,6 +55,7 @@ def preflight_options(options: Plan | PlanOptions) -> PreflightOptions:
         strategy=options.strategy or Strategy.BLUE_GREEN,
         drop_inbound_fks=options.drop_inbound_fks,
         drop_from_publications=options.drop_from_publications,
+        compress=options.compression is not None,
     )
 
 

@@ -8,6 +8,7 @@ from psycopg import sql
 
 from .apply import quarantine_size
 from .catalog.horizon import oldest_holder, our_oldest
+from .compression import compression_of
 from .copy.copier import progress
 from .cutover import dropped
 from .db import fetch_all, fetch_value
@@ -143,4 +144,5 @@ def _with_figures(conn: Connection, rollout: Rollout, report: StatusReport) -> S
         our_oldest_transaction=own[0] if own else None,
         our_oldest_seconds=own[1] if own else None,
         xmin_holder=oldest_holder(conn),
+        compression=compression_of(conn, flow),
     )

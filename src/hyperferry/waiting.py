@@ -60,6 +60,7 @@ def keep(
     )
     why = "stopped"
     looked: float | None = None
+    keep_in_step = blue_green.KeepInStep(conn, monitor)
     try:
         while True:
             monitor.should_stop()
@@ -79,7 +80,7 @@ def keep(
                         prove()
                 looked = time.monotonic()
             begun = time.monotonic()
-            empty = blue_green.keep_in_step(conn, rollout, monitor)
+            empty = keep_in_step(rollout)
             monitor.rest_from_applying(time.monotonic() - begun)
             if empty:
                 monitor.stop.wait(IDLE_SECONDS)

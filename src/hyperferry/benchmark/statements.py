@@ -164,6 +164,11 @@ def names_one(text: str, tables: Collection[TableName], database: str = "") -> b
     return any(_relation(chain, words, table, database) for chain in chains(words) for table in tables)
 
 
+def places(words: Sequence[Token], tables: Collection[TableName], database: str = "") -> Iterator[Chain]:
+    """Where one of the relations stands, by its name, in order."""
+    return (chain for chain in chains(words) if any(_relation(chain, words, table, database) for table in tables))
+
+
 def _relation(chain: Chain, words: Sequence[Token], table: TableName, database: str) -> bool:
     if chain.called:
         return False

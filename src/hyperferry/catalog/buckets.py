@@ -27,6 +27,9 @@ def position_of(value: sql.Composable, kind: str) -> sql.Composed:
     """Where a finite value (no uuid) stands: seconds since 1970, or the integer, as float8."""
     if kind in INTEGERS:
         return sql.SQL("{}::float8").format(value)
+    if kind == "pg_catalog.date":
+        # Dates go on for five million years after the last timestamp; no chunk can hold those, and they count as one bucket.
+        return sql.SQL("(LEAST({}, '294277-01-01'::date) - '1970-01-01'::date)::float8 * 86400").format(value)
     return sql.SQL("date_part('epoch', {}::{})").format(value, moment_of(kind))
 
 
@@ -59,10 +62,17 @@ def behind_bucket(value: sql.Composable, kind: str, width: float) -> sql.Compose
     else:
         # The ends of PostgreSQL's timestamps: 294277-01-01 and 4714-11-24 BC, in seconds.
         zone = "" if kind == "pg_catalog.timestamptz" else " AT TIME ZONE 'UTC'"
+        # A date from there on is in the last bucket, and no timestamp.
+        beyond = "{value} >= '294277-01-01'::date OR " if kind == "pg_catalog.date" else ""
         bound = sql.SQL(
-            "CASE WHEN e.bound >= 9224318016000 THEN 'infinity' "
+            "CASE WHEN {beyond}e.bound >= 9224318016000 THEN 'infinity' "
             "ELSE greatest({value}::{moment}, to_timestamp(greatest(e.bound, -210866803200)){zone}) END"
-        ).format(value=value, moment=moment_of(kind), zone=sql.SQL(zone))
+        ).format(
+            value=value,
+            moment=moment_of(kind),
+            zone=sql.SQL(zone),
+            beyond=sql.SQL(beyond).format(value=value),
+        )
         less = sql.SQL("{} - 0.000002").format(less)
     return sql.SQL("(SELECT {bound} FROM (SELECT {less} AS bound FROM (SELECT {end} AS at) AS e) AS e)").format(
         bound=bound, less=less, end=end

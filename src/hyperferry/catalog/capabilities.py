@@ -29,11 +29,19 @@ CAPABILITIES = _table(
     Capability("transition_tables", "statement triggers with transition tables on a hypertable", (2, 18)),
     Capability("columnstore", "the columnstore under that name", (2, 18), community=True),
     Capability("compression", "compression under its old names", (2, 0), community=True),
+    Capability(
+        "changed_compression", "other settings of compression beside compressed chunks", (2, 14), community=True
+    ),
     Capability("policies", "retention, compression and refresh policies", (2, 0), community=True),
     Capability("continuous_aggregates", "continuous aggregates", (2, 0), community=True),
+    Capability("forced_refresh", "refreshing what is not logged as changed", (2, 18), community=True),
+    Capability(
+        "triggerless_aggregates", "continuous aggregates without a trigger on what they read", (2, 23), community=True
+    ),
     Capability("attach_chunk", "attach_chunk() and detach_chunk()", (2, 21), community=True),
     Capability("index_adoption", "an index on the root that adopts its chunks' indexes", (2, 22)),
     Capability("uuid_time", "a UUIDv7 as the time column", (2, 22)),
+    Capability("chunk_locks", "UPDATE and DELETE that lock only the chunks that they touch", (2, 29)),
     Capability("unlogged", "unlogged hypertables", (2, 23)),
 )
 """Sources: TimescaleDB's changelog, and the facts that were measured."""

@@ -30,7 +30,7 @@ WITH RECURSIVE found(classid, objid, depth, via) AS (
       AND (d.classid, COALESCE(v.oid, d.objid)) IS DISTINCT FROM (f.classid, f.objid)
       AND COALESCE(v.oid <> f.objid, true)
       AND NOT (d.classid = 'pg_class'::regclass AND (
-          EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = d.objid AND h.inhparent = f.objid)
+          EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = d.objid AND h.inhparent::bigint = f.objid::bigint)
           OR EXISTS (SELECT FROM pg_class o WHERE o.oid = d.objid AND o.relkind IN ('S', 't', 'i', 'I'))))
       AND NOT (d.classid = 'pg_rewrite'::regclass AND w.ev_class = f.objid)
       AND NOT (d.classid = 'pg_constraint'::regclass AND EXISTS (

@@ -1,5 +1,6 @@
 -- name: fingerprint
--- One text over everything of a table that a swap carries over or relies on; the same after ANALYZE, VACUUM and any write.
+-- One text over everything of a table that a swap carries over or relies on; the same after ANALYZE, VACUUM and any write. What the server
+-- notes for itself among a column's options (pg_attver, from PostgreSQL 17.12 on) is left out.
 -- Views, rules, policies and functions go in as stored, with OIDs: pg_get_viewdef and its kin lock every table that they name, which must not
 -- happen inside the swap. One statement, without parameters, percent signs or dollar quotes, so that it can stand in an expression inside a DO block.
 SELECT encode(sha256(convert_to(string_agg(line, chr(10) ORDER BY line COLLATE "C"), getdatabaseencoding())), 'hex')
@@ -44,9 +45,11 @@ FROM (
               OR k.polrelid IN (SELECT o.oid FROM pg_class o JOIN pg_namespace s ON s.oid = o.relnamespace
                                 WHERE s.nspname ~ '^hyperferry_(new|old)_[0-9]+$'))))
           AND NOT (d.classid = 'pg_rewrite'::regclass AND w.ev_class = f.objid)
-          AND NOT (d.classid = 'pg_class'::regclass AND (
-              EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = d.objid AND h.inhparent = f.objid)
-              OR EXISTS (SELECT FROM pg_class o WHERE o.oid = d.objid AND o.relkind IN ('S', 't', 'i', 'I'))))
+          -- CASE: for each chunk the first look is enough, and OR would take them in the order of the planner's liking. bigint: by the
+          -- index on the child; where the planner's statistics are older than the chunks, it would read all children for each of them.
+          AND NOT (d.classid = 'pg_class'::regclass AND CASE
+              WHEN EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = d.objid AND h.inhparent::bigint = f.objid::bigint) THEN true
+              ELSE EXISTS (SELECT FROM pg_class o WHERE o.oid = d.objid AND o.relkind IN ('S', 't', 'i', 'I')) END)
     ), dependent AS (
         SELECT DISTINCT classid, objid FROM found WHERE depth > 0
     )
@@ -59,7 +62,8 @@ FROM (
     UNION ALL
     SELECT jsonb_build_array('column', a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated, a.attidentity,
                pg_get_expr(d.adbin, d.adrelid), (SELECT collname FROM pg_collation WHERE oid = a.attcollation), a.attstorage,
-               a.attcompression, COALESCE(a.attstattarget, -1), a.attoptions,
+               a.attcompression, COALESCE(a.attstattarget, -1),
+               NULLIF(ARRAY(SELECT o FROM unnest(a.attoptions) AS o WHERE NOT starts_with(o, 'pg_')), ARRAY[]::text[]),
                ARRAY(SELECT x::text FROM unnest(a.attacl) AS x ORDER BY 1))::text
     FROM t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -78,6 +82,9 @@ FROM (
     SELECT jsonb_build_array('inbound', k.conrelid::regclass::text, k.conname, pg_get_constraintdef(k.oid), k.convalidated,
                obj_description(k.oid, 'pg_constraint'))::text
     FROM t JOIN pg_constraint k ON k.confrelid = t.oid AND k.contype = 'f'
+        -- No index of pg_constraint serves confrelid, and each chunk has constraints of its own. A key depends on columns, a chunk on the table.
+        AND k.oid IN (SELECT d.objid FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
+                      AND d.refobjsubid > 0 AND d.classid = 'pg_constraint'::regclass OFFSET 0)
     UNION ALL
     SELECT jsonb_build_array('trigger', g.tgname, pg_get_triggerdef(g.oid), g.tgenabled, obj_description(g.oid, 'pg_trigger'))::text
     FROM t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal AND NOT starts_with(g.tgname, 'hyperferry_')

@@ -200,7 +200,8 @@ def _scan_statement(table: TableFacts, column: Column, width: float, checks: lis
     elif kind in INTEGERS:
         seconds = position_of(name, kind)
     else:
-        moment = moment_of(kind)
+        # As it is where it is a date (not all of them are timestamps); through a domain otherwise.
+        moment = sql.SQL("date") if kind == "pg_catalog.date" else moment_of(kind)
         infinite = sql.SQL("NOT isfinite({}::{})").format(name, moment)
         value = sql.SQL("CASE WHEN isfinite({name}::{moment}) THEN {name} END").format(
             name=name, moment=moment

@@ -83,7 +83,8 @@ SELECT a.attname::text AS name, a.attnum::int AS number, format_type(a.atttypid,
        END AS storage,
        CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END AS compression,
        NULLIF(a.attstattarget, -1)::int AS statistics_target,
-       COALESCE(a.attoptions, '{}') AS options,
+       -- Not what the server notes there for itself (pg_attver, from PostgreSQL 17.12 on).
+       ARRAY(SELECT o FROM unnest(a.attoptions) AS o WHERE NOT starts_with(o, 'pg_')) AS options,
        col_description(a.attrelid, a.attnum) AS comment
 FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid

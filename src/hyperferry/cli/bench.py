@@ -10,6 +10,7 @@ import click
 from hyperferry.errors import Refused, Usage
 from hyperferry.times import parse_wait
 
+from .files import may_write, read_text
 from .look import write_whole
 from .options import Call, common, table_argument, table_of
 from .stopping import Words
@@ -162,14 +163,14 @@ def bench(
         )
     for option, path in (("--save", save), ("--html", html), ("--write-queries", write_queries)):
         if path is not None:
-            _may_write(option, path)
+            may_write(option, path)
     settings = call.settings(table=table, time_column=time_column)
     options = BenchOptions(
         settings.dsn,
         table_of(settings),
         time_column=settings.time_column,
-        queries=None if queries is None else (_read(queries), str(queries)),
-        against=None if against is None else from_text(_read(against), str(against)),
+        queries=None if queries is None else (read_text(queries), str(queries)),
+        against=None if against is None else from_text(read_text(against), str(against)),
         top=top,
         runs=runs,
         draws=draws,
@@ -203,22 +204,3 @@ def bench(
 
     call.out.give(as_json(report), bench_lines(report))
     return Refused.exit_code if report.failed else 0
-
-
-def _may_write(option: str, path: Path) -> None:
-    """Raises Usage where the result cannot be written there, before the work of measuring."""
-    if path.is_dir():
-        raise Usage(f"{path} is a folder.", remedy=f"name a file with {option}.")
-    if not path.absolute().parent.is_dir():
-        raise Usage(f"The folder of {path} is not there.", remedy=f"make it, or name another file with {option}.")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Usage(
-            f"The file {path} cannot be read.",
-            facts={"reason": getattr(error, "strerror", None) or error},
-            remedy="name a readable file of text.",
-        ) from None

@@ -14,12 +14,22 @@ import click
 
 from hyperferry import __version__
 
+from .advise import advise
+from .aggregates import check_aggregates
+from .alembic import alembic_group
 from .bench import bench
 from .check import verify
+from .check_migrations import check_migrations
+from .ci import ci_group
+from .declare import apply, diff
 from .failure import explain
+from .flag import flag
+from .health import health
 from .look import plan, preflight, status
+from .maintain import maintain
 from .move import abort, pause, resume, start, sync, throttle
 from .output import Output
+from .reads import reads
 from .rehearse import rehearse
 from .roles import roles
 from .sandbox import sandbox_group
@@ -55,6 +65,7 @@ for command in (
     demo,
     roles,
     preflight,
+    advise,
     rehearse,
     plan,
     start,
@@ -69,6 +80,16 @@ for command in (
     rollback,
     finish,
     abort,
+    diff,
+    apply,
+    check_aggregates,
+    health,
+    maintain,
+    flag,
+    reads,
+    alembic_group,
+    check_migrations,
+    ci_group,
 ):
     cli.add_command(command)
 

@@ -37,6 +37,10 @@ FIXED_BY_PLAN = {
     "workers": "--workers",
     "drop_inbound_fks": "--drop-inbound-fk",
     "drop_from_publications": "--drop-from-publication",
+    "compress": "--compress",
+    "segment_by": "--segment-by",
+    "order_by": "--order-by",
+    "compress_after": "--compress-after",
 }
 
 

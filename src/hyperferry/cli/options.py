@@ -112,7 +112,43 @@ def plan_options(function: F) -> F:
             f"{DEFAULT_WORKERS} where the server is another machine).",
         ),
     )
-    function = given_up_options(function)
+    function = given_up_options(compression_options(function))
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def compression_options(function: F) -> F:
+    """--compress and what belongs to it."""
+    options = (
+        click.option(
+            "--compress",
+            is_flag=True,
+            default=None,
+            help="Compress each chunk of the hypertable once it is copied whole and old enough, while the copy goes on "
+            "(Community edition): the disk never holds the table twice.",
+        ),
+        click.option(
+            "--segment-by",
+            multiple=True,
+            metavar="COLUMN",
+            help="With --compress: a column whose rows of one value are kept together, as queries ask for them. Several "
+            "times for several.",
+        ),
+        click.option(
+            "--order-by",
+            multiple=True,
+            metavar="ORDER",
+            help="With --compress: how rows are ordered within a segment, 'game_date DESC'. Several times for several; "
+            "without it the time, newest first, then the key.",
+        ),
+        click.option(
+            "--compress-after",
+            metavar="AGE",
+            help="With --compress: only chunks that end so far back ('30 days'; for an integer column a number in its unit, "
+            "counted from the greatest value). Without it every chunk whose time is over.",
+        ),
+    )
     for option in reversed(options):
         function = option(function)
     return function
@@ -275,4 +311,5 @@ def options_of(settings: Settings) -> PlanOptions:
         workers=settings.workers,
         drop_inbound_fks=settings.drop_inbound_fks,
         drop_from_publications=settings.drop_from_publications,
+        compression=settings.compression,
     )

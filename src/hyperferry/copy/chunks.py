@@ -19,6 +19,7 @@ from ..ledger.flow import Flow
 from ..ledger.objects import column_list
 from ..ledger.transaction import UNFLUSHED, flow_transaction
 from ..model.rollout import Phase
+from ..model.statement import fragment
 
 AT_ONCE = 20
 """So many chunks are made in one transaction: less than a tenth of a second."""
@@ -65,12 +66,14 @@ def _make(conn: Connection, flow: Flow, firsts: list[str]) -> bool:
             {"firsts": firsts},
         )
         deleted = 0
-        for pair in made:
+        for chunk, *pair in made:
             same = sql.SQL(" AND ").join(
                 sql.SQL("{} {} {}::{}").format(field.of_row("t"), field.equals, sql.Literal(value), field.type)
                 for field, value in zip(flow.pairs.fields, pair, strict=True)
             )
-            deleted += execute(conn, sql.SQL("DELETE FROM {} AS t WHERE {}").format(flow.passive.ident, same)).rowcount
+            # From the chunk: a DELETE on the root is planned over every chunk that is there by now (2.19).
+            statement = sql.SQL("DELETE FROM ONLY {} AS t WHERE {}").format(fragment(chunk), same)
+            deleted += execute(conn, statement).rowcount
         if deleted != len(made):  # a key whose text does not give it back: a row left here would be there twice after the copy
             raise psycopg.Rollback
     return True

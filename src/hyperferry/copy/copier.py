@@ -16,6 +16,11 @@ from ..ledger.objects import column_list, range_columns
 from ..ledger.transaction import UNFLUSHED, flow_transaction
 from ..model.plan import BatchBy
 
+IN_PLACE_ORDER = {"enable_indexscan": "off"}
+"""A batch by time is read in the order in which its rows lie (by a bitmap of the index), not in that of the time. Rows
+mostly lie in the order of their key: the shadow's key then grows at its end, at three quarters of the cost and of the size
+(measured, for the whole batch: 3.8 against 5.0 µs of CPU a row, 20 against 26 MB of index)."""
+
 
 class Outcome(StrEnum):
     """What became of an attempt at the next batch."""
@@ -123,12 +128,16 @@ def _done(conn: Connection, flow: Flow, batch: int, rows: int) -> None:
         raise _Taken
 
 
+def _settings(flow: Flow) -> dict[str, str]:
+    return {**UNFLUSHED, **IN_PLACE_ORDER} if flow.rollout.plan.batch_by is BatchBy.TIME else UNFLUSHED
+
+
 def copy_next(conn: Connection, flow: Flow, *, only: int | None = None) -> Copied:
     """Copies the next pending batch (or the one given) in one transaction and says what became of it."""
     part: _Range | None = None
     try:
         with flow_transaction(
-            conn, flow, snapshot=False, passive_mode=LockMode.ROW_EXCLUSIVE, settings=UNFLUSHED
+            conn, flow, snapshot=False, passive_mode=LockMode.ROW_EXCLUSIVE, settings=_settings(flow)
         ):
             part = _claim(conn, flow, only)
             if part is None:

@@ -18,10 +18,12 @@ from ..model.names import Names, TableName, quote_ident
 from ..model.plan import Plan
 from ..model.statement import Statement, fragment
 from .shadow_columns import column_definition, column_settings, late_not_nulls
+from .shadow_compression import compression_statements
 from .shadow_keys import index_groups, key_groups
 from .shadow_rights import comment_statements, owner_statements, policy_statements, privilege_statements
 
 __all__ = [
+    "compression_statements",
     "hypertable_statement",
     "index_groups",
     "index_statements",

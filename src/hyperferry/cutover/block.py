@@ -6,12 +6,13 @@ Reasons to give up are raised under SQLSTATEs of our own, so that the runner kno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from psycopg import sql
 
-from ..apply import slices
+from ..apply import cold, slices
 from ..apply.barrier import pending_truncation
+from ..apply.places import Places
 from ..catalog import fingerprint_expression
 from ..ledger.flow import Flow
 from ..model.rollout import Direction
@@ -25,10 +26,28 @@ NOT_PROVED = "HF002"
 CHANGED = "HF003"
 SNAPSHOTS = "HF004"
 QUARANTINED = "HF005"
+CHUNK_GONE = "HF006"
 MAX_UNDER_LOCK = 2_000
 """More changes than this are not applied under the lock: the swap gives up, the backlog is applied, and it is tried again."""
 
-_LOW, _HIGH = "hyperferry:low", "hyperferry:high"
+CHUNKS_UNDER_LOCK = 60
+"""The same for changes of more chunks than this, each of which takes about a millisecond; twice as many after each few
+attempts."""
+ATTEMPTS_ALIKE = 10
+
+_DEFINITION = sql.Identifier("hyperferry_definition")
+_LOW, _HIGH, _CHUNK = "hyperferry:low", "hyperferry:high", '"hyperferry:chunk"'
+
+
+def prepare(flow: Flow) -> sql.Composed:
+    """What the session does before the locks: the fingerprint's statement is planned, which takes longer than its execution. It
+    is executed under the locks, with a snapshot of its own; here it is not, so that nothing is waited for."""
+    # By indexes: the planner does not know how few rows it will meet, and reads all of pg_depend: 80,000 rows at 4,000 chunks.
+    return sql.SQL(
+        "DEALLOCATE ALL; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; "
+        "PREPARE {name} AS SELECT {definition}; EXPLAIN EXECUTE {name}; "
+        "RESET enable_hashjoin; RESET enable_mergejoin; RESET enable_seqscan"
+    ).format(name=_DEFINITION, definition=fingerprint_expression(flow.active.oid))
 
 
 def _raise(state: str, condition: sql.Composable, message: str) -> sql.Composed:
@@ -37,22 +56,97 @@ def _raise(state: str, condition: sql.Composable, message: str) -> sql.Composed:
     )
 
 
-def _dynamic(statement: sql.Composable, *, bounded: bool) -> sql.Composed:
-    """EXECUTE of a statement with the drained ids as $1; where bounded, this group's ids, and its times as literals."""
+def _dynamic(statement: sql.Composable, *, bounded: bool, chunk: bool = False) -> sql.Composed:
+    """EXECUTE of a statement with the drained ids as $1; where bounded, this group's ids, and its times as literals; with `chunk`
+    the name of its chunk."""
     text: sql.Composable = sql.Literal(statement.as_string(None))
     if bounded:
         for marker, value in ((_LOW, "part.low"), (_HIGH, "part.high")):
             text = sql.SQL("pg_catalog.replace({}, {}, pg_catalog.quote_literal({}))").format(
                 text, sql.Literal(sql.Literal(marker).as_string(None)), sql.SQL(value)
             )
+    if chunk:
+        text = sql.SQL("pg_catalog.replace({}, {}, part.chunk)").format(text, sql.Literal(_CHUNK))
     return sql.SQL("EXECUTE {} USING {};\n").format(text, sql.SQL("part.ids" if bounded else "drained"))
 
 
-def _drain(flow: Flow) -> sql.Composed:
+def _delete_among_compressed(flow: Flow, below: str) -> sql.Composed:
+    """The deletion of one group: where its chunk may be compressed, row by row with constants (apply/cold.py)."""
+    ids, kind = sql.SQL("$1"), flow.pairs.time.type
+    existing: sql.Composable = sql.Literal(cold.existing(flow, (_LOW, _HIGH), ids).as_string(None))
+    for marker, value in ((_LOW, "part.low"), (_HIGH, "part.high")):
+        existing = sql.SQL("pg_catalog.replace({}, {}, pg_catalog.quote_literal({}))").format(
+            existing, sql.Literal(sql.Literal(marker).as_string(None)), sql.SQL(value)
+        )
+    return sql.SQL(
+        "IF part.low::{kind} < {below}::{kind} THEN\n"
+        "FOR row_there IN EXECUTE {existing} USING part.ids LOOP\n"
+        "EXECUTE {delete} || row_there.constants USING row_there.ids::bigint[];\nEND LOOP;\nELSE\n{all_at_once}END IF;\n"
+    ).format(
+        kind=kind,
+        below=sql.Literal(below),
+        existing=existing,
+        delete=sql.Literal(cold.delete_one(flow, sql.SQL(""), ids).as_string(None)),
+        all_at_once=_dynamic(slices.delete(flow, (_LOW, _HIGH), ids), bounded=True),
+    )
+
+
+def most_chunks(attempt: int) -> int:
+    """Of how many chunks changes may be applied under the locks in the `attempt`-th attempt (from 1)."""
+    return int(min(MAX_UNDER_LOCK, CHUNKS_UNDER_LOCK * 2 ** ((attempt - 1) // ATTEMPTS_ALIKE)))
+
+
+def _by_chunk(
+    flow: Flow, places: Places | None, most: int, root: sql.Composable, chunk: sql.Composable
+) -> sql.Composed:
+    """The hypertable's side of the drain: a statement for each group, in its chunk where that is plain, else on the root.
+
+    Our lock on the root keeps off whoever makes, compresses, opens, merges or splits chunks, but not everybody who may drop or
+    change one: so the chunks are locked, at once or not at all, and then looked for once more.
+    """
+    located = slices.located(flow, places, sql.SQL("drained"))
+    lock: sql.Composable = sql.SQL("")
+    if places is not None:
+        lock = sql.SQL(
+            "SELECT pg_catalog.array_agg(DISTINCT l.chunk) INTO chunks FROM ({located}) AS l WHERE l.chunk IS NOT NULL;\n"
+            "{too_many}IF chunks IS NOT NULL THEN\nBEGIN\n"
+            "EXECUTE pg_catalog.concat('LOCK TABLE ONLY ', pg_catalog.array_to_string(chunks, ', ONLY '), "
+            "' IN ROW EXCLUSIVE MODE NOWAIT');\n"
+            "EXCEPTION WHEN undefined_table THEN RAISE EXCEPTION USING ERRCODE = {gone}, MESSAGE = {message};\n"
+            "END;\nEND IF;\n"
+        ).format(
+            located=located,
+            too_many=_raise(
+                BACKLOG_TOO_LARGE,
+                sql.SQL("pg_catalog.cardinality(chunks) > {}").format(sql.Literal(most)),
+                "the backlog is spread over too many chunks to be applied under the lock",
+            ),
+            gone=sql.Literal(CHUNK_GONE),
+            message=sql.Literal("a chunk was dropped or merged in this moment"),
+        )
+    return sql.SQL(
+        "{lock}FOR part IN {located} LOOP\nIF part.chunk = ANY(chunks) THEN\n{chunk}ELSE\n{root}END IF;\nEND LOOP;\n"
+    ).format(lock=lock, located=located, chunk=chunk, root=root)
+
+
+def _drain(flow: Flow, places: Places | None, below: str | None, most: int) -> sql.Composed:
     ids = sql.SQL("$1")
-    loop = sql.SQL("FOR part IN {} LOOP\n{}END LOOP;\n")
-    groups = slices.groups(flow, sql.SQL("drained"))
     bounds = (_LOW, _HIGH)
+
+    def statement(make: Callable[..., sql.Composed], *, hypertable: bool) -> sql.Composed:
+        # Chunks have to be told apart on the hypertable's side alone; the other side is one statement.
+        if not hypertable:
+            return _dynamic(make(flow, None, ids), bounded=False)
+        return _by_chunk(
+            flow,
+            places,
+            most,
+            _delete_among_compressed(flow, below)
+            if below is not None and make is slices.delete
+            else _dynamic(make(flow, bounds, ids), bounded=True),
+            _dynamic(make(flow, bounds, ids, chunk=_CHUNK), bounded=True, chunk=True),
+        )
+
     return sql.SQL(
         "SELECT pg_catalog.count(*) INTO changes FROM {log};\n"
         "{too_large}"
@@ -77,13 +171,8 @@ def _drain(flow: Flow) -> sql.Composed:
             sql.SQL("EXISTS (SELECT FROM {} WHERE t IS NULL)").format(flow.log),
             "a row without a time waits in the backlog",
         ),
-        # Chunks have to be excluded on the hypertable's side alone; the other side is one statement.
-        delete=loop.format(groups, _dynamic(slices.delete(flow, bounds, ids), bounded=True))
-        if flow.passive.hypertable
-        else _dynamic(slices.delete(flow, None, ids), bounded=False),
-        insert=loop.format(groups, _dynamic(slices.insert(flow, bounds, ids), bounded=True))
-        if flow.active.hypertable
-        else _dynamic(slices.insert(flow, None, ids), bounded=False),
+        delete=statement(slices.delete, hypertable=flow.passive.hypertable),
+        insert=statement(slices.insert, hypertable=flow.active.hypertable),
         remove=_dynamic(slices.remove(flow, ids), bounded=False),
     )
 
@@ -94,6 +183,9 @@ def _checks(
     fingerprint: str,
     excused: Sequence[Group] | None,
     dropped_accepted: bool,
+    places: Places | None,
+    below: str | None,
+    most: int,
 ) -> sql.Composed:
     rollout = sql.Literal(flow.rollout.id)
     parts: list[sql.Composable] = [
@@ -115,12 +207,11 @@ def _checks(
                 f"{side.name} is no longer the table that this rollout works on",
             )
         )
+    parts.append(sql.SQL("EXECUTE 'EXECUTE {}' INTO definition;\n").format(_DEFINITION))
     parts.append(
         _raise(
             CHANGED,
-            sql.SQL("{} IS DISTINCT FROM {}").format(
-                fingerprint_expression(flow.active.oid), sql.Literal(fingerprint)
-            ),
+            sql.SQL("definition IS DISTINCT FROM {}").format(sql.Literal(fingerprint)),
             f"the definition of {flow.active.name} (or what hangs on it) was changed since it was verified",
         )
     )
@@ -158,11 +249,15 @@ def _checks(
             )
         )
     elif not dropped_accepted:
+        # Apart, so that the look at every chunk is not even planned where none is missing.
         parts.append(
-            _raise(
-                NOT_PROVED,
-                dropped.unnoticed(flow),
-                "a chunk was dropped since: its rows would come back",
+            sql.SQL("IF {} THEN\n{}END IF;\n").format(
+                dropped.missing(flow),
+                _raise(
+                    NOT_PROVED,
+                    dropped.unnoticed(flow),
+                    "a chunk was dropped since: its rows would come back",
+                ),
             )
         )
     parts.append(
@@ -174,7 +269,7 @@ def _checks(
             "there are pairs that the other side cannot take",
         )
     )
-    parts.append(_drain(flow))
+    parts.append(_drain(flow, places, below, most))
     if excused is not None:
         # Apart, so that the comparison is not even planned (over every chunk) when there is nothing to compare.
         parts.append(
@@ -215,14 +310,20 @@ def swap_block(
     excused: Sequence[Group] | None,
     snapshots_accepted: bool,
     dropped_accepted: bool,
+    places: Places | None = None,
+    below: str | None = None,
+    most: int = MAX_UNDER_LOCK,
 ) -> sql.Composed:
-    """The whole DO block: check, drain, swap, record. `verification` None: overridden by name (rollback only)."""
+    """The whole DO block: check, drain, swap, record. `verification` None: overridden by name (rollback only). `places`: how
+    chunks are found; without it every statement goes to the root. `below`: the time below which chunks are compressed, if any
+    are. Changes of `most` chunks may be applied at the most."""
     after = target_phase(flow)
     swap = sql.SQL("").join(
         sql.SQL("EXECUTE {};\n").format(sql.Literal(statement.text)) for statement in swap_statements(flow)
     )
     body = sql.SQL(
-        "DECLARE changes bigint; drained bigint[]; part record;\nBEGIN\n{checks}{swap}"
+        "DECLARE changes bigint; drained bigint[]; chunks text[]; definition text; part record; row_there record;\n"
+        "BEGIN\n{checks}{swap}"
         "UPDATE hyperferry.rollout SET phase = {phase}, epoch = epoch + 1, updated_at = "
         "pg_catalog.clock_timestamp() WHERE id = {id};\n"
         "DELETE FROM {excused};\n"
@@ -230,7 +331,7 @@ def swap_block(
         "'phase', {phase}::text, 'changes_under_lock', changes, 'xid', pg_catalog.pg_current_xact_id()::text));\n"
         "{snapshots}END"
     ).format(
-        checks=_checks(flow, verification, fingerprint, excused, dropped_accepted),
+        checks=_checks(flow, verification, fingerprint, excused, dropped_accepted, places, below, most),
         swap=swap,
         phase=sql.Literal(after.value),
         id=sql.Literal(flow.rollout.id),

@@ -93,6 +93,15 @@ def unnoticed(flow: Flow) -> sql.Composed:
     return _of("unnoticed", flow)
 
 
+def missing(flow: Flow) -> sql.Composed:
+    """A boolean expression, cheap at any number of chunks: a chunk that is known, and not noted as dropped, is none of the
+    hypertable's any more. Only where it is true can `unnoticed` be."""
+    return (
+        load_queries(__package__, "dropped.sql")["missing"]
+        .format(known=flow.of_ledger("chunk"), oid=sql.Literal(flow.rollout.hypertable_oid))
+    )
+
+
 def rows_left(conn: Connection, flow: Flow, ranges: Ranges) -> int:
     """How many rows of the dropped ranges old has that the hypertable has not, those apart that the backlog removes."""
     if not ranges:

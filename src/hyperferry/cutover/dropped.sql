@@ -34,6 +34,13 @@ SELECT {low_text}, {high_text} FROM {known} AS k WHERE k.dropped_at IS NOT NULL 
 -- Whether a chunk is gone that is not noted as dropped.
 EXISTS (SELECT FROM {known} AS k WHERE {gone});
 
+-- name: missing
+-- Whether a known chunk is no child of the hypertable's any more.
+EXISTS (SELECT FROM {known} AS k WHERE k.dropped_at IS NULL AND k.chunk NOT IN (
+    SELECT pg_catalog.concat(n.nspname, '.', c.relname) FROM pg_catalog.pg_inherits i
+    JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE i.inhparent = {oid}));
+
 -- name: text_integer
 -- An end of a range as text of the time column's type.
 {value}::text;

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import sql
 
-from ..apply import Applier, backlog_size
+from ..apply import Applier, backlog_size, cold
+from ..apply.places import Places, places_of
 from ..catalog import fingerprint
 from ..db import (
     DATA_ERRORS,
@@ -40,6 +41,7 @@ from ..errors import (
     Refused,
     SchemaChanged,
 )
+from ..ledger.compressed import compressed_below
 from ..ledger.flow import Flow
 from ..model.names import TableName
 from ..model.report import SwapReport
@@ -63,6 +65,10 @@ SMALL_BACKLOG = 200
 DRAIN_SECONDS = 60.0
 PATIENCE = 5
 """So many rounds without progress, and the backlog is as small as it gets."""
+NEARLY_EMPTY = 10
+LAST_SECONDS = 5.0
+"""So long the backlog is applied again and again when all is prepared, until a round finds no more than NEARLY_EMPTY, or about as
+few as any round when they become no fewer."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,14 @@ def _in_the_way(conn: Connection, flow: Flow, state: _Attempt) -> tuple[Blocker,
 
 
 def _message(
-    flow: Flow, gate: Gate, attempt: int, excused: Sequence[Group] | None, timeouts_ms: Sequence[int]
+    flow: Flow,
+    gate: Gate,
+    attempt: int,
+    excused: Sequence[Group] | None,
+    timeouts_ms: Sequence[int],
+    places: Places | None,
+    below: str | None,
+    settings: dict[str, str],
 ) -> sql.Composed:
     """All of the swap as one message: an error in any part skips the rest, and the client's distance does not count."""
     locks = order(wanted_locks(flow), attempt)
@@ -130,10 +143,14 @@ def _message(
         excused=excused,
         snapshots_accepted=gate.snapshots_accepted,
         dropped_accepted=gate.dropped_accepted,
+        places=places,
+        below=below,
+        most=block.most_chunks(attempt),
     )
+    wide = [sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in settings.items()]
     # For what has no NOWAIT the shortest wait there is stands in for it.
     at_once = sql.SQL("SET LOCAL lock_timeout = '1ms'")
-    return sql.SQL(";\n").join([first(locks), at_once, further_locks(further(locks), timeouts_ms), do])
+    return sql.SQL(";\n").join([first(locks), at_once, *wide, further_locks(further(locks), timeouts_ms), do])
 
 
 def run_swap(
@@ -207,12 +224,15 @@ def _attempt(
 ) -> int | None:
     """Drains, then tries once. The number of changes applied under the lock, or None when it gave way."""
     try:
-        _drain(conn, flow, should_stop, say)
+        applier = Applier(conn, flow, should_stop=should_stop)
+        _drain(conn, flow, applier, say)
         cancel_autovacuum(conn, flow.active.name, flow.passive.name, *others(flow.rollout.plan.inspection))
+        message = _prepare(conn, flow, gate, state)
+        _drain_again(applier)
         began = time.monotonic()
         try:
             with nullcontext() if pools is None else pools.paused():
-                return _try_once(conn, flow, gate, state)
+                return _try_once(conn, flow, gate, state, message)
         finally:
             if pools is not None:  # who comes through them waits from the PAUSE on
                 state.longest_ms = max(state.longest_ms, (time.monotonic() - began) * 1000)
@@ -223,6 +243,9 @@ def _attempt(
         return None
     except psycopg.Error as error:
         # Outside the swap's own transaction, which looks after itself: nothing is under way, so a new connection will do.
+        if is_transient(error):
+            state.reason, state.code = str(error).strip(), ""
+            return None
         if not is_lost_connection(error):
             raise
         state.reason = "the connection was lost"
@@ -243,16 +266,12 @@ def _names(blockers: tuple[Blocker, ...]) -> str:
 
 
 def _drain(
-    conn: Connection,
-    flow: Flow,
-    should_stop: Callable[[], None],
-    say: Callable[[str], None] = lambda text: None,
+    conn: Connection, flow: Flow, applier: Applier, say: Callable[[str], None] = lambda text: None
 ) -> None:
     """Applies the backlog without any lock that matters until it is small; or, while writers go on, as small as it gets.
 
     Raises Failed where even that is more than may be applied under the lock.
     """
-    applier = Applier(conn, flow, should_stop=should_stop)
     started = time.monotonic()
     smallest: int | None = None
     stale = 0
@@ -275,6 +294,25 @@ def _drain(
             )
 
 
+def _drain_again(applier: Applier) -> None:
+    """The last thing before the locks: what was written during the preparations is applied, so that only the changes of a few
+    milliseconds are left to the time under the locks, each of which may need a chunk of its own there."""
+    started = time.monotonic()
+    smallest: int | None = None
+    stale = 0
+    while True:
+        changes = 0
+        while not (one := applier.apply_slice(pending_batches=False)).empty:
+            changes += one.changes
+        changes += one.changes
+        if changes <= NEARLY_EMPTY or time.monotonic() - started > LAST_SECONDS:
+            return
+        stale = 0 if smallest is None or changes < smallest else stale + 1
+        smallest = changes if smallest is None else min(changes, smallest)
+        if stale >= PATIENCE and changes <= smallest * 3 // 2:
+            return
+
+
 class _Lost(Exception):
     """The connection was lost in the swap; `xid` is the transaction's id, None where it had none yet."""
 
@@ -283,12 +321,23 @@ class _Lost(Exception):
         self.xid = xid
 
 
-def _try_once(conn: Connection, flow: Flow, gate: Gate, state: _Attempt) -> int | None:
-    """One attempt. The number of changes applied under the lock, or None when it gave way. Raises _Lost."""
+def _prepare(conn: Connection, flow: Flow, gate: Gate, state: _Attempt) -> sql.Composed:
+    """Everything that can be ready before the locks; the swap's message."""
     # Read before the locks: they tell the check under the locks in which chunks to look.
     excused = excused_groups(conn, flow) if gate.excused else None
     timeouts = deadlock_timeouts_ms(conn) if state.number >= PATIENT_FROM else ()
-    message = _message(flow, gate, state.number, excused, timeouts)
+    settings = cold.settings(conn) if cold.may_be_compressed(flow) else {}
+    message = _message(
+        flow, gate, state.number, excused, timeouts, places_of(conn, flow), compressed_below(conn, flow), settings
+    )
+    execute(conn, block.prepare(flow))
+    return message
+
+
+def _try_once(
+    conn: Connection, flow: Flow, gate: Gate, state: _Attempt, message: sql.Composed
+) -> int | None:
+    """One attempt. The number of changes applied under the lock, or None when it gave way. Raises _Lost."""
     timeout = min(state.timeout_ms, STATEMENT_TIMEOUT_MS)
     execute(conn, sql.SQL("SET statement_timeout = {}").format(sql.Literal(timeout)))
     execute(
@@ -330,7 +379,7 @@ def _judge(error: psycopg.Error, conn: Connection, flow: Flow, gate: Gate, state
     state.reason, state.code = text, code
     if code == "57014":
         state.timeout_ms *= 2
-    if code in (block.BACKLOG_TOO_LARGE, block.SNAPSHOTS) or is_transient(error) or code == "57014":
+    if code in (block.BACKLOG_TOO_LARGE, block.SNAPSHOTS, block.CHUNK_GONE) or is_transient(error) or code == "57014":
         return
     state.refused += code[:2] in DATA_ERRORS
     if code[:2] in DATA_ERRORS and state.refused <= PATIENCE:

@@ -63,11 +63,11 @@ def keep_autovacuum_off(conn: Connection, tables: Sequence[TableName]) -> None:
     execute(conn, sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(before)))
 
 
-def outlast_toast_vacuum(conn: Connection, table: TableName) -> None:
-    """Within the caller's transaction: if an autovacuum is at work on a TOAST table of the table or its chunks, which cannot be
-    locked by name, further locks are waited for long enough to have it cancelled."""
+def outlast_toast_vacuum(conn: Connection, *tables: TableName) -> None:
+    """Within the caller's transaction: if an autovacuum is at work on a TOAST table of the tables or their chunks, which cannot
+    be locked by name, further locks are waited for long enough to have it cancelled."""
     query = load_queries(__package__, "autovacuum.sql")["autovacuum_on_toast"]
-    if fetch_value(conn, query, {"tables": [table.quoted]}):
+    if fetch_value(conn, query, {"tables": [table.quoted for table in tables]}):
         _wait_long(conn)
 
 

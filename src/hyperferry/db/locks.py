@@ -167,6 +167,18 @@ def yield_and_retry(
     )
 
 
+def again_after_deadlock(work: Callable[[], T], *, attempts: int = 5) -> T:
+    """Runs `work`, a transaction on tables that only we use, again where it was a deadlock's victim: another starter, or a
+    person who looks after the shadow, took the same locks the other way round. Raises the last attempt's error."""
+    for left in range(attempts - 1, -1, -1):
+        try:
+            return work()
+        except psycopg.errors.DeadlockDetected:
+            if not left:
+                raise
+    raise AssertionError("attempts must be positive")
+
+
 def _wraparound_remedy(blockers: Sequence[Blocker]) -> str:
     pids = [blocker.pid for blocker in blockers if "to prevent wraparound" in blocker.query]
     return f" pid {pids[0]} is an autovacuum against wraparound, which gives way to nobody: let it end." if pids else ""

@@ -26,9 +26,15 @@ def why_not_kept(inspection: Inspection, key: InboundKey) -> str | None:
     if inspection.time_column not in key.referenced_columns:
         return f"a hypertable has no unique key without {inspection.time_column}"
     if version < SINCE:
-        return "before TimescaleDB 2.21.1 a foreign key that points at a hypertable refuses rows that are right"
+        return (
+            "before TimescaleDB 2.21.1 a foreign key that points at a hypertable refuses rows that are right"
+        )
     columns = {*key.referenced_columns}
-    by_index = [i for i in inspection.indexes if i.unique and i.constraint is None and {c.column for c in i.columns} == columns]
+    by_index = [
+        i
+        for i in inspection.indexes
+        if i.unique and i.constraint is None and {c.column for c in i.columns} == columns
+    ]
     if version < BY_INDEX_SINCE and by_index:
         return (
             f"it may lean on the index {by_index[0].name}, which is no constraint, and before TimescaleDB 2.26 a "

@@ -30,7 +30,9 @@ class Need:
     held: bool
     recommended: bool = False  # not required: without it something works less well
     blue_green_only: bool = False
-    superuser: bool = False  # of a membership: the object is a superuser, whom nobody should be made a member of
+    superuser: bool = (
+        False  # of a membership: the object is a superuser, whom nobody should be made a member of
+    )
     subject: str = ""  # of a membership: what belongs to that role, as in ALTER ... OWNER TO
 
     @property

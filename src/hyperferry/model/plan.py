@@ -89,6 +89,25 @@ class ChunkInterval:
 
 
 @dataclass(frozen=True)
+class CompressedOrder:
+    """A column by which the rows of a compressed chunk are ordered."""
+
+    column: str
+    descending: bool
+    nulls_first: bool
+
+
+@dataclass(frozen=True)
+class PlannedCompression:
+    """Closed chunks of the shadow are compressed while the copy goes on: those whose end is `after` behind now (microseconds), or
+    behind the greatest time of the table where the time is an integer (in its unit)."""
+
+    segment_by: tuple[str, ...]
+    order_by: tuple[CompressedOrder, ...]
+    after: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """The whole decision. `start PLAN` refuses it when the table's fingerprint is no longer `fingerprint`."""
 
@@ -110,4 +129,5 @@ class Plan:
     hyperferry_version: str = ""
     drop_inbound_fks: tuple[str, ...] = field(default=())  # as the user named them (model/inbound.py)
     drop_from_publications: tuple[str, ...] = field(default=())
+    compression: PlannedCompression | None = None  # None: nothing is compressed by us
     format: int = PLAN_FORMAT

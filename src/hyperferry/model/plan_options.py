@@ -14,12 +14,25 @@ MOST_WORKERS = 8
 
 
 @dataclass(frozen=True)
+class CompressionWish:
+    """Compression on the way, in the user's words: columns to segment by (None: none), columns to order by as in ORDER BY ('at
+    DESC',
+    None: the time, then the key), and how old a chunk has to be ('30 days', for an integer time a number in its unit; None: its
+    time is over)."""
+
+    segment_by: tuple[str, ...] | None = None
+    order_by: tuple[str, ...] | None = None
+    after: str | int | None = None  # a number: microseconds, or units of an integer time
+
+
+@dataclass(frozen=True)
 class PlanOptions:
     """Choices that steer the planner.
 
     `strategy` None means blue-green; `chunk_interval` is text such as '7 days', 'PT12H' or, for integer columns, a number in the
     column's own unit (None: computed from the data). `workers` None means half of the server's cores, as far as these are known.
-    `drop_inbound_fks` and `drop_from_publications` name what may be dropped in the cutover.
+    `drop_inbound_fks` and `drop_from_publications` name what may be dropped in the cutover. `compression` None: nothing is
+    compressed on the way.
     """
 
     strategy: Strategy | None = None
@@ -28,3 +41,4 @@ class PlanOptions:
     workers: int | None = None
     drop_inbound_fks: tuple[str, ...] = ()
     drop_from_publications: tuple[str, ...] = ()
+    compression: CompressionWish | None = None

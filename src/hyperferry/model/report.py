@@ -114,6 +114,35 @@ class Holder:
 
 
 @dataclass(frozen=True)
+class CompressedChunk:
+    """A compressed chunk: its range as text, and its bytes on disk before and after, indexes and TOAST included."""
+
+    chunk: str
+    start: str | None
+    end: str | None
+    bytes_before: int
+    bytes_after: int
+
+
+@dataclass(frozen=True)
+class CompressionReport:
+    """Compression on the way: chunks of the hypertable, how many are compressed, how many of these have rows beside the
+    compressed ones, and what the compressed ones took on disk before and took when they were compressed last."""
+
+    chunks: int
+    compressed: int
+    partial: int
+    bytes_before: int
+    bytes_after: int
+    each: tuple[CompressedChunk, ...] = ()
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times smaller; None where nothing is compressed."""
+        return self.bytes_before / self.bytes_after if self.bytes_after else None
+
+
+@dataclass(frozen=True)
 class StatusReport:
     """Where a rollout stands now."""
 
@@ -145,3 +174,4 @@ class StatusReport:
     our_oldest_seconds: float | None = None
     xmin_holder: Holder | None = None  # whoever else keeps the log's dead rows from being cleaned
     finishing: bool = False  # a finish was interrupted: only it can go on
+    compression: CompressionReport | None = None  # None: nothing is compressed on the way

@@ -1,5 +1,6 @@
 """Inspection and findings in, plan out: pure, without a connection. See README.md of this folder."""
 
+from .compression import wish_of
 from .decide import plan
 from .describe import describe
 from .grants import grants_script
@@ -16,4 +17,5 @@ __all__ = [
     "load_plan",
     "plan",
     "undo_statements",
+    "wish_of",
 ]

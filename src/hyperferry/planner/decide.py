@@ -11,6 +11,7 @@ from ..model.inspection import Column, Inspection
 from ..model.names import quote_ident
 from ..model.plan import Plan, Strategy
 from ..model.plan_options import DEFAULT_WORKERS, MOST_WORKERS, PlanOptions
+from .compression import plan_compression
 from .identity import find_batch_by, find_identity, has_time_index
 from .interval import choose_interval
 from .keys import key_notes, plan_indexes, plan_keys
@@ -44,16 +45,18 @@ def plan(inspection: Inspection, findings: Sequence[Finding], options: PlanOptio
             remedy=f"CREATE INDEX CONCURRENTLY ON {inspection.table.name} ({quote_ident(time.name)}), "
             "or add a primary key.",
         )
+    batch_by = find_batch_by(inspection, identity)
+    interval = choose_interval(inspection, time, options.chunk_interval)
     own = tuple(f for f in findings if not f.strategies or strategy.value in f.strategies)
     return Plan(
         table=inspection.table.name,
         time_column=time.name,
         strategy=strategy,
-        interval=choose_interval(inspection, time, options.chunk_interval),
+        interval=interval,
         identity=identity,
         keys=plan_keys(inspection),
         indexes=plan_indexes(inspection),
-        batch_by=find_batch_by(inspection, identity),
+        batch_by=batch_by,
         batch_rows=options.batch_rows,
         workers=options.workers or default_workers(inspection.server.cores),
         fingerprint=inspection.fingerprint,
@@ -64,6 +67,7 @@ def plan(inspection: Inspection, findings: Sequence[Finding], options: PlanOptio
         hyperferry_version=__version__,
         drop_inbound_fks=options.drop_inbound_fks,
         drop_from_publications=options.drop_from_publications,
+        compression=plan_compression(inspection, identity, batch_by, interval, strategy, options.compression),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..model.finding import Level
 from ..model.names import quote_ident
 from ..model.plan import BatchBy, Plan, PlannedKey, Strategy
+from .compression import compression_lines
 
 _LEVELS = (Level.BLOCKER, Level.WARNING, Level.NOTE)
 
@@ -23,6 +24,7 @@ def describe(plan: Plan) -> list[str]:
     ]
     if plan.strategy is Strategy.BLUE_GREEN:
         lines += _copying(plan)
+        lines += compression_lines(plan)
     if plan.notes:
         lines += ["Notes:", *(f"  {note}" for note in plan.notes)]
     if plan.accepts_needed:

@@ -1,5 +1,6 @@
 """Inspection -> findings, by one rule a file. See README.md."""
 
-from .registry import RULES, Rule, run
+from ..model.rules import Rule
+from .registry import RULES, run
 
 __all__ = ["RULES", "Rule", "run"]

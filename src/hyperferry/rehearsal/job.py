@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hyperferry import engine, planner
 from hyperferry.errors import Failed, Refused
@@ -130,7 +130,14 @@ class Rehearsal:
                     workers=real.workers,
                     drop_inbound_fks=real.drop_inbound_fks,
                     drop_from_publications=real.drop_from_publications,
+                    compression=planner.wish_of(real.compression),
                 )
+            if wishes.compression is not None and self.clone.inspection.server.edition == "apache":
+                wishes = replace(wishes, compression=None)
+                if not again:
+                    self.report.warnings.append(
+                        "compression on the way was not rehearsed: the rehearsal's server has the Apache edition"
+                    )
             inspection, findings = engine.preflight(
                 self.clone.dsn, self.table, self.clone.inspection.time_column, options=wishes
             )

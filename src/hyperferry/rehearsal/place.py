@@ -65,7 +65,7 @@ def place(options: RehearsalOptions, real: ServerFacts, around: Surroundings, sa
             yield made
         return
     name = f"{SANDBOX}-{os.getpid()}-{secrets.token_hex(3)}"
-    _sweep(say)
+    sweep(SANDBOX, say)
     server = _sandbox(name, options, real, around, say)
     try:
         dsn = _own_superuser(server.dsn)
@@ -122,16 +122,16 @@ def _candidates(real: ServerFacts) -> list[Installation | str]:
     return sorted(wishes, key=distance)
 
 
-def _sweep(say: Say) -> None:
-    """Removes sandboxes of rehearsals whose process was killed."""
+def sweep(kind: str, say: Say) -> None:
+    """Removes sandboxes of this kind (`<kind>-<process>-<mark>`) whose process was killed."""
     for each in sandbox.status():
         parts = each.name.split("-")
-        if parts[0] != SANDBOX or len(parts) != 3 or not parts[1].isdigit():
+        if parts[0] != kind or len(parts) != 3 or not parts[1].isdigit():
             continue
         try:
             os.kill(int(parts[1]), 0)
         except ProcessLookupError:
-            say(f"Removing {each.name}, which a rehearsal left that was killed.")
+            say(f"Removing {each.name}, which a {kind} left that was killed.")
             sandbox.down(each.name)
         except PermissionError:
             continue
@@ -163,7 +163,7 @@ def _database(
         made.superuser = bool(
             fetch_value(conn, "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user")
         )
-        _require_rights(conn)
+        require_rights(conn, "--in", "a rehearsal makes a database of its own there, and touches no other")
         if not own_server:
             made.warnings += _leftovers(conn)
         _create(conn, made, around)
@@ -173,17 +173,18 @@ def _database(
         _remove(made, say)
 
 
-def _require_rights(conn: Connection) -> None:
+def require_rights(conn: Connection, option: str, why: str) -> None:
+    """Raises Refused where the role may not create databases on the server that the option names."""
     row = fetch_one(
         conn,
         "SELECT rolname::text, rolsuper OR rolcreatedb FROM pg_catalog.pg_roles WHERE rolname = current_user",
     )
     if row is not None and not row[1]:
         raise Refused(
-            f"The role {row[0]} may not create databases on the server of --in.",
-            facts={"why": "a rehearsal makes a database of its own there, and touches no other"},
+            f"The role {row[0]} may not create databases on the server of {option}.",
+            facts={"why": why},
             remedy=f"as a superuser there: ALTER ROLE {sql.Identifier(row[0]).as_string(conn)} CREATEDB; "
-            "or leave --in out, and a sandbox is used.",
+            f"or leave {option} out, and a sandbox is used.",
         )
 
 

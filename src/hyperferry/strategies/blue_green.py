@@ -15,11 +15,11 @@ from ..copy import indexes, shadow
 from ..copy.batches import cut, record_batches
 from ..copy.chunks import make_chunks
 from ..cutover import dropped
-from ..db import LockMode, execute, fetch_value, patient_read, yield_and_retry
+from ..db import LockMode, again_after_deadlock, execute, fetch_value, patient_read, yield_and_retry
 from ..db.connection import Connection
 from ..errors import Refused, SchemaChanged
 from ..ledger import objects, store
-from ..ledger.flow import flow_of
+from ..ledger.flow import Side, flow_of
 from ..ledger.rights import Kind, owner_alone
 from ..ledger.transaction import expect, lock_statement
 from ..model.names import quote_ident
@@ -28,6 +28,7 @@ from ..model.report import VerifyReport
 from ..model.rollout import Direction, Phase, Rollout
 from ..verify import verify
 from .building import build_indexes
+from .compressing import Compressing, told
 from .copying import copy as copy
 from .copying import pending as _pending
 from .monitor import Monitor, telling
@@ -91,6 +92,8 @@ def _shadow_of(conn: Connection, rollout: Rollout) -> Rollout:
         execute(conn, statement.sql)
     for statement in shadow.key_statements(plan, names):
         execute(conn, statement.sql)
+    for statement in shadow.compression_statements(plan, names):
+        execute(conn, statement.sql)
     execute(
         conn,
         sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
@@ -149,15 +152,18 @@ def complete(
     if built or not store.last_events(conn, rollout.id, ["analyzed"]):
         monitor.should_stop()
         started = time.monotonic()
-        indexes.analyze(conn, flow)
+        again_after_deadlock(lambda: indexes.analyze(conn, flow))
         store.event(conn, rollout.id, "analyzed", {"seconds": round(time.monotonic() - started, 3)})
     if not store.last_events(conn, rollout.id, ["reverse capture"]):
-        reverse = flow_of(rollout, Direction.REVERSE)
-        with conn.transaction():
-            execute(conn, "SET LOCAL lock_timeout = '60s'")  # nobody but our own workers uses the shadow
-            execute(conn, lock_statement(flow.passive, LockMode.SHARE_ROW_EXCLUSIVE))
-            install_reverse(conn, reverse, flow.passive)
-            store.event(conn, rollout.id, "reverse capture")
+        again_after_deadlock(lambda: _reverse_capture(conn, rollout, flow.passive))
+
+
+def _reverse_capture(conn: Connection, rollout: Rollout, shadow: Side) -> None:
+    with conn.transaction():
+        execute(conn, "SET LOCAL lock_timeout = '60s'")  # nobody but our own workers uses the shadow
+        execute(conn, lock_statement(shadow, LockMode.SHARE_ROW_EXCLUSIVE))
+        install_reverse(conn, flow_of(rollout, Direction.REVERSE), shadow)
+        store.event(conn, rollout.id, "reverse capture")
 
 
 def catch_up(conn: Connection, rollout: Rollout, monitor: Monitor) -> int:
@@ -168,14 +174,37 @@ def catch_up(conn: Connection, rollout: Rollout, monitor: Monitor) -> int:
     return applier.drain(pending_batches=False).changes
 
 
-def keep_in_step(conn: Connection, rollout: Rollout, monitor: Monitor) -> bool:
-    """Applies the backlog for a while, and keeps the log small; True when it was empty at the end."""
-    flow = flow_of(rollout)
-    applied = Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say).drain(
-        pending_batches=False, at_most_seconds=1.0
-    )
-    tidy_log(conn, flow)
-    return applied.empty
+def compress_again(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
+    """Compresses chunks that the applier made or filled anew since the copy ended (after a truncation, all of them), and the rows
+    that changes left beside compressed ones, once, before the verification; and says what came of it all."""
+    if rollout.plan.compression is None:
+        return
+    flow = flow_of(rollout, Direction.FORWARD)
+    compressing = Compressing(flow, monitor)
+    compressing.rest(conn)
+    number = compressing.again(conn)
+    if number:
+        monitor.say(f"{number} chunks compressed again, to which changes were applied")
+    monitor.say(str(told(conn, flow)))
+
+
+class KeepInStep:
+    """Applies the backlog for a while each time it is called, and goes on next time where it was: what was read of the log ahead
+    is not read again."""
+
+    def __init__(self, conn: Connection, monitor: Monitor) -> None:
+        self._conn, self._monitor = conn, monitor
+        self._applier: Applier | None = None
+
+    def __call__(self, rollout: Rollout) -> bool:
+        """Keeps the log small too; True when it was empty at the end."""
+        monitor, applier = self._monitor, self._applier
+        if applier is None or applier.flow.rollout.phase is not rollout.phase:
+            applier = Applier(self._conn, flow_of(rollout), should_stop=monitor.should_stop, say=monitor.say)
+            self._applier = applier
+        applied = applier.drain(pending_batches=False, at_most_seconds=1.0)
+        tidy_log(self._conn, applier.flow)
+        return applied.empty
 
 
 def prove(
@@ -191,8 +220,11 @@ def prove(
     flow = flow_of(rollout)
     pending = flow.direction is Direction.FORWARD and _pending(conn, flow)
 
+    def applier() -> Applier:
+        return Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say)
+
     def apply_backlog() -> None:
-        Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say).drain(pending_batches=pending)
+        applier().drain(pending_batches=pending)
 
     if quarantine_size(conn, flow):
         apply_backlog()  # what is tried once more may succeed by now
@@ -207,6 +239,7 @@ def prove(
             stop=monitor.should_stop,
             say=monitor.say,
             apply_backlog=apply_backlog,
+            apply_excused=None if pending else lambda started: applier().apply_excused(started),
             dropped=ranges,
         )
         # Chunks that were dropped while it ran are differences of no kind that anybody should be told of.

@@ -14,6 +14,7 @@ from ..errors import Failed
 from ..ledger import store
 from ..ledger.flow import Flow, flow_of
 from ..model.rollout import Direction, Rollout
+from .compressing import Compressing, unfinished
 from .monitor import Monitor
 from .workers import Connect, Worker, applier, copier, run_workers
 
@@ -35,11 +36,12 @@ def pending(conn: Connection, flow: Flow) -> bool:
 def _copy_round(connect: Connect, flow: Flow, monitor: Monitor, tick: Callable[[], None]) -> None:
     """Copiers and the applier, until no copier finds a batch that nobody works on."""
     done = threading.Event()
+    compressing = Compressing(flow, monitor)
     copiers = [
-        Worker(f"copy {n}", connect, monitor, copier(flow, monitor))
+        Worker(f"copy {n}", connect, monitor, copier(flow, monitor, compressing))
         for n in range(1, flow.rollout.plan.workers + 1)
     ]
-    apply_worker = Worker("apply", connect, monitor, applier(flow, monitor, done.is_set))
+    apply_worker = Worker("apply", connect, monitor, applier(flow, monitor, compressing, done.is_set))
 
     def ticking() -> None:
         if all(worker.ended.is_set() for worker in copiers):
@@ -52,9 +54,9 @@ def _copy_round(connect: Connect, flow: Flow, monitor: Monitor, tick: Callable[[
 def copy(
     conn: Connection, connect: Connect, rollout: Rollout, monitor: Monitor, tick: Callable[[], None]
 ) -> None:
-    """Copies every pending batch, with the backlog applied meanwhile."""
+    """Copies every pending batch, with the backlog applied and closed chunks compressed meanwhile."""
     flow = flow_of(rollout, Direction.FORWARD)
-    if not pending(conn, flow):
+    if not pending(conn, flow) and not unfinished(conn, flow):
         return
     for _ in range(ORPHAN_ROUNDS):
         _copy_round(connect, flow, monitor, tick)

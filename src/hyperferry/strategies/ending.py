@@ -135,7 +135,7 @@ def _end(conn: Connection, rollout: Rollout, phase: Phase, monitor: Monitor) -> 
         with conn.transaction():
             not_held_by_the_gone(conn)
             if rollout.hypertable_oid is not None:
-                keep_autovacuum_off(conn, tables)
+                keep_autovacuum_off(conn, [*tables, *_hidden(conn, rollout)])
                 if fetch_value(conn, "SELECT to_regclass(%s) IS NOT NULL", [parked.quoted]):
                     execute(
                         conn,
@@ -157,6 +157,14 @@ def _end(conn: Connection, rollout: Rollout, phase: Phase, monitor: Monitor) -> 
         should_stop=monitor.should_stop,
         on_failure=telling(monitor, what),
     )
+
+
+def _hidden(conn: Connection, rollout: Rollout) -> list[TableName]:
+    """The tables that hold the compressed rows of a shadow that is to be dropped: its autovacuums are theirs too."""
+    if rollout.plan.compression is None or rollout.phase.hypertable_serves:
+        return []
+    query = load_queries(__package__, "ending.sql")["hidden"]
+    return [TableName(*row) for row in fetch_all(conn, query, {"oid": rollout.hypertable_oid})]
 
 
 def _parked(rollout: Rollout) -> TableName:
@@ -198,7 +206,8 @@ def _remove_own(conn: Connection, rollout: Rollout) -> None:
     for statistics in rollout.plan.inspection.extended_statistics:
         name = sql.Identifier(parked.schema, statistics.name.name)
         execute(conn, sql.SQL("DROP STATISTICS IF EXISTS {}").format(name))
-    outlast_toast_vacuum(conn, parked)  # its readers are locked out: nobody but an autovacuum can be in the way
+    # Its readers are locked out: nobody but an autovacuum can be in the way.
+    outlast_toast_vacuum(conn, parked, *_hidden(conn, rollout))
     execute(conn, sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(parked.schema, parked.name)))
     for flow in (forward, reverse):
         _run(conn, drop_function_statements(flow))

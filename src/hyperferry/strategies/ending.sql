@@ -22,6 +22,13 @@ WHERE n.nspname = 'hyperferry' AND g.grantee <> n.nspowner
   AND NOT EXISTS (SELECT FROM pg_proc p, aclexplode(p.proacl) a
                   WHERE p.pronamespace = n.oid AND p.proowner <> a.grantee AND a.grantee = g.grantee);
 
+-- name: hidden
+-- The tables that hold the compressed rows of a hypertable's chunks.
+SELECT n.nspname, c.relname
+FROM pg_inherits i JOIN _timescaledb_catalog.compression_settings s ON s.relid = i.inhrelid
+JOIN pg_class c ON c.oid = s.compress_relid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE i.inhparent = %(oid)s ORDER BY c.oid;
+
 -- name: chunks_with
 -- The children (chunks) of a table that have a trigger of one of these names.
 SELECT c.oid::bigint, n.nspname, c.relname

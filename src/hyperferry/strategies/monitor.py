@@ -16,7 +16,8 @@ from ..throttle.valve import rest
 @dataclass
 class Monitor:
     """Shared by all threads of one command. `stop` is set by Ctrl-C, `paused` follows the ledger's control, `valve` the
-    throttle's decisions. `until`: when the command gives up, as time.monotonic() has it; None: never."""
+    throttle's decisions. `until`: when the command gives up, as time.monotonic() has it; None: never. `uncompressed`: OIDs of
+    chunks that were tried and are left as they are by this command."""
 
     stop: threading.Event
     say: Callable[[str], None] = lambda text: None
@@ -24,6 +25,7 @@ class Monitor:
     failed: threading.Event = field(default_factory=threading.Event)
     valve: Valve = field(default_factory=Valve)
     until: float | None = None
+    uncompressed: set[int] = field(default_factory=set)
 
     def give_up_after(self, seconds: float | None) -> None:
         """From now on `should_stop` raises OutOfTime once so many seconds are over; None: never."""

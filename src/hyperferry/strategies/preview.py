@@ -46,6 +46,7 @@ def preview(plan: Plan, number: int = 1) -> tuple[Statement, ...]:
     return (
         *shadow.shadow_statements(plan, names),
         *shadow.key_statements(plan, names),
+        *shadow.compression_statements(plan, names),
         Statement(
             "schema",
             "where the plain table goes at the cutover",

@@ -14,6 +14,7 @@ from ..db import blocker_facts, blockers_of, is_lost_connection, pause_seconds
 from ..db.connection import Connection
 from ..errors import ConnectionFailed, Failed, Interrupted
 from ..ledger.flow import Flow
+from .compressing import Compressing
 from .monitor import Monitor
 
 Connect = Callable[[str], Connection]
@@ -116,8 +117,9 @@ class Worker(threading.Thread):
                 return
 
 
-def copier(flow: Flow, monitor: Monitor) -> Callable[[Connection], None]:
-    """The body of a copying worker: batch after batch until none is pending."""
+def copier(flow: Flow, monitor: Monitor, compressing: Compressing) -> Callable[[Connection], None]:
+    """The body of a copying worker: batch after batch until none is pending, and whatever closed chunk is to be compressed before
+    the next."""
 
     def body(conn: Connection) -> None:
         tries: dict[int, int] = {}
@@ -125,12 +127,16 @@ def copier(flow: Flow, monitor: Monitor) -> Callable[[Connection], None]:
         worked = 0.0
         while True:
             monitor.wait_for_turn(worked)
+            if compressing.between_batches(conn):
+                worked = 0.0
+                continue
             begun = time.monotonic()
             with monitor.valve.batch():
                 copied = copy_next(conn, flow)
             worked = time.monotonic() - begun
             monitor.valve.copied(copied.rows)
             if copied.outcome is Outcome.NONE_LEFT:
+                compressing.rest(conn)
                 return
             if copied.outcome is Outcome.BUSY:
                 busy += 1
@@ -149,23 +155,28 @@ def copier(flow: Flow, monitor: Monitor) -> Callable[[Connection], None]:
             busy = 0
             if copied.batch is not None and copied.outcome in (Outcome.UNIQUE, Outcome.REFUSED):
                 tries[copied.batch] = tries.get(copied.batch, 0) + 1
-                _deal_with(conn, flow, monitor, copied, tries[copied.batch])
+                _deal_with(conn, flow, monitor, compressing, copied, tries[copied.batch])
 
     return body
 
 
-def _deal_with(conn: Connection, flow: Flow, monitor: Monitor, copied: Copied, tries: int) -> None:
+def _deal_with(
+    conn: Connection, flow: Flow, monitor: Monitor, compressing: Compressing, copied: Copied, tries: int
+) -> None:
     """A batch that the shadow does not take: a stale row in its way goes when the backlog is applied; else
     the applier gets it."""
     assert copied.batch is not None
     if copied.outcome is Outcome.UNIQUE and tries <= UNIQUE_RETRIES:
-        Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say).drain(pending_batches=True)
+        with compressing.applying():
+            Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say).drain(pending_batches=True)
         return
     monitor.say(f"batch {copied.batch} goes row by row: {copied.reason}")
     leave_to_applier(conn, flow, copied.batch)
 
 
-def applier(flow: Flow, monitor: Monitor, until: Callable[[], bool]) -> Callable[[Connection], None]:
+def applier(
+    flow: Flow, monitor: Monitor, compressing: Compressing, until: Callable[[], bool]
+) -> Callable[[Connection], None]:
     """The body of the applying worker: applies what may be applied (I4), until told that the copy is done."""
 
     def body(conn: Connection) -> None:
@@ -173,7 +184,8 @@ def applier(flow: Flow, monitor: Monitor, until: Callable[[], bool]) -> Callable
         while not until():
             monitor.wait_while_paused()
             begun = time.monotonic()
-            work.drain(pending_batches=True, at_most_seconds=5)
+            with compressing.applying():
+                work.drain(pending_batches=True, at_most_seconds=5)
             tidy_log(conn, flow)
             monitor.rest_from_applying(time.monotonic() - begun, until)
             _sleep(APPLY_PAUSE_SECONDS, until, monitor)

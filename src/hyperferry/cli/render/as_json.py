@@ -94,6 +94,8 @@ def status_json(report: StatusReport) -> dict[str, Any]:
     value["verified_at"] = None if report.verified_at is None else report.verified_at.isoformat()
     at = report.throttle.at
     value["throttle"]["at"] = None if at is None else at.isoformat()
+    if report.compression is not None:
+        value["compression"]["ratio"] = report.compression.ratio
     for shown, pair in zip(value["quarantined"], report.quarantined, strict=True):
         shown["since"] = pair.since.isoformat()
     return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hyperferry.model.report import Holder, StatusReport
+from hyperferry.model.report import CompressionReport, Holder, StatusReport
 from hyperferry.model.rollout import Phase
 from hyperferry.words import count, duration, plural, size
 
@@ -49,6 +49,8 @@ def status_lines(report: StatusReport) -> list[Line]:
         lines.append(Line(f"{count(round(report.rows_per_second))} rows/s{eta}", indent=2, mark="speed"))
     if not report.phase.ended:
         lines += throttle_lines(report)
+    if report.compression is not None:
+        lines.append(Line(_compressed(report.compression), indent=2, mark="compressed"))
     if report.waiting_for:
         lines.append(Line(report.waiting_for, indent=2, mark="cutover waits for", mark_style="bold yellow"))
     if report.verified_at is not None:
@@ -123,6 +125,8 @@ def progress_line(report: StatusReport) -> str:
         parts.append(f"{count(round(report.rows_per_second))} rows/s")
     if report.eta_seconds and report.phase == Phase.COPYING:
         parts.append(f"ETA {duration(report.eta_seconds)}")
+    if report.compression is not None and report.phase == Phase.COPYING:
+        parts.append(f"compressed {count(report.compression.compressed)} of {plural(report.compression.chunks, 'chunk')}")
     parts.append(f"backlog {count(report.backlog)}")
     if report.throttled_by:
         parts.append(f"throttled by {report.throttled_by}")
@@ -149,6 +153,15 @@ def _backlog(report: StatusReport) -> str:
     to = "the old table" if report.phase.hypertable_serves else "the hypertable"
     log = f" (the change log takes {size(report.log_bytes)})" if report.log_bytes else ""
     return f"{plural(report.backlog, 'change')} not yet applied to {to}{log}"
+
+
+def _compressed(found: CompressionReport) -> str:
+    text = f"{count(found.compressed)} of {plural(found.chunks, 'chunk')}"
+    if found.ratio is not None:
+        text += f", {size(found.bytes_before)} before, {size(found.bytes_after)} now ({found.ratio:.1f} times smaller)"
+    if found.partial:
+        text += f"; changes stand beside the compressed rows of {count(found.partial)}"
+    return text
 
 
 def _pair(pair: dict[str, str | None]) -> str:
