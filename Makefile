@@ -29,7 +29,7 @@ help:
 demo: $(VENV)/.run
 	@$(BIN)/hyperferry demo $(ARGS)
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(VENV)/.oldest
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 bench: $(VENV)/.dev
@@ -44,7 +44,7 @@ breaks: $(VENV)/.dev
 	@PYTHONPATH=src:tests $(BIN)/python -m breaks $(ARGS)
 
 lint: $(VENV)/.dev
-	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff check src tests bench examples
 	$(MAKE) --no-print-directory types imports
 
 types: $(VENV)/.dev
@@ -74,10 +74,17 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# Beside the newest: tests/test_oldest_versions.py puts this folder first on the path.
+$(VENV)/.oldest: requirements/oldest.txt | $(VENV)/.dev
+	rm -rf $(VENV)/oldest
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(VENV)/oldest -r requirements/oldest.txt
+	@touch $@
+
 # Needs the program uv. The files carry hashes and no address of any index.
 pins:
 	$(PIN) pyproject.toml requirements/build.in -o requirements/run.txt
 	$(PIN) --extra dev -c requirements/run.txt pyproject.toml requirements/build.in -o requirements/dev.txt
+	$(PIN) --no-deps requirements/oldest.in -o requirements/oldest.txt
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -33,6 +33,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         chosen = [release for release in servers.RELEASES if only in (None, release)]
         ids = [servers.RELEASES[release] for release in chosen]
         metafunc.parametrize("server", chosen, ids=ids, indirect=True, scope="session")
+    if "community_server" in metafunc.fixturenames:
+        names = servers.community_names()
+        metafunc.parametrize("community_server", names or [None], ids=names or ["none"], indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,12 +58,22 @@ def db(server: Server) -> Iterator[Database]:
     servers.drop_database(database)
 
 
+@pytest.fixture
+def one_db(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database on one server alone: of the release that was asked for, else of the first."""
+    database = servers.make_database(servers.server_of(request.config.getoption("--release") or "stable"))
+    yield database
+    servers.drop_database(database)
+
+
 @pytest.fixture(scope="session")
-def community_server() -> Server:
-    """A server with TimescaleDB's Community edition; the test is skipped where none is listed."""
-    found = servers.community_server()
-    if found is None:
+def community_server(request: pytest.FixtureRequest) -> Server:
+    """Each server with TimescaleDB's Community edition in turn; the test is skipped where none is listed."""
+    if request.param is None:
         pytest.skip("no server with the Community edition is listed in servers.toml")
+    found = servers.community_server(request.param)
+    if found is None:
+        pytest.skip(f"{request.param}, listed in servers.toml, has not the Community edition")
     return found
 
 

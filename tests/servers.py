@@ -151,15 +151,19 @@ def server_of(release: str) -> Server:
     return Server(release, made.dsn, made.bin_dir)
 
 
-def community_server() -> Server | None:
-    """A server with the Community edition: the environment's, or the first in servers.toml; else None."""
+def community_names() -> list[str]:
+    """Servers that may have the Community edition: the one of the environment, else all of servers.toml, else none."""
+    if "HYPERFERRY_TEST_DSN_COMMUNITY" in os.environ:
+        return ["environment"]
+    return list(listed_servers())
+
+
+def community_server(name: str) -> Server | None:
+    """The one of that name, or None where it has another edition."""
     if own := os.environ.get("HYPERFERRY_TEST_DSN_COMMUNITY"):
         return Server("community", own, None)
-    for number, name in enumerate(listed_servers()):
-        made = sandbox.up(_sandbox_name(f"listed{number}"), server=name, fast=True)
-        if made.edition == "community":
-            return Server("community", made.dsn, made.bin_dir)
-    return None
+    made = sandbox.up(_sandbox_name(f"listed{community_names().index(name)}"), server=name, fast=True)
+    return Server("community", made.dsn, made.bin_dir) if made.edition == "community" else None
 
 
 def _sandbox_name(kind: str) -> str:

@@ -1,10 +1,10 @@
-"""All breaks, by invariant."""
+"""All breaks, by invariant; those of compression by themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import i0, i1, i2, i3, i4, i5, i6, i7, i8, i9
+from . import compression, i0, i1, i2, i3, i4, i5, i6, i7, i8, i9
 from .model import Break
 
 CATALOGUE: dict[str, tuple[Break, ...]] = {
@@ -18,6 +18,7 @@ CATALOGUE: dict[str, tuple[Break, ...]] = {
     "I7": i7.BREAKS,
     "I8": i8.BREAKS,
     "I9": i9.BREAKS,
+    "C": compression.BREAKS,
 }
 
 BREAKS = tuple(one for breaks in CATALOGUE.values() for one in breaks)
@@ -26,7 +27,7 @@ _INVARIANTS = {one.name: invariant for invariant, breaks in CATALOGUE.items() fo
 
 
 def invariant_of(one: Break) -> str:
-    """`I3`."""
+    """`I3`, or `C` for compression."""
     return _INVARIANTS[one.name]
 
 

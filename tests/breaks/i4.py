@@ -96,7 +96,7 @@ BREAKS = (
         (
             Edit(
                 "copy/chunks.py",
-                'execute(conn, sql.SQL("DELETE FROM {} AS t WHERE {}").format(flow.passive.ident, same)).rowcount\n',
+                "execute(conn, statement).rowcount\n",
                 "1\n",
             ),
         ),

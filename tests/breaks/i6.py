@@ -33,7 +33,7 @@ BREAKS = (
     Break(
         "no-drain-under-the-lock",
         "drain the backlog to empty",
-        (Edit(BLOCK, "    parts.append(_drain(flow))\n", '    parts.append(sql.SQL("changes := 0;\\n"))\n'),),
+        (Edit(BLOCK, "    parts.append(_drain(flow, places, below, most))\n", '    parts.append(sql.SQL("changes := 0;\\n"))\n'),),
         f"{FILE}::test_the_last_rows_written_before_the_lock_are_not_lost",
         "The last rows before the lock are lost (peers, 4).",
         case="cutover",
@@ -59,6 +59,13 @@ BREAKS = (
         (Edit(BLOCK, 'sql.SQL("changes > {}")', 'sql.SQL("changes < 0 AND changes > {}")'),),
         f"{FILE}::test_a_backlog_that_is_too_large_gives_way",
         "A burst in the last second, and the table is locked for as long as its changes take.",
+    ),
+    Break(
+        "chunks-without-a-bound",
+        "give up and retry if it is larger than a bound",
+        (Edit(BLOCK, 'sql.SQL("pg_catalog.cardinality(chunks) > {}")', 'sql.SQL("pg_catalog.cardinality(chunks) > 100 * {}")'),),
+        f"{FILE}::test_a_backlog_that_is_spread_over_too_many_chunks_gives_way",
+        "Changes of hundreds of chunks are applied while everybody waits: a millisecond each.",
     ),
     Break(
         "block-without-statement-timeout",

@@ -10,14 +10,15 @@ RANGES = "verify/ranges.py"
 IMAGE = "ledger/image.py"
 FILE = "engine/test_i8_verification.py"
 PARITY = "verify/test_verify_parity.py"
+EXACT = "verify/test_verify_exactness.py"
 
 BREAKS = (
     Break(
         "xor-for-sum",
         "count and sum, not xor: two equal rows cancel out",
         (
-            Edit(SQL, "COALESCE(sum({s_hash}) FILTER (WHERE NOT {s_dropped}), 0) AS h", "COALESCE(bit_xor({s_hash}) FILTER (WHERE NOT {s_dropped}), 0) AS h"),
-            Edit(SQL, "COALESCE(sum({t_hash}) FILTER (WHERE NOT {t_dropped}), 0) AS h", "COALESCE(bit_xor({t_hash}) FILTER (WHERE NOT {t_dropped}), 0) AS h"),
+            Edit(SQL, "COALESCE(sum({s_hash}){s_kept}, 0) AS h", "COALESCE(bit_xor({s_hash}){s_kept}, 0) AS h"),
+            Edit(SQL, "COALESCE(sum({t_hash}){t_kept}, 0) AS h", "COALESCE(bit_xor({t_hash}){t_kept}, 0) AS h"),
         ),
         "engine/test_clauses.py::test_two_equal_rows_that_became_two_others_are_found",
         "{a, a, b} and {b, b, b} have the same exclusive or and the same count.",
@@ -38,9 +39,73 @@ BREAKS = (
     Break(
         "linear-hash",
         "a hash of each row's image",
-        (Edit(IMAGE, 'return _hash([sql.SQL("pg_catalog.int8send({})").format(image)])', "return image"),),
-        "verify/test_verify_exactness.py::test_values_that_two_rows_swapped_change_the_sum",
+        (Edit(IMAGE, 'return sql.SQL("pg_catalog.hashint4extended(0, {})")', 'return sql.SQL("({})")'),),
+        f"{EXACT}::test_values_that_two_rows_swapped_change_the_sum",
         "A record's hash is linear: two rows that swapped their values of one column have the same sum.",
+        case="jsonb",
+    ),
+    Break(
+        "one-seed-for-all-columns",
+        "a hash of each row's image",
+        (
+            Edit(IMAGE, "seed_of(2 * number)", "seed_of(0)"),
+            Edit(IMAGE, "seed_of(2 * number + 1)", "seed_of(1)"),
+        ),
+        f"{EXACT}::test_columns_of_one_type_are_not_taken_for_one_another",
+        "(1, 2) and (2, 1) would be one image.",
+        case="integer",
+    ),
+    Break(
+        "upper-half-forgotten",
+        "parity means record_image_eq",
+        (Edit(IMAGE, "pg_catalog.hashint8extended({v} OPERATOR(pg_catalog.>>) 32, {seed})", "{seed}"),),
+        f"{EXACT}::test_hashes_are_equal_exactly_when_the_images_are",
+        "PostgreSQL's own hash of eight bytes folds them to four.",
+        case="bigint",
+    ),
+    Break(
+        "far-times-in-seconds",
+        "parity means record_image_eq",
+        (Edit(IMAGE, "'2100-01-01'::{kind}", "'infinity'::{kind}"),),
+        f"{EXACT}::test_hashes_are_equal_exactly_when_the_images_are",
+        "Far from the year 2000 two times a microsecond apart are the same number of seconds in double precision.",
+        case="timestamptz",
+    ),
+    Break(
+        "sign-and-scale-forgotten",
+        "parity means record_image_eq",
+        (
+            Edit(
+                IMAGE,
+                "pg_catalog.hashint4extended(pg_catalog.scale({v}), \"\n        \"pg_catalog.hashint4extended(pg_catalog.numeric_cmp({v}, 0::numeric), {seed})))), \"",
+                "{seed})), \"",
+            ),
+        ),
+        f"{EXACT}::test_hashes_are_equal_exactly_when_the_images_are",
+        "PostgreSQL's own hash of a numeric knows neither.",
+        case="numeric",
+    ),
+    Break(
+        "powers-cancel-out",
+        "parity means record_image_eq",
+        (
+            Edit(IMAGE, "COALESCE(pg_catalog.hashint4extended(0, \"\n", "COALESCE(( \"\n"),
+        ),
+        f"{EXACT}::test_powers_of_ten_thousand_do_not_cancel_out_between_columns",
+        "PostgreSQL's own hash of a numeric is that of its digits, exclusive or their power of 10000: of two columns it is nothing.",
+    ),
+    Break(
+        "neighbours-cut-off",
+        "excused pairs are kept and looked at again once applied",
+        (
+            Edit(
+                "verify/pairwise.py",
+                "Group(before.low, group.high, pairs, before.first, group.last)",
+                "Group(before.low, before.high, pairs, before.first, group.last)",
+            ),
+        ),
+        "verify/test_verify_groups.py::test_each_group_lies_in_exactly_one_of_those_that_are_made_of_them",
+        "Pairs of two chunks are looked for by one statement, which has to span both.",
     ),
     Break(
         "equal-taken-for-the-same",
@@ -48,9 +113,10 @@ BREAKS = (
         (
             Edit(
                 IMAGE,
-                'term for column in columns if column.generated != "v" for term in exact_terms(alias, column)',
-                'term for column in columns if column.generated != "v" for term in coarse_terms(alias, column)',
+                "        form = _QUICK.get(column.base_type)\n",
+                "        form = None\n",
             ),
+            Edit(IMAGE, "rest.append(_rest(alias, column))", "rest += coarse_terms(alias, column)"),
         ),
         f"{FILE}::test_every_planted_difference_is_found_and_repaired_only_when_asked",
         "1.0 is not 1.00, and 0 not -0.0.",
@@ -94,7 +160,7 @@ BREAKS = (
     Break(
         "excused-for-good",
         "excused pairs are kept and looked at again once applied",
-        (Edit("verify/excuses.py", "    for _ in range(ROUNDS):\n", "    for _ in range(0):\n"),),
+        (Edit("verify/excuses.py", "    for number in range(ROUNDS):\n", "    for number in range(0):\n"),),
         "verify/test_verify_excuses.py::test_a_change_that_was_applied_wrongly_is_no_longer_excused",
         "A change that was applied wrongly stood in the backlog when it was looked at.",
     ),

@@ -11,6 +11,9 @@ TESTS = ROOT / "tests"
 
 RELEASE_IDS = {"stable": "pg17", "testing": "pg18"}
 
+COMMUNITY = "community"
+"""A release for breaks whose test needs the Community edition. It is run on each listed server that has it, with all its cases."""
+
 
 @dataclass(frozen=True)
 class Edit:

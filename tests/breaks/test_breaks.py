@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import servers
+
 from . import catalogue, page, runner
 from .model import ROOT, Break
 
@@ -42,15 +44,25 @@ def test_the_test_that_it_names_is_there(one: Break) -> None:
 
 
 def test_each_invariant_has_four_and_a_quick_one() -> None:
-    assert list(catalogue.CATALOGUE) == [f"I{number}" for number in range(10)]
+    assert list(catalogue.CATALOGUE) == [*(f"I{number}" for number in range(10)), "C"]
     for invariant, breaks in catalogue.CATALOGUE.items():
         assert len(breaks) >= 4, invariant
-        assert sum(one.quick for one in breaks) == 1, invariant
+        assert sum(one.quick for one in breaks) == (invariant != "C"), invariant
     assert len({one.name for one in catalogue.BREAKS}) == len(catalogue.BREAKS)
 
 
 def test_the_page_is_what_the_catalogue_says() -> None:
     assert page.FILE.read_text("utf-8") == page.text(), "run `make breaks ARGS=--page`"
+
+
+def test_what_needs_the_community_edition_is_not_tried_without_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each, and nothing that looks like success."""
+    monkeypatch.setattr(servers, "community_names", list)
+    monkeypatch.setattr(servers, "end_run", lambda: None)
+    assert runner.main(["images-not-summed-up", "late-chunks-forgotten"]) == 1
+    said = capsys.readouterr().out
+    assert said.count("not tried  C") == 2
+    assert said.endswith("0 of 0 breaks found; 2 not tried\n")
 
 
 @pytest.mark.slow

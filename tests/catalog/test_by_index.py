@@ -45,7 +45,7 @@ WIDTHS = {
 }
 LIMITS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
 EXTREMES = {
-    "date": ["4714-11-24 BC", "294276-12-31", "infinity", "-infinity", "1970-01-01"],
+    "date": ["4714-11-24 BC", "294276-12-31", "300000-01-01", "5874897-12-31", "infinity", "-infinity", "1970-01-01"],
     "timestamp": ["4714-11-24 00:00:00 BC", "294276-12-31 23:59:59.999999", "infinity", "-infinity", "1969-12-31 23:59:59.999999"],
     "timestamptz": ["4714-11-24 00:00:00 BC", "294276-12-31 23:59:59.999999", "infinity", "-infinity", "1970-01-01 00:00:00"],
     **{kind: [str(-limit), str(limit - 1), "0", "-1"] for kind, limit in LIMITS.items()},

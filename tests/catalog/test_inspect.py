@@ -210,3 +210,11 @@ def test_a_role_without_rights_gets_facts_and_no_scan(db: Database) -> None:
     assert {need.kind for need in seen.needs.missing} >= {"member", "schema"}
     assert not seen.dependents[0].owned
     assert not seen.activity.transactions_visible
+
+
+def test_a_columns_options_are_the_users_alone(db: Database) -> None:
+    """PostgreSQL 17.12 notes a version of its own among them, another for each table."""
+    db.execute("CREATE TABLE t (id int, at timestamptz); ALTER TABLE t ALTER id SET (n_distinct = 5)")
+    with connect(db.dsn) as conn:
+        found = {column.name: column.options for column in inspect(conn, "t", "at").columns}
+    assert found == {"id": ("n_distinct=5",), "at": ()}

@@ -176,3 +176,16 @@ def test_a_row_that_made_a_chunk_and_is_not_found_again_is_not_left(job: Make, k
     made.cut()
     assert made.value("SELECT count(*) FROM {shadow}") == 0
     made.copy_all().assert_equal()
+
+
+def test_a_batch_by_time_keeps_the_order_in_which_the_rows_lie(job: Make) -> None:
+    """The key grows at its end then, whatever the order of the times within a chunk."""
+    scattered = MANY.replace(
+        f"i * interval '100 days' / {ROWS}", "(i / 1500) * interval '1 day' + (i * 7919 % 1500) * interval '57 seconds'"
+    )
+    made = job(scattered, options=DAILY).capture()
+    made.run("ANALYZE t")
+    made.cut().copy_all().assert_equal()
+    backward = "SELECT count(*) FROM (SELECT id < lag(id) OVER (PARTITION BY tableoid ORDER BY ctid) AS back FROM {shadow}) AS s WHERE back"
+    assert chunks_of(made) == 100
+    assert made.value(backward) == 0

@@ -37,6 +37,9 @@ CREATE TRIGGER shout BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION shout();
 """
 """111 days in 16 chunks of a week."""
 
+OPENED_FIRST = "of a compressed chunk"
+"""What TimescaleDB from 2.28.3 on says to an UPDATE of a key's column in a compressed chunk."""
+
 OVER = ("23", "40", "55", "0A", "XX", "57")
 
 
@@ -83,6 +86,8 @@ def write(db: Database, statement: str, attempts: int = 60) -> bool:
             db.execute(statement.replace("%%", "%"))
             return True
         except psycopg.Error as error:
+            if OPENED_FIRST in str(error):
+                return False
             if (error.sqlstate or "")[:2] not in ("40", "55"):
                 raise
             time.sleep(0.05)
@@ -151,6 +156,19 @@ def keep_chunks_moving(db: Database, dice: random.Random, done: dict[str, int]) 
             raise
 
 
+def takes_keys_beside_compression(db: Database) -> bool:
+    """Whether this TimescaleDB puts a foreign key (NOT VALID) on a hypertable with compressed chunks."""
+    with db.connect() as conn, conn.transaction(force_rollback=True):
+        conn.execute("CREATE TABLE one (n integer PRIMARY KEY); CREATE TABLE many (at timestamptz NOT NULL, n integer)")
+        conn.execute("SELECT create_hypertable('many', 'at'); INSERT INTO many VALUES ('2024-01-01', 1)")
+        conn.execute("ALTER TABLE many SET (timescaledb.compress); SELECT compress_chunk(c) FROM show_chunks('many') AS c")
+        try:
+            conn.execute("ALTER TABLE many ADD FOREIGN KEY (n) REFERENCES one NOT VALID")
+        except psycopg.errors.FeatureNotSupported:
+            return False
+        return True
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_days_of_writes_while_chunks_are_compressed_opened_and_merged(community: Job, seed: int) -> None:
     job, db = community, community.db
@@ -185,15 +203,18 @@ def test_days_of_writes_while_chunks_are_compressed_opened_and_merged(community:
     job.rollback()
     assert job.value("SELECT count(*) FROM t") == expected
     job.assert_equal()
-    # Forward again, into chunks that are compressed; they have to be opened for the foreign key to return.
+    # Forward again, into chunks that are compressed; older TimescaleDBs want them opened for the foreign key to return.
     for statement in a_day(60, dice):
         write(db, statement.replace("ON CONFLICT (id, at)", "ON CONFLICT (id)"))
-    with pytest.raises(Refused, match="compressed chunks") as caught:
+    if takes_keys_beside_compression(db):
         job.cutover()
-    assert job.phase() == "rolled_back"
-    job.assert_equal()
-    db.execute(re.findall(r"SELECT decompress_chunk[^;]*;", caught.value.remedy)[0])
-    job.cutover()
+    else:
+        with pytest.raises(Refused, match="compressed chunks") as caught:
+            job.cutover()
+        assert job.phase() == "rolled_back"
+        job.assert_equal()
+        db.execute(re.findall(r"SELECT decompress_chunk[^;]*;", caught.value.remedy)[0])
+        job.cutover()
     valid = job.value("SELECT convalidated FROM pg_constraint WHERE conrelid = 't'::regclass AND contype = 'f'")
     assert valid is not any("t_n_fkey" in text and "stays NOT VALID" in text for text in job.said), "and it is said where it cannot be"
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
@@ -221,6 +242,12 @@ COMPRESSED = {
 }
 
 
+def blocks_updates_of_keys(db: Database) -> bool:
+    """Whether this TimescaleDB refuses to update a key's column in a compressed chunk."""
+    [(version,)] = db.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
+    return tuple(map(int, re.findall(r"\d+", version)[:3])) >= (2, 28, 3)
+
+
 def test_each_kind_of_write_to_compressed_chunks_is_captured(community: Job) -> None:
     """One after the other, and after each the judge: a row that the server changes in a batch of compressed rows fires its trigger."""
     job = community
@@ -228,7 +255,8 @@ def test_each_kind_of_write_to_compressed_chunks_is_captured(community: Job) -> 
     kinds = sorted(COMPRESSED, key=lambda kind: (kind == "delete of everything", kind == "truncate"))
     for kind in kinds:
         job.db.execute("SELECT compress_chunk(c, if_not_compressed => true) FROM show_chunks('t') AS c")
-        job.db.execute(COMPRESSED[kind])
+        done = write(job.db, COMPRESSED[kind])
+        assert done or (kind == "update of the time" and blocks_updates_of_keys(job.db)), kind
         job.sync()
         assert job.differences() == [], kind
         if kind == "truncate":

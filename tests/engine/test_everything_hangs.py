@@ -210,7 +210,8 @@ def test_what_is_given_up_must_be_there_and_be_planned(job: Job) -> None:
 CHUNK = """
     SELECT c.relname::text, c.reloptions, (SELECT reloptions FROM pg_class WHERE oid = c.reltoastrelid), c.relpersistence::text,
            (SELECT spcname::text FROM pg_tablespace WHERE oid = c.reltablespace), pg_get_userbyid(c.relowner)::text,
-           ARRAY(SELECT concat_ws(' ', a.attname, a.attstorage, a.attcompression, a.attstattarget, a.attoptions, a.attnotnull)
+           ARRAY(SELECT concat_ws(' ', a.attname, a.attstorage, a.attcompression, a.attstattarget,
+                           ARRAY(SELECT o FROM unnest(a.attoptions) AS o WHERE NOT starts_with(o, 'pg_')), a.attnotnull)
                  FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
     FROM pg_class c WHERE c.oid = {} OR c.oid = (SELECT min(inhrelid) FROM pg_inherits WHERE inhparent = {}) ORDER BY c.oid
 """

@@ -89,7 +89,7 @@ def test_a_backlog_that_lies_anywhere_costs_a_statement_for_each_chunk_and_not_f
         job.run(f"UPDATE {{table}} SET v = 'x' WHERE id % 24 = {rest} AND id <= 288")
     bounds: list[Any] = []
     delete: Callable[..., Any] = slices.delete
-    monkeypatch.setattr(slices, "delete", lambda flow, *args: bounds.append(args[0]) or delete(flow, *args))
+    monkeypatch.setattr(slices, "delete", lambda flow, *args, **more: bounds.append(args[0]) or delete(flow, *args, **more))
     assert job.apply_all(slice_rows=10) == 48
     assert len(bounds) <= 4 + 4, "four chunks, and one more where each of the further four slices begins"
     all_applied(job)
@@ -103,7 +103,9 @@ def test_without_a_key_no_statement_reads_more_of_either_table_than_the_time_of_
     bounds: dict[str, list[Any]] = {"insert": [], "delete": []}
     for name, seen in bounds.items():
         made: Callable[..., Any] = getattr(slices, name)
-        monkeypatch.setattr(slices, name, lambda flow, *args, made=made, seen=seen: seen.append(args[0]) or made(flow, *args))
+        monkeypatch.setattr(
+            slices, name, lambda flow, *args, made=made, seen=seen, **more: seen.append(args[0]) or made(flow, *args, **more)
+        )
     job.run("UPDATE {table} SET v = 'x' WHERE id IN (1, 2, 299, 300)")
     job.apply_all(slice_rows=1000)
     first, last = ("2024-01-01 01:00:00+00", "2024-01-01 02:00:00+00"), ("2024-01-13 11:00:00+00", "2024-01-13 12:00:00+00")

@@ -77,6 +77,36 @@ def test_a_backlog_that_is_too_large_gives_way(ready: Ready, monkeypatch: pytest
     same_after_sync(job)
 
 
+def test_a_backlog_that_is_spread_over_too_many_chunks_gives_way(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each chunk takes its time under the lock; after a few attempts more are borne."""
+    job = ready()
+    chunks = job.value(
+        "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_schema LIKE 'hyperferry_new_%'"
+    )
+    assert chunks >= 2
+    monkeypatch.setattr(block, "CHUNKS_UNDER_LOCK", 1)
+    monkeypatch.setattr(block, "ATTEMPTS_ALIKE", 2)
+    for way in ("cutover", "rollback"):
+        before_swap_message(monkeypatch, lambda conn: job.run("UPDATE t SET v = v + 1") and None, times=99)
+        report = getattr(job, way)()
+        assert report.attempts >= 3
+        assert any("too many chunks" in line for line in job.said)
+        monkeypatch.undo()
+        monkeypatch.setattr(block, "CHUNKS_UNDER_LOCK", 1)
+        monkeypatch.setattr(block, "ATTEMPTS_ALIKE", 2)
+        job.said.clear()
+        same_after_sync(job)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "chunks"), [(1, 60), (10, 60), (11, 120), (21, 240), (61, 2_000), (10_000, 2_000)]
+)
+def test_how_many_chunks_are_borne(attempt: int, chunks: int) -> None:
+    assert block.most_chunks(attempt) == chunks
+
+
 def test_a_truncation_that_came_last_is_applied_before_the_swap(
     ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,10 @@ import pytest
 from job import HOURS, Job, Make, aside, eventually
 
 from hyperferry import engine
+from hyperferry.copy import indexes
+from hyperferry.db.connection import Connection
 from hyperferry.errors import Conflict, HyperferryError, Interrupted
+from hyperferry.ledger.flow import Flow
 from hyperferry.model.plan_options import PlanOptions
 
 TENS = PlanOptions(chunk_interval="365 days", batch_rows=10, workers=2)
@@ -269,3 +272,41 @@ def test_a_second_start_whose_manners_fail_does_no_harm(
 @contextmanager
 def _nothing() -> Iterator[None]:
     yield
+
+
+def test_statistics_are_gathered_again_where_they_lose_a_deadlock(
+    halfway: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With another that takes the shadow's locks the other way round: a second starter, a person who looks after the shadow."""
+    before, held, calls = threading.Event(), threading.Event(), []
+    gather = indexes.analyze
+
+    def analyze(conn: Connection, flow: Flow) -> None:
+        calls.append(1)
+        before.set()
+        assert held.wait(20)
+        gather(conn, flow)
+
+    monkeypatch.setattr(indexes, "analyze", analyze)
+    with halfway.db.connect(autocommit=False) as other:
+        running = aside(halfway.start)
+        assert before.wait(20)
+        chunk = halfway.value("SELECT tableoid::regclass::text FROM {shadow} LIMIT 1")
+        other.execute("SET deadlock_timeout = '60s'")
+        halfway.on(other, "LOCK TABLE ONLY {shadow} IN SHARE UPDATE EXCLUSIVE MODE")
+        held.set()
+        eventually("the statistics wait", lambda: waits(halfway, "ANALYZE %"))
+        other.execute(f"LOCK TABLE ONLY {chunk} IN SHARE UPDATE EXCLUSIVE MODE")
+        other.commit()
+    assert running.result(60).phase == "synced"
+    assert len(calls) == 2
+    halfway.assert_equal()
+
+
+def waits(job: Job, statement: str) -> bool:
+    """Whether a session waits for a lock in a statement like this."""
+    return bool(
+        job.db.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s", statement
+        )
+    )

@@ -25,7 +25,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def in_step(job: Job) -> None:
     """One round of what `sync` does."""
-    blue_green.keep_in_step(job.conn, job.rollout, Monitor(threading.Event()))
+    blue_green.KeepInStep(job.conn, Monitor(threading.Event()))(job.rollout)
 
 
 def sizes(job: Job) -> tuple[int, int]:

@@ -142,8 +142,9 @@ def _column(catalog: str, column: str, kind: str, references: References) -> str
     if (catalog, column) in references:
         return _referred(own, *references[catalog, column])
     if kind == "aclitem[]" or column.endswith("options"):
+        # Without what PostgreSQL 17.12 notes for itself among a column's options (pg_attver).
         return (
-            f"ARRAY(SELECT u.a::text FROM unnest({own}) AS u(a) ORDER BY 1)"
+            f"ARRAY(SELECT u.a::text FROM unnest({own}) AS u(a) WHERE NOT starts_with(u.a::text, 'pg_attver=') ORDER BY 1)"
             if kind.endswith("[]")
             else f"{own}::text"
         )

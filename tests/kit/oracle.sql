@@ -3,7 +3,8 @@
 -- name: columns
 SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity::text, a.attgenerated::text,
        pg_get_expr(d.adbin, d.adrelid), (SELECT collname::text FROM pg_collation WHERE oid = a.attcollation), a.attstorage::text,
-       a.attcompression::text, NULLIF(COALESCE(a.attstattarget, -1), -1), a.attoptions,
+       a.attcompression::text, NULLIF(COALESCE(a.attstattarget, -1), -1),
+       ARRAY(SELECT o FROM unnest(a.attoptions) AS o WHERE NOT starts_with(o, 'pg_')),
        ARRAY(SELECT x::text FROM unnest(a.attacl) AS x ORDER BY 1), col_description(a.attrelid, a.attnum)
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;

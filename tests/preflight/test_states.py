@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from hyperferry.model.inspection import Inspection, StatementFacts
+from hyperferry.model.inspection import Inspection, StatementFacts, Trigger
 from hyperferry.model.options import PreflightOptions
 from hyperferry.model.plan import Strategy
 from hyperferry.preflight import run
@@ -152,6 +153,63 @@ def test_statements_that_were_seen(clean: Inspection) -> None:
     assert found(replace(clean, statements=StatementFacts(True)), "statements-unseen") == []
 
 
+def _able(clean: Inspection) -> Inspection:
+    """A server on which compression on the way was tried."""
+    return replace(clean, server=replace(clean.server, edition="community", timescaledb_installed="2.19.3"))
+
+
+def _with_constraint(inspection: Inspection, kind: str) -> Inspection:
+    odd = replace(inspection.constraints[0], name="odd", kind=kind)
+    return replace(inspection, constraints=(*inspection.constraints, odd))
+
+
+def _trigger(event: str) -> Trigger:
+    return Trigger(
+        name="seen",
+        definition=f"CREATE TRIGGER seen AFTER {event} ON s.t REFERENCING OLD TABLE AS o EXECUTE FUNCTION f()",
+        function="f",
+        enabled="O",
+        row_level=False,
+        before=False,
+        transition_tables=True,
+        constraint=False,
+        comment=None,
+    )
+
+
+COMPRESSION: list[tuple[Callable[[Inspection], Inspection], str]] = [
+    (lambda able: replace(able, server=replace(able.server, edition="apache")), "Apache-2"),
+    (lambda able: replace(able, server=replace(able.server, timescaledb_installed="2.18.2")), "2.18.2"),
+    (lambda able: replace(able, table=replace(able.table, row_security=True)), "DISABLE ROW LEVEL SECURITY"),
+    (lambda able: _with_constraint(able, "x"), "exclusion constraints (odd)"),
+    (lambda able: _with_constraint(able, "f"), 'DROP CONSTRAINT "odd"'),
+    (lambda able: replace(able, triggers=(_trigger("UPDATE OR DELETE"),)), "transition table"),
+    (
+        lambda able: replace(able, columns=(*able.columns, replace(able.columns[0], name="_ts_meta_min_1"))),
+        "_ts_meta_min_1",
+    ),
+    (lambda able: replace(able, table=replace(able.table, persistence="u")), "SET LOGGED"),
+]
+
+
+@pytest.mark.parametrize(("changed", "word"), COMPRESSION)
+def test_compression_on_the_way(
+    clean: Inspection, changed: Callable[[Inspection], Inspection], word: str
+) -> None:
+    able = _able(clean)
+    assert [level for level, _ in found(able, "compression", compress=True)] == ["warning"]
+    said = found(changed(able), "compression", compress=True)
+    assert sorted(level for level, _ in said) == ["blocker", "warning"]
+    assert word in next(text for level, text in said if level == "blocker")
+    assert found(changed(able), "compression") == [], "nobody asked for it"
+
+
+def test_compression_bears_what_it_can(clean: Inspection) -> None:
+    able = _able(clean)
+    borne = _with_constraint(replace(able, triggers=(_trigger("UPDATE"),)), "c")
+    assert [level for level, _ in found(borne, "compression", compress=True)] == ["warning"]
+
+
 @pytest.mark.parametrize(
     ("statement", "flagged"),
     [
@@ -195,4 +253,5 @@ TESTED = {rule for rule, *_ in SERVER + TABLE} | {
     "invalid-indexes",
     "not-scanned",
     "statements-unseen",
+    "compression",
 }

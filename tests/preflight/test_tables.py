@@ -150,6 +150,13 @@ CASES = [
     ),
     Case("outlying-times", "blocker", "INSERT INTO s.t VALUES (1, '294276-12-31')", ("294247",)),
     Case(
+        "outlying-times",
+        "blocker",
+        "ALTER TABLE s.t ADD at date NOT NULL DEFAULT '2024-01-01'; INSERT INTO s.t (id, ts, at) VALUES (1, '2031-01-01', '300000-01-01')",
+        ("at goes up to 300000-01-01",),
+        time="at",
+    ),
+    Case(
         "generated-time-column",
         "blocker",
         "ALTER TABLE s.t ADD day date GENERATED ALWAYS AS ((ts AT TIME ZONE 'UTC')::date) STORED",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -106,9 +107,12 @@ class Server:
                 conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")  # type: ignore[arg-type]
 
 
+_numbers = itertools.count(1)
+
+
 def own_name(release: str) -> str:
-    """The name of the server of this process."""
-    return f"torture-{os.getpid()}-{release}"
+    """A name for one more server of this process: a fixture's may still run while a test asks for its own."""
+    return f"torture-{os.getpid()}-{next(_numbers)}-{release}"
 
 
 @contextmanager
@@ -158,7 +162,7 @@ def _small_disk(data_dir: Path) -> Path | None:
 def clear_dead() -> None:
     """Removes the servers of harness processes that are gone."""
     for each in sandbox.status():
-        found = re.fullmatch(r"torture-(\d+)-\w+", each.name)
+        found = re.fullmatch(r"torture-(\d+)-\d+-\w+", each.name)
         if found and not Path(f"/proc/{found[1]}").exists():
             sandbox.down(each.name)
             _unmount(each.data_dir.parent.parent / f"{each.name}.small")
