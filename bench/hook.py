@@ -16,6 +16,8 @@ from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Table, c
 from sqlalchemy.orm import Session, sessionmaker
 
 from hyperferry import engine
+from hyperferry.flag import Flag
+from hyperferry.flag.flag import NAME
 from hyperferry.flag.reads import allow
 from hyperferry.model.plan_options import PlanOptions
 from hyperferry.sqlalchemy import ShadowReads, by_psycopg, route_reads
@@ -67,9 +69,10 @@ def measure(where: Place, *, rows: int, sessions: int, rounds: int) -> list[Time
     on = [False]
     made = create_engine(make_url(where.dsn))
     plain = sessionmaker(made)
-    hooked, shadowed = sessionmaker(made), sessionmaker(made)
+    flagged, hooked, shadowed = sessionmaker(made), sessionmaker(made), sessionmaker(made)
     source = by_psycopg(where.dsn)
     hook = route_reads(hooked, STATS, flag=lambda: on[0], source=source, max_lag=None)
+    off = route_reads(flagged, STATS, flag=Flag(environ={NAME: "off"}), source=source, max_lag=None)
     shadow = ShadowReads(where.dsn, percent=100, waiting=10)
     compared = route_reads(shadowed, STATS, flag=lambda: False, source=source, max_lag=None, shadow=shadow)
     try:
@@ -80,11 +83,12 @@ def measure(where: Place, *, rows: int, sessions: int, rounds: int) -> list[Time
         with where.connect() as conn:
             (role,) = conn.execute("SELECT current_user::text").fetchone() or ("",)
         allow(where.dsn, "stats", str(role))
-        hook.refresh()
-        compared.refresh()
+        for each in (hook, off, compared):
+            each.refresh()
         states = {
             "no hook, a rollout runs": plain,
-            "hook, flag off": hooked,
+            "hook, flag off": flagged,
+            "hook, a function that says no": hooked,
             "shadow reads of 100 %": shadowed,
         }
         found += _timed(states, rows, sessions, rounds)
@@ -92,8 +96,8 @@ def measure(where: Place, *, rows: int, sessions: int, rounds: int) -> list[Time
         states = {"no hook, the hypertable": plain, "hook, flag on": hooked}
         found += _timed(states, rows, sessions, rounds, {"no hook, the hypertable": beside})
     finally:
-        hook.close()
-        compared.close()
+        for each in (hook, off, compared):
+            each.close()
         made.dispose()
     return found
 

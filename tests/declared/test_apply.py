@@ -102,17 +102,21 @@ def test_killed_at_each_step_and_applied_again_is_the_same(community_db: Databas
     _begin_anew(community_db)
     kills = 0
     for attempt in range(60):
+        timers: list[threading.Timer] = []
         try:
-            applied(dsn, WHOLE, say=_killer(community_db, when, attempt))
+            applied(dsn, WHOLE, say=_killer(community_db, when, attempt, timers))
             break
         except (HyperferryError, psycopg.Error):
             kills += 1
+        finally:
+            for timer in timers:  # one that fires late must not end the next session
+                timer.join()
     assert kills >= (len(ORDER) - 1 if when == "between two steps" else 10)
     assert difference(dsn, WHOLE).empty
     assert catalog(community_db) == straight
 
 
-def _killer(db: Database, when: str, attempt: int) -> Callable[[str], None]:
+def _killer(db: Database, when: str, attempt: int, timers: list[threading.Timer]) -> Callable[[str], None]:
     """Ends the session of `apply`: when it announces its second step, or some milliseconds into its first one."""
     announced: list[str] = []
 
@@ -123,7 +127,8 @@ def _killer(db: Database, when: str, attempt: int) -> Callable[[str], None]:
         if when == "between two steps" and len(announced) == 2:
             _kill(db)
         if when == "within a step" and len(announced) == 1 and attempt < 40:
-            threading.Timer((attempt % 8) * 0.04, _kill, [db]).start()
+            timers.append(threading.Timer((attempt % 8) * 0.04, _kill, [db]))
+            timers[-1].start()
 
     return say
 

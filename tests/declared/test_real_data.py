@@ -191,6 +191,7 @@ def _cut_off(db: Database, dsn: str, text: str, folder: Path) -> set[str]:
     steps that were cut."""
     cut: set[str] = set()
     late: set[str] = set()
+    timers: list[threading.Timer] = []
     applying = import_module("hyperferry.reconcile.apply")
     do, lock = applying._do, applying._lock
 
@@ -200,7 +201,8 @@ def _cut_off(db: Database, dsn: str, text: str, folder: Path) -> set[str]:
             # Once at the very beginning, once later.
             tries = [each for each in cut if each.startswith(f"{step.key} ")]
             cut.add(f"{step.key} {len(tries)}")
-            threading.Timer(0.02 + 0.1 * len(tries), _end_sessions, [db]).start()
+            timers.append(threading.Timer(0.02 + 0.1 * len(tries), _end_sessions, [db]))
+            timers[-1].start()
             if len(tries) == 1:
                 late.add(step.key)
         do(conn, world, step, *rest)
@@ -215,9 +217,14 @@ def _cut_off(db: Database, dsn: str, text: str, folder: Path) -> set[str]:
         patch.setattr(applying, "_do", doing)
         patch.setattr(applying, "_lock", locking)
         for _ in range(200):
-            with suppress(HyperferryError, psycopg.Error):
+            try:
                 applied(dsn, text)
                 return {each.split(" ")[0] for each in cut}
+            except (HyperferryError, psycopg.Error):
+                continue
+            finally:
+                for timer in timers:  # one that fires late must not end the next session
+                    timer.join()
     raise AssertionError("it does not end")
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, exists, func, insert, select, text, union_all, update
 from sqlalchemy.orm import Session, aliased, joinedload, scoped_session, selectinload, sessionmaker
+
+from hyperferry.flag import Flag
+from hyperferry.flag import by_psycopg as by_psycopg_of_the_flag
+from hyperferry.flag.setting import put
+from hyperferry.sqlalchemy import ShadowReads
 
 from .conftest import LATE, Place, Player, PlayerStat
 
@@ -105,6 +111,68 @@ def test_what_is_read_from_the_other_side(place: Place) -> None:
     for name, read in READ.items():
         with sessions() as session:
             assert read(session), f"{name}, closed"
+
+
+def test_no_hook_while_the_flag_keeps_all_reads_with_the_table(place: Place) -> None:
+    """A Flag that says the same to everybody costs nothing where that is the table of record; a change of it is seen by itself."""
+    place.start().late()
+    environ = {"USE_HYPERTABLES": "off"}
+    sessions, shadowed = place.sessions(), place.sessions()
+    before = sessions.class_
+    reads = place.route(sessions, flag=Flag(environ=environ))
+    shadow = ShadowReads(place.db.dsn_as(place.app), percent=1)
+    place.made.insert(0, shadow.close)
+    place.route(shadowed, flag=Flag(environ=environ), shadow=shadow)
+
+    def hooked() -> bool:
+        with sessions() as session:
+            sees(session)
+        return sessions.class_ is not before
+
+    assert not hooked()
+    assert shadowed.class_ is not before, "shadow reads are made while the flag is off"
+    for text, expected in (("1%", True), ("off", False), ("on", True)):
+        environ["USE_HYPERTABLES"] = text
+        assert within(5, lambda expected=expected: hooked() is expected), text
+    assert not reads_latest(sessions)
+    place.sync()
+    place.cutover()
+    assert within(5, lambda: not hooked()), "the flag is on, and the hypertable is the table of record now"
+    place.db.execute(f"INSERT INTO player_stats VALUES ({LATE + 1}, '2024-01-02', 1, 1)")
+    environ["USE_HYPERTABLES"] = "99%"
+    assert within(5, hooked)
+    environ["USE_HYPERTABLES"] = "off"
+    reads.refresh()
+    assert not reads_latest(sessions, LATE + 1), "the old table, which nobody keeps in step here"
+
+
+def test_the_database_turns_the_hook_on_and_off(place: Place) -> None:
+    place.start().late()
+    flag = Flag(by_psycopg_of_the_flag(place.db.dsn_as(place.app)), environ={}, refresh_seconds=0.1)
+    place.made.insert(0, flag.close)
+    sessions = place.sessions()
+    before = sessions.class_
+    place.route(sessions, flag=flag)
+    assert sessions.class_ is before
+    put(place.db.dsn, "on")
+    assert within(5, lambda: not reads_latest(sessions))
+    put(place.db.dsn, "off")
+    assert within(5, lambda: sessions.class_ is before)
+    assert reads_latest(sessions)
+
+
+def reads_latest(sessions: sessionmaker[Session], number: int = LATE) -> bool:
+    with sessions() as session:
+        return session.scalar(select(table.c.id).where(table.c.id == number)) == number
+
+
+def within(seconds: float, done: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if done():
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def flushed(s: Session) -> bool:

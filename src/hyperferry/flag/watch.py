@@ -15,7 +15,8 @@ class Watch(Generic[T]):
     """`watch.now()` gives what `ask` last said, without waiting for it; only the first call in a process waits.
 
     `ask` may raise whatever its driver raises: `troubled` gets the first such error after an answer, and the last answer goes on.
-    `changed` gets each answer that differs from the one before. The thread ends with `close`, and when nobody holds the watch.
+    `changed` gets each answer that differs from the one before; `asked` is called by the thread each time that it has asked, whatever
+    came of it. The thread ends with `close`, and when nobody holds the watch.
     """
 
     def __init__(
@@ -26,16 +27,18 @@ class Watch(Generic[T]):
         name: str,
         troubled: Callable[[Exception], None],
         changed: Callable[[T], None],
+        asked: Callable[[], None] = lambda: None,
     ) -> None:
         self._ask = ask
         self._seconds = seconds
         self._name = name
-        self._troubled, self._changed = troubled, changed
+        self._troubled, self._changed, self._asked = troubled, changed, asked
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._watched_by: int | None = None  # the process whose thread asks: a thread does not outlive a fork
         self._in_trouble = False
         self.known: T | None = None
+        _every.add(self)
 
     def now(self) -> T | None:
         """The last answer; None where there never was one."""
@@ -70,6 +73,11 @@ class Watch(Generic[T]):
         self._in_trouble = False
         self._say(known)
 
+    def ask_and_tell(self) -> None:
+        """What the thread does each time."""
+        self.ask()
+        self._asked()
+
     def _say(self, known: T) -> None:
         before, self.known = self.known, known
         if known != before:
@@ -86,10 +94,14 @@ class Watch(Generic[T]):
             self._keep(self._seconds)
 
     def _restart(self) -> None:
-        """The same without waiting. In a forked process nobody will ever give the lock free that somebody held."""
-        self._lock, self._stop = threading.Lock(), threading.Event()
+        """The same without waiting."""
+        self._stop = threading.Event()
         self._watched_by = os.getpid()
         self._keep(0)
+
+    def forked(self) -> None:
+        """In a forked process nobody will ever give the lock free that a thread held."""
+        self._lock = threading.Lock()
 
     def _keep(self, first: float) -> None:
         threading.Thread(
@@ -101,10 +113,13 @@ class Watch(Generic[T]):
 
 
 def _start_anew() -> None:
+    for watch in list(_every):
+        watch.forked()
     for watch in list(_starting_anew):
         watch._restart()
 
 
+_every: weakref.WeakSet[Watch[Any]] = weakref.WeakSet()
 _starting_anew: weakref.WeakSet[Watch[Any]] = weakref.WeakSet()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
@@ -116,6 +131,6 @@ def _keep_asking(watch: weakref.ref[Watch[Any]], stop: threading.Event, first: f
         held = watch()
         if held is None:
             return
-        held.ask()
+        held.ask_and_tell()
         del held
         pause = seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import random
 import threading
 import time
@@ -48,9 +49,9 @@ class Reads:
         self._marks = Marks(tables)
         self._links = Links()
         self._standing = {
-            table: Standing(source, whole_name(table), refresh_seconds, self._changed) for table in tables
+            table: Standing(source, whole_name(table), refresh_seconds, self._look) for table in tables
         }
-        self._lock = threading.Lock()
+        self._lock = (os.getpid(), threading.Lock())  # a forked process may find it held by nobody
         self._closed = False
         self._flag_failed = False
         self._switch: Callable[[bool], None] = lambda on: None
@@ -69,13 +70,14 @@ class Reads:
         return self._links.counts.held_back
 
     def refresh(self) -> None:
-        """Asks now where the rollouts stand. What the driver raises is raised."""
+        """Asks now where the rollouts stand, and looks at the flag. What the driver raises is raised."""
         for standing in self._standing.values():
             standing.refresh()
+        self._look()
 
     def close(self) -> None:
         """Takes the hook off and ends its threads. Shadow reads that are waiting are dropped."""
-        with self._lock:
+        with self._one_at_a_time():
             if not self._closed:
                 self._take_off()
             self._closed = True
@@ -85,15 +87,31 @@ class Reads:
             self._shadow.close()
 
     def start(self, switch: Callable[[bool], None], take_off: Callable[[], None]) -> None:
-        """Begins to look where the rollouts stand. `switch` is told whether there is any, `take_off` undoes what was done."""
+        """Begins to look where the rollouts stand. `switch` is told whether a read could go anywhere else than to the table of
+        record, `take_off` undoes what was done."""
         self._switch, self._take_off = switch, take_off
         for standing in self._standing.values():
             standing.start()
 
-    def _changed(self) -> None:
-        with self._lock:
+    def _look(self) -> None:
+        needed = self._needed()  # may ask the database for the flag, the first time in a process
+        with self._one_at_a_time():
             if not self._closed:
-                self._switch(bool(self.states()))
+                self._switch(needed)
+
+    def _one_at_a_time(self) -> threading.Lock:
+        if self._lock[0] != os.getpid():
+            self._lock = (os.getpid(), threading.Lock())
+        return self._lock[1]
+
+    def _needed(self) -> bool:
+        """Whether a session made now has to be listened to: no flag that says the same to everybody keeps all reads with the
+        table of record, and nothing is to be read in the shadow. A function in a Flag's place is known only by asking it."""
+        states = self.states()
+        if not states or self._shadow is not None or type(self._flag) is not Flag:
+            return bool(states)
+        share = self._flag.share
+        return any(share > 0 if state.other.when else share < 100 for state in states.values())
 
     def listen_to(self, session: Session) -> None:
         """Every statement of the session is looked at from now on."""
@@ -237,8 +255,8 @@ def _table(given: Any) -> Table:
 
 
 def _install(sessions: Any, reads: Reads) -> None:
-    """Puts the hook on. While a rollout runs, a factory makes sessions of a subclass of its class; while none runs, all is as
-    if there were no hook. On a class itself an event has to look at every statement."""
+    """Puts the hook on. While a read could go to the other side, a factory makes sessions of a subclass of its class; while none
+    could, all is as if there were no hook. On a class itself an event has to look at every statement."""
     factory = getattr(sessions, "session_factory", sessions)
     before = getattr(factory, "class_", None)
     if isinstance(before, type):

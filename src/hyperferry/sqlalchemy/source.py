@@ -99,9 +99,9 @@ class State:
 
 
 class Standing:
-    """The state of one table, as a thread of its own last saw it. `changed` is called when that is another."""
+    """The state of one table, as a thread of its own last saw it. `looked` is called each time that it has looked."""
 
-    def __init__(self, read: Read, table: str, seconds: float, changed: Callable[[], None]) -> None:
+    def __init__(self, read: Read, table: str, seconds: float, looked: Callable[[], None]) -> None:
         self._read, self._table = read, table
         self._looks: deque[Seen] = deque(maxlen=1000)
         self._number_phase: tuple[int, str] | None = None
@@ -112,7 +112,8 @@ class Standing:
             seconds=seconds,
             name="hyperferry reads",
             troubled=self._troubled,
-            changed=lambda state: changed(),
+            changed=lambda state: None,
+            asked=looked,
         )
 
     def start(self) -> None:
