@@ -97,14 +97,16 @@ def test_interrupted_after_each_step_and_applied_again_is_the_same(community_db:
 @pytest.mark.parametrize("when", ["between two steps", "within a step"])
 def test_killed_at_each_step_and_applied_again_is_the_same(community_db: Database, when: str) -> None:
     dsn = owned(community_db)
+    began = time.monotonic()
     applied(dsn, WHOLE)
+    step_seconds = (time.monotonic() - began) / len(ORDER)
     straight = catalog(community_db)
     _begin_anew(community_db)
     kills = 0
     for attempt in range(60):
         timers: list[threading.Timer] = []
         try:
-            applied(dsn, WHOLE, say=_killer(community_db, when, attempt, timers))
+            applied(dsn, WHOLE, say=_killer(community_db, when, attempt, step_seconds, timers))
             break
         except (HyperferryError, psycopg.Error):
             kills += 1
@@ -116,8 +118,10 @@ def test_killed_at_each_step_and_applied_again_is_the_same(community_db: Databas
     assert catalog(community_db) == straight
 
 
-def _killer(db: Database, when: str, attempt: int, timers: list[threading.Timer]) -> Callable[[str], None]:
-    """Ends the session of `apply`: when it announces its second step, or some milliseconds into its first one."""
+def _killer(
+    db: Database, when: str, attempt: int, step_seconds: float, timers: list[threading.Timer]
+) -> Callable[[str], None]:
+    """Ends the session of `apply`: when it announces its second step, or some way into its first one."""
     announced: list[str] = []
 
     def say(text: str) -> None:
@@ -127,7 +131,7 @@ def _killer(db: Database, when: str, attempt: int, timers: list[threading.Timer]
         if when == "between two steps" and len(announced) == 2:
             _kill(db)
         if when == "within a step" and len(announced) == 1 and attempt < 40:
-            timers.append(threading.Timer((attempt % 8) * 0.04, _kill, [db]))
+            timers.append(threading.Timer((attempt % 8) / 8 * step_seconds, _kill, [db]))
             timers[-1].start()
 
     return say

@@ -151,7 +151,7 @@ def test_an_installation_without_timescaledb_is_refused(open_folder: Path) -> No
         find(pg_config=Path("/bin/false"))
 
 
-@pytest.mark.parametrize("text", ["servers = 3", "[servers]\nx = 1", "[servers"])
+@pytest.mark.parametrize("text", ["servers = 3", "[servers]\nx = 1", "[servers", 'x = "/a"'])
 def test_a_list_of_servers_that_makes_no_sense(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:

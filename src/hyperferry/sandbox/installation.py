@@ -100,12 +100,18 @@ def listed_servers() -> dict[str, Path]:
     """The installations that the user's servers.toml lists, name to path of pg_config; empty without it."""
     file = places.config_file()
     try:
-        listed = tomllib.loads(file.read_text(encoding="utf-8")).get("servers", {})
+        whole = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, OSError) as error:
         raise Usage("The list of servers cannot be read.", facts={"file": file, "reason": error}) from error
-    if not isinstance(listed, dict) or not all(isinstance(path, str) for path in listed.values()):
+    listed = whole.get("servers", {})
+    # A line outside the table would be passed over in silence.
+    if (
+        set(whole) - {"servers"}
+        or not isinstance(listed, dict)
+        or not all(isinstance(path, str) for path in listed.values())
+    ):
         raise Usage(
             "The list of servers is not what it should be.",
             facts={"file": file},
