@@ -131,9 +131,9 @@ def test_no_hook_while_the_flag_keeps_all_reads_with_the_table(place: Place) -> 
 
     assert not hooked()
     assert shadowed.class_ is not before, "shadow reads are made while the flag is off"
-    for text, expected in (("1%", True), ("off", False), ("on", True)):
-        environ["USE_HYPERTABLES"] = text
-        assert within(5, lambda expected=expected: hooked() is expected), text
+    for said, expected in (("1%", True), ("off", False), ("on", True)):
+        environ["USE_HYPERTABLES"] = said
+        assert within(5, lambda expected=expected: hooked() is expected), said
     assert not reads_latest(sessions)
     place.sync()
     place.cutover()

@@ -15,8 +15,8 @@ class Watch(Generic[T]):
     """`watch.now()` gives what `ask` last said, without waiting for it; only the first call in a process waits.
 
     `ask` may raise whatever its driver raises: `troubled` gets the first such error after an answer, and the last answer goes on.
-    `changed` gets each answer that differs from the one before; `asked` is called by the thread each time that it has asked, whatever
-    came of it. The thread ends with `close`, and when nobody holds the watch.
+    `changed` gets each answer that differs from the one before; `asked` is called by the thread each time that it has asked,
+    whatever came of it. The thread ends with `close`, and when nobody holds the watch.
     """
 
     def __init__(
