@@ -403,6 +403,7 @@ def cutover(
                 monitor,
                 attempts,
                 "snapshot-transactions" in accepted,
+                moves_accepted=bool({"all", store.MOVES} & (accept | accepted)),
                 pgbouncer=pgbouncer,
             )
 

@@ -226,22 +226,23 @@ def refuse_missing_rights(conn: Connection, rollout: Rollout) -> None:
         )
 
 
-def refuse_changed(conn: Connection, rollout: Rollout) -> None:
-    """What hangs on the table is moved as the plan knows it: what was added or changed since would be left behind."""
+def refuse_changed(conn: Connection, rollout: Rollout) -> str:
+    """What hangs on the table is moved as the plan knows it: what was added or changed since would be left behind. Returns the
+    fingerprint that was found to be the plan's."""
     cut_over = rollout.phase is Phase.CUT_OVER
     fingerprint = catalog.fingerprint(conn, flow_of(rollout).active.oid)
     noted = store.last_events(conn, rollout.id, ["swap", "fingerprint"])
     detail = noted[0][2] if noted and noted[0][1] == "fingerprint" else {}
     # A swap binds views and the like anew, which PostgreSQL stores a little otherwise than they were written.
     if fingerprint in (detail.get("fingerprint"), None if cut_over else rollout.plan.fingerprint):
-        return
+        return fingerprint
     before = load_inspection(detail["inspection"]) if "inspection" in detail else rollout.plan.inspection
     now = catalog.inspect(conn, rollout.table.quoted, rollout.plan.time_column, scan=False)
     changes = planner.changes_between(before, now)
     if cut_over and "inspection" not in detail:
         changes = ("it cannot be told what: the cutover's last step was not done",)
     elif rollout.phase is Phase.ROLLED_BACK and not changes:
-        return
+        return fingerprint
     raise SchemaChanged(
         f"{rollout.table}, or something that hangs on it (an index, a view, a grant, a trigger, ...), was changed since "
         + ("the cutover." if cut_over else "the plan was made."),

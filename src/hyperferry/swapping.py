@@ -35,18 +35,22 @@ def swap(
     *,
     unverified: bool = False,
     dropped_accepted: bool = False,
+    moves_accepted: bool = False,
     pgbouncer: Sequence[str] = (),
 ) -> SwapReport:
     """Swaps in the direction that the phase has. A proof that somebody voids meanwhile (a TRUNCATE, say) is made anew, a bounded
-    number of times; `attempts` are those of all together."""
+    number of times; `attempts` are those of all together. `unverified`, `dropped_accepted`: of a rollback alone; `moves_accepted`
+    of a cutover: that updates of the time across chunks fail afterwards (I9), whether or not any was seen yet."""
     settle(conn, rollout, monitor)
     gates.refuse_changed(conn, rollout)
     gates.refuse_missing_rights(conn, rollout)
     port = int(db.fetch_value(conn, "SELECT setting FROM pg_settings WHERE name = 'port'"))
     used, longest = 0, 0.0
     for again in range(PROVED_AGAIN + 1):
-        gate = _gate(conn, connect, rollout, monitor, snapshots_accepted, unverified, dropped_accepted)
         try:
+            gate = _gate(
+                conn, connect, rollout, monitor, snapshots_accepted, unverified, dropped_accepted, moves_accepted
+            )
             with Pools(pgbouncer, conn.info.dbname, port) as pools:
                 report = run_swap(
                     lambda: connect("swap"),
@@ -77,8 +81,11 @@ def _gate(
     snapshots_accepted: bool,
     unverified: bool,
     dropped_accepted: bool,
+    moves_accepted: bool,
 ) -> Gate:
-    """What allows the swap as things are now; proved anew where no verification counts, unless `unverified`."""
+    """What allows the swap as things are now; proved anew where no verification counts, unless `unverified`. Raises NotProved
+    where that proof was voided while it was made, SchemaChanged where the table is no longer what the plan knows, whose
+    statements the swap executes."""
     flow = flow_of(rollout)
     if quarantine_size(conn, flow):
         blue_green.catch_up(conn, rollout, monitor)  # what stood in the way of those rows may be gone by now
@@ -87,16 +94,27 @@ def _gate(
         blue_green.catch_up(conn, rollout, monitor)
         prove(conn, connect, rollout, monitor)
         verification = gates.valid_verification(conn, rollout)
+    # After the catching up and the proof, which may take long: what was added meanwhile would be left behind by the swap.
+    fingerprint = gates.refuse_changed(conn, rollout)
+    if verification is not None and verification.fingerprint != fingerprint:
+        verification = None
+    if verification is None and not unverified:
+        raise NotProved(
+            "Nothing is swapped unproved.",
+            facts={"rollout": rollout.id, "server said": "the verification was voided while it was made"},
+            remedy="run `hyperferry verify`, then try again.",
+        )
     if flow.direction is Direction.FORWARD:
         dropped.begin(conn, flow)
     elif not dropped_accepted:
         gates.refuse_dropped(conn, flow)
     return Gate(
         verification=verification.id if verification else None,
-        fingerprint=catalog.fingerprint(conn, flow.active.oid),
+        fingerprint=fingerprint,
         excused=verification is not None,
         snapshots_accepted=snapshots_accepted,
         dropped_accepted=dropped_accepted,
+        moves_accepted=moves_accepted,
     )
 
 

@@ -110,9 +110,29 @@ BREAKS = (
     Break(
         "swap-without-a-verification",
         "the cutover needs a clean verification",
-        (Edit("swapping.py", "    if verification is None and not unverified:\n", "    if False:\n"),),
+        (
+            Edit("swapping.py", "    if verification is None and not unverified:\n        blue_green", "    if False:\n        blue_green"),
+            Edit("swapping.py", "    if verification is None and not unverified:\n        raise", "    if False:\n        raise"),
+            Edit(BLOCK, "    elif flow.direction is Direction.FORWARD:\n        raise Failed(", "    elif False:\n        raise Failed("),
+        ),
         f"{FILE}::test_a_verification_that_failed_later_is_not_walked_past_either",
         "A difference that was found is cut over.",
+    ),
+    Break(
+        "proof-voided-while-it-is-made",
+        "a clean verification, newer than the last copy, swap and repair",
+        (Edit("swapping.py", "    if verification is None and not unverified:\n        raise", "    if False:\n        raise"),),
+        f"{FILE}::test_a_proof_that_is_voided_while_it_is_made_is_made_anew",
+        "A TRUNCATE during the swap's own verification leaves no proof; none is not the same as one that was overridden by name.",
+        case="{}-rollback",
+    ),
+    Break(
+        "changes-during-the-proof-not-refused",
+        "of the same catalog fingerprint",
+        (Edit("swapping.py", "    fingerprint = gates.refuse_changed(conn, rollout)\n", "    fingerprint = catalog.fingerprint(conn, flow.active.oid)\n"),),
+        f"{FILE}::test_what_is_added_while_it_is_proved_stops_the_swap",
+        "A view of that moment stays with the other table, and what is written through it too; a verification after it does not mind.",
+        case="{}-cutover-before",
     ),
     Break(
         "copy-keeps-the-epoch",

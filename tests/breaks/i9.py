@@ -74,6 +74,21 @@ BREAKS = (
         "Statements that an ORM makes stand in no function, and pg_stat_statements may not be there.",
     ),
     Break(
+        "found-by-the-drain-and-forgotten",
+        "found in the change log itself, which sees real updates across chunks",
+        (Edit("cutover/block.py", "        if not moves_accepted:\n", "        if False:\n"),),
+        f"{FILE}::test_updates_across_chunks_are_found_by_the_cutover_itself",
+        "The cutover looks before it drains; what its own drain meets would be told to nobody.",
+    ),
+    Break(
+        "drained-unseen-under-the-lock",
+        "found in the change log itself, which sees real updates across chunks",
+        (Edit("cutover/block.py", "    if slices.can_move(flow):\n", "    if False:\n"),),
+        f"{FILE}::test_updates_across_chunks_are_found_under_the_lock",
+        "What is applied under the lock is seen by nobody else.",
+        case="{}-False",
+    ),
+    Break(
         "findings-of-the-log-forgotten",
         "found in the change log itself, which sees real updates across chunks",
         (Edit(GATES, "    for found in store.found(conn, rollout.id):\n", "    for found in ():\n"),),

@@ -92,6 +92,11 @@ FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         sql("ALTER TABLE @ ALTER COLUMN value TYPE integer"),
         ("heavy-lock",),
     ),
+    "together": (  # with a SET before it, in one message
+        sql("SET LOCAL lock_timeout = '3s'; ALTER TABLE @ ALTER COLUMN value TYPE bigint"),
+        sql("ALTER TABLE @ ALTER COLUMN value TYPE integer"),
+        ("heavy-lock",),
+    ),
     "scan": (
         sql("SET LOCAL lock_timeout = '1s'") + "\n" + sql("ALTER TABLE @ ALTER COLUMN value SET NOT NULL"),
         sql("ALTER TABLE @ ALTER COLUMN value DROP NOT NULL"),

@@ -24,7 +24,8 @@ from hyperferry.migrations.statements import (
     guard_of,
     makes_index,
     milliseconds,
-    whole_rewrite_of,
+    sets_alone,
+    whole_rewrites_of,
 )
 from hyperferry.migrations.story import place_after
 from hyperferry.model.names import TableName, quote_ident
@@ -91,8 +92,17 @@ def test_what_texts_say() -> None:
     assert concurrent_index_on("CREATE INDEX CONCURRENTLY ON Stats (c)") == ("stats",)
     assert concurrent_index_on("CREATE INDEX x ON stats (c)") is None
     assert not makes_index("-- CREATE INDEX\nSELECT 1")
-    assert whole_rewrite_of("VACUUM (FULL, ANALYZE) public.stats") == ("public", "stats")
-    assert whole_rewrite_of("VACUUM public.stats") is None
+    assert whole_rewrites_of("VACUUM (FULL, ANALYZE) public.stats") == [("public", "stats")]
+    assert whole_rewrites_of("VACUUM FULL VERBOSE ANALYZE stats") == [("stats",)]
+    assert whole_rewrites_of('vacuum (full) a, "B" . c (x, y), only d;') == [("a",), ("B", "c"), ("d",)]
+    assert whole_rewrites_of("VACUUM FULL") == []
+    assert whole_rewrites_of("CLUSTER (VERBOSE) stats USING stats_pkey") == [("stats",)]
+    assert whole_rewrites_of("CLUSTER") == []
+    assert whole_rewrites_of("VACUUM public.stats") is None
+    assert whole_rewrites_of("VACUUM fully") is None
+    assert sets_alone(" SET LOCAL lock_timeout = '3s';\n")
+    assert not sets_alone("SET LOCAL lock_timeout = '3s'; ALTER TABLE stats ALTER value TYPE bigint")
+    assert not sets_alone("SETTINGS")
     assert [milliseconds(each) for each in ("0", "300ms", "3s", "5min", "what")] == [0, 300, 3000, 300_000, 0]
 
 
@@ -115,11 +125,21 @@ def test_a_guard_above_the_tables_rows_guards_nothing() -> None:
 
     def rules(most: int) -> list[tuple[str, str]]:
         sql = ours.create_hypertable(ours.Table("t", "s"), "time", guard=ours.Guard(most, {}))
-        seen = Seen(sql, 8, 0, True, 0.0, ((1, "ACCESS EXCLUSIVE"),), frozenset(), frozenset())
+        seen = Seen(sql, 8, 0, True, 0.0, ((1, "ACCESS EXCLUSIVE"),), frozenset({1}), frozenset(), frozenset())
         return [(each.rule, each.level) for each in judge(REVISION, [seen], before, after)]
 
     assert rules(100_000) == [("guard-refuses", "warning")]
     assert rules(1_000_000) == [("heavy-lock", "error")]
+
+
+def test_a_conversion_is_seen_though_its_table_was_locked_before() -> None:
+    """As the usual revision has it: the key is made anew first."""
+    before = Before({1: Table(1, TABLE, 1, False)}, sizes_of([], []))
+    key = Seen("ALTER TABLE s.t DROP CONSTRAINT t_pkey", 7, 0, True, 0.0, ((1, "ACCESS EXCLUSIVE"),), frozenset({1}), frozenset(), frozenset())
+    convert = Seen("SELECT create_hypertable('s.t', 'at')", 8, 0, True, 0.0, (), frozenset({1}), frozenset({1}), frozenset())
+    found = judge(REVISION, [key, convert], before, {1: Table(1, TABLE, 1, True)})
+    assert [(each.rule, each.line) for each in found] == [("unguarded-conversion", 8)]
+    assert judge(REVISION, [key, convert], before, {1: Table(1, TABLE, 1, False)}) == []
 
 
 def test_annotations_cannot_be_broken_out_of(tmp_path: Path) -> None:

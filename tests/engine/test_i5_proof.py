@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from job import Job
@@ -20,9 +21,10 @@ from swap_support import (
     templates_fixture,  # noqa: F401
 )
 
+from hyperferry import swapping
 from hyperferry.cutover import Gate, run_swap
 from hyperferry.db import connect
-from hyperferry.errors import CaptureBroken, NotProved, Refused, SchemaChanged
+from hyperferry.errors import CaptureBroken, Failed, NotProved, Refused, SchemaChanged
 from hyperferry.ledger import store
 from hyperferry.model.rollout import Phase
 
@@ -391,3 +393,92 @@ def test_what_was_hung_on_the_hypertable_since_the_cutover_stops_the_rollback(re
         job.rollback()
     job.db.execute("DROP VIEW added")
     job.rollback()
+
+
+# The proof that the swap makes itself.
+
+
+def around_the_proof(
+    monkeypatch: pytest.MonkeyPatch, *, before: Callable[[], object] = int, after: Callable[[], object] = int
+) -> None:
+    """Runs something before each verification of the swap's own (while it catches up, as it were), and after its end."""
+    real = swapping.prove
+
+    def proved(*args: Any) -> Any:
+        before()
+        report = real(*args)
+        after()
+        return report
+
+    monkeypatch.setattr(swapping, "prove", proved)
+
+
+def once(act: Callable[[], object]) -> Callable[[], object]:
+    left = [act]
+    return lambda: left.pop()() if left else None
+
+
+@pytest.mark.parametrize("way", ["cutover", "rollback"])
+def test_a_proof_that_is_voided_while_it_is_made_is_made_anew(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A TRUNCATE that is applied meanwhile: what was verified before it proves nothing."""
+    job = ready()
+    if way == "rollback":
+        job.cutover()
+    else:
+        store.bump_epoch(job.conn, job.rollout.id)
+    before = verifications(job)
+
+    def truncate() -> None:
+        job.run("TRUNCATE {table}")
+        insert(job)
+        job.apply()
+
+    around_the_proof(monkeypatch, after=once(truncate))
+    getattr(job, way)()
+    assert verifications(job) == before + 2
+    assert any("the proof is void" in line for line in job.said)
+    same_after_sync(job)
+
+
+@pytest.mark.parametrize("way", ["cutover", "rollback"])
+def test_a_proof_that_is_voided_again_and_again_is_given_up(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    job = ready()
+    if way == "rollback":
+        job.cutover()
+    around_the_proof(monkeypatch, after=lambda: store.bump_epoch(job.conn, job.rollout.id))
+    store.bump_epoch(job.conn, job.rollout.id)
+    with refused(job, NotProved, "unproved"):
+        getattr(job, way)()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("way", ["cutover", "rollback"])
+def test_what_is_added_while_it_is_proved_stops_the_swap(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch, way: str, moment: str
+) -> None:
+    """The swap moves what the plan knows: a view of the last minute would stay with the other table, and so would what is written
+    through it. A verification that began after it does not know it either."""
+    job = ready()
+    if way == "rollback":
+        job.cutover()
+    else:
+        store.bump_epoch(job.conn, job.rollout.id)
+    around_the_proof(monkeypatch, **{moment: once(lambda: job.db.execute("CREATE VIEW fresh AS SELECT * FROM t"))})
+    with pytest.raises(SchemaChanged, match="was changed since"):
+        getattr(job, way)()
+    assert job.phase() == ("cut_over" if way == "rollback" else "synced")
+    job.db.execute("DROP VIEW fresh")
+    getattr(job, way)()
+    same_after_sync(job)
+
+
+def test_a_cutover_is_not_even_tried_without_a_verification(ready: Ready) -> None:
+    job = ready()
+    before = state(job)
+    with pytest.raises(Failed, match="without a verification"):
+        swap(job, gate_of(job, verification=None))
+    assert state(job) == before

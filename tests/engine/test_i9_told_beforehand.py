@@ -7,6 +7,7 @@ from swap_support import (
     SMALL,
     WEEKS,
     Ready,
+    before_swap_message,
     ready_fixture,  # noqa: F401
     refused,
     same_after_sync,
@@ -121,6 +122,37 @@ def test_updates_across_chunks_are_found_in_the_change_log(ready: Ready) -> None
         job.cutover(accept=frozenset({"widened-key"}))
     assert "the change log shows" in str(caught.value)
     job.cutover(accept=frozenset({"widened-key", "cross-chunk-updates"}))
+    same_after_sync(job)
+
+
+@pytest.mark.peer(number=20)
+def test_updates_across_chunks_are_found_by_the_cutover_itself(ready: Ready) -> None:
+    """Nobody carried the change over before: the cutover's own drain meets it, and no cutover that was asked for follows."""
+    job = ready()
+    job.run("UPDATE t SET at = at + interval '15 days' WHERE id = 3")
+    with refused(job, Refused, "was not accepted"):
+        job.cutover(accept=frozenset({"widened-key"}))
+    assert needed(job, frozenset({"widened-key"})) == {"cross-chunk-updates"}
+    job.cutover(accept=frozenset({"widened-key", "cross-chunk-updates"}))
+    same_after_sync(job)
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_updates_across_chunks_are_found_under_the_lock(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch, accepted: bool
+) -> None:
+    """Made after everything else was looked at."""
+    job = ready()
+    before_swap_message(monkeypatch, lambda conn: job.run("UPDATE t SET at = at + interval '15 days' WHERE id = 3"))
+    if accepted:
+        job.cutover(accept=frozenset({"all"}))
+        same_after_sync(job)
+        return
+    with pytest.raises(Refused, match="was not accepted") as caught:
+        job.cutover(accept=frozenset({"widened-key"}))
+    assert "--accept cross-chunk-updates" in str(caught.value)
+    assert job.phase() == "synced"
+    assert needed(job, frozenset({"widened-key"})) == {"cross-chunk-updates"}
     same_after_sync(job)
 
 

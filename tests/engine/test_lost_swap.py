@@ -3,12 +3,17 @@ way. A crash can lose a transaction as a whole, and the server then gives its id
 
 from __future__ import annotations
 
+import psycopg
 import pytest
-from swap_support import Ready, ready_fixture, templates_fixture  # noqa: F401
+from swap_support import Ready, ready_fixture, same_after_sync, templates_fixture  # noqa: F401
 
+from hyperferry.cutover import runner
 from hyperferry.cutover.loss import after_loss
 from hyperferry.db import connect
+from hyperferry.db.connection import Connection
 from hyperferry.errors import ConnectionFailed
+from hyperferry.ledger.flow import Flow
+from hyperferry.model.rollout import Phase
 
 
 def asked(job: Ready, xid: str, seconds: float = 20) -> int | None:
@@ -37,3 +42,21 @@ def test_one_that_is_under_way_is_waited_for(ready: Ready) -> None:
         assert row is not None
         with pytest.raises(ConnectionFailed, match="cannot be asked"):
             asked(job, row[0], seconds=1)
+
+
+def test_an_error_after_the_commit_is_no_reason_to_try_again(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The question how many changes there were is cancelled: the swap happened all the same."""
+    job = ready()
+    asked_for: list[int] = []
+    real = runner.changes_recorded
+
+    def cancelled(conn: Connection, flow: Flow) -> int:
+        asked_for.append(1)
+        if len(asked_for) == 1:
+            raise psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
+        return real(conn, flow)
+
+    monkeypatch.setattr(runner, "changes_recorded", cancelled)
+    report = job.cutover()
+    assert (report.phase, report.attempts, asked_for) == (Phase.CUT_OVER, 1, [1])
+    same_after_sync(job)

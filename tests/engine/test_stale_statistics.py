@@ -72,3 +72,16 @@ def test_a_verification_looks_at_them_by_the_key(synced: Make, served: bool) -> 
     rows_of_one_day(job)
     read = entries_read(job, job.verify)
     assert PAIRS <= read <= 8 * PAIRS
+
+
+def test_a_key_that_no_comparison_can_use_is_helped_by_the_time(synced: Make) -> None:
+    """Its index has a collation of its own, so rows are found by the index on the time, as long as nothing hides that from it."""
+    text = HOURS.replace("id bigint PRIMARY KEY", "id text NOT NULL") + 'CREATE UNIQUE INDEX ON t (id COLLATE "C");'
+    job = synced(text, options=OPTIONS)
+    assert not job.flow.pairs.by_image
+    assert not job.flow.pairs.key_alone
+    job.run("UPDATE {table} SET v = 'new' WHERE id::int % 3 = 0")
+    read = entries_read(job, job.sync)
+    assert 100 <= read <= 1_000
+    job.assert_equal()
+    assert synced(HOURS, options=OPTIONS).flow.pairs.key_alone

@@ -99,10 +99,14 @@ def test_what_timescaledb_and_hyperferry_made_is_nobodys(project: Project, db: D
     )
     assert proposed(project) == ""
     db.execute(
-        "CREATE SCHEMA hyperferry_news; CREATE TABLE hyperferry_news.t (id int); CREATE INDEX mine ON player_stats (player_id)"
+        "CREATE SCHEMA hyperferry_news; CREATE TABLE hyperferry_news.t (id int); CREATE INDEX mine ON player_stats (player_id);"
+        "CREATE INDEX player_stats_recent ON player_stats (game_date DESC);"
+        "CREATE INDEX player_stats_game_date_idx2 ON player_stats (game_date DESC) INCLUDE (player_id)"
     )
     found = proposed(project)
-    assert found.count("op.drop_") == 2, found
+    assert found.count("op.drop_") == 4, found
+    assert "'player_stats_recent'" in found
+    assert "'player_stats_game_date_idx2'" in found
     assert "op.drop_table('t', schema='hyperferry_news')" in found
     assert re.search(r"op.drop_index\(.*'mine'", found)
 
@@ -144,6 +148,13 @@ def test_policies_of_the_model(community_db: Database, tmp_path: object) -> None
     assert "op.add_retention('player_stats', '2 years')" in text
     project("upgrade", "head")
     assert "No new upgrade operations" in project("check").stdout
+    # Policies of others, in microseconds and in none, which the server may read before it looks whose they are.
+    community_db.execute(
+        "CREATE TABLE in_us (at bigint NOT NULL); SELECT create_hypertable('in_us', 'at', chunk_time_interval => 86400000000);"
+        "CREATE FUNCTION us() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 1::bigint'; SELECT set_integer_now_func('in_us', 'us');"
+        "SELECT add_retention_policy('in_us', 63072000000000)"
+    )
+    assert "No new upgrade operations" in project("check").stdout
     project.model(options % "60 days")
     assert "op.add_compression('player_stats', segment_by=['player_id'], after='60 days')" in proposed(
         project
@@ -155,6 +166,13 @@ def test_policies_of_the_model(community_db: Database, tmp_path: object) -> None
     assert "add_compression" not in found
     project("downgrade", "base")
     project("upgrade", "head")
+    project.model((options % "30 days").replace('["player_id"]', '["player_id"], "order_by": ["id DESC"]'))
+    assert "segment_by=['player_id'], order_by=['id DESC'], after='30 days'" in proposed(project)
+    project("revision", "--autogenerate", "-m", "order")
+    project("upgrade", "head")
+    assert "No new upgrade operations" in project("check").stdout
+    project.model((options % "30 days").replace('["player_id"]', '["id"], "order_by": ["player_id DESC"]'))
+    assert "segment_by=['id']" in proposed(project)
 
 
 @pytest.mark.parametrize(

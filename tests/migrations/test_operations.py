@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,77 @@ def test_who_waits_for_the_table_makes_everybody_wait_only_for_so_long(place: Pl
             op.execute("CREATE TABLE waits AS SELECT current_setting('lock_timeout') AS is"),
         )
     )
+    assert place.db.execute("SELECT * FROM waits") == [("0",)]
+
+
+def test_the_way_back_wants_to_see_every_row(place: Place) -> None:
+    """A snapshot from before its lock would leave out what was committed in between, which is dropped then."""
+    place.run(made)
+    before = place.state()
+    for level in ("REPEATABLE READ", "SERIALIZABLE"):
+        with pytest.raises(CommandError, match=f"is not copied in a transaction in {level}") as raised:
+            place.run(
+                lambda op, level=level: (
+                    op.execute(f"SET TRANSACTION ISOLATION LEVEL {level}"),
+                    op.revert_hypertable("player_stats"),
+                )
+            )
+        assert "Run this revision in READ COMMITTED" in str(raised.value)
+    assert place.state() == before
+
+
+def test_a_hypertable_that_this_role_may_not_look_at_is_no_matter(place: Place) -> None:
+    role = place.db.make_role()
+    place.db.execute(
+        "CREATE SCHEMA private; CREATE TABLE private.t (id int, at timestamptz NOT NULL);"
+        "SELECT create_hypertable('private.t', 'at');"
+        f'ALTER TABLE player_stats OWNER TO "{role}"; GRANT CREATE ON SCHEMA public TO "{role}"'
+    )
+
+    def as_role(op: Any) -> None:
+        op.execute(f'SET LOCAL ROLE "{role}"')
+        made(op)
+        made(op)
+        op.create_hypertable_index("by_value", "player_stats", ["value"])
+        op.drop_hypertable_index("by_value", "player_stats")
+        op.revert_hypertable("player_stats")
+
+    place.run(as_role)
+    assert [row[1] for row in place.state()[1]] == ["t"]
+
+
+def test_a_name_that_something_else_has_is_no_index_of_ours(place: Place) -> None:
+    place.run(made)
+    place.db.execute("CREATE TABLE other (value int); CREATE INDEX by_value ON other (value)")
+
+    def act(op: Any, per_chunk: bool) -> None:
+        with op.get_context().autocommit_block():
+            op.create_hypertable_index("by_value", "player_stats", ["value"], per_chunk=per_chunk)
+
+    for per_chunk in (False, True):
+        with pytest.raises(CommandError, match="another relation called by_value"):
+            place.run(lambda op, per_chunk=per_chunk: act(op, per_chunk))
+
+
+def test_no_operation_waits_for_a_lock_for_ever(place: Place) -> None:
+    """Where the session says nothing of its own; what it says counts."""
+    import sqlalchemy.exc
+
+    place.run(made)
+    place.run(lambda op: op.create_hypertable_index("by_value", "player_stats", ["value"]))
+
+    def create(op: Any) -> None:
+        op.create_hypertable_index("by_type", "player_stats", ["stat_type"])
+
+    with place.db.connect(autocommit=False) as writer:
+        writer.execute("UPDATE player_stats SET value = 0 WHERE id = 1")
+        for act in (create, lambda op: op.drop_hypertable_index("by_value", "player_stats")):
+            for limit, least, most in (("0", 2.5, 10), ("50ms", 0, 2)):
+                began = time.monotonic()
+                with pytest.raises(sqlalchemy.exc.OperationalError, match="lock timeout"):
+                    place.run(lambda op, act=act, limit=limit: (op.execute(f"SET LOCAL lock_timeout = '{limit}'"), act(op)))
+                assert least <= time.monotonic() - began < most
+    place.run(lambda op: (create(op), op.execute("CREATE TABLE waits AS SELECT current_setting('lock_timeout') AS is")))
     assert place.db.execute("SELECT * FROM waits") == [("0",)]
 
 

@@ -95,6 +95,19 @@ def test_the_script_does_what_the_operations_do(community: Place) -> None:
     assert community.state() == by_script
 
 
+def test_a_policy_of_another_table_in_other_units_is_no_matter(community: Place) -> None:
+    community.db.execute(
+        "CREATE TABLE in_us (at bigint NOT NULL); SELECT create_hypertable('in_us', 'at', chunk_time_interval => 86400000000);"
+        "CREATE FUNCTION us() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 1::bigint'; SELECT set_integer_now_func('in_us', 'us');"
+        "SELECT add_retention_policy('in_us', 630720000000000000)"
+    )
+    community.run(made)
+    for _ in range(2):
+        community.run(lambda op: op.add_retention("player_stats", "20 years"))
+    community.run(lambda op: op.add_retention("in_us", 5))
+    assert jobs(community) == ["policy_retention", "policy_retention"]
+
+
 def test_what_the_file_declares(community: Place, tmp_path: Path) -> None:
     file = tmp_path / "hyperferry.toml"
     file.write_text(
@@ -102,7 +115,8 @@ def test_what_the_file_declares(community: Place, tmp_path: Path) -> None:
         '[compression]\nsegment_by = ["player_id"]\nafter = "30 days"\n[retention]\nafter = "20 years"\n'
         '[[index]]\nname = "by_value"\ncolumns = ["value DESC"]\nwhere = "value > 100"\n'
         '[[continuous_aggregate]]\nname = "weekly"\nquery = """SELECT time_bucket(\'7 days\', game_date) AS week, sum(value) AS total '
-        'FROM player_stats GROUP BY 1"""\nrefresh = { start_offset = "6 months", end_offset = "7 days", schedule = "1 day" }\n',
+        'FROM player_stats GROUP BY 1"""\nrefresh = { start_offset = "6 months", end_offset = "7 days", schedule = "1 day" }\n'
+        '[[continuous_aggregate.index]]\nname = "by_total"\ncolumns = ["total"]\n',
         "utf-8",
     )
     community.run(made)

@@ -258,26 +258,35 @@ def test_a_share_is_the_same_for_a_session_and_for_a_key(place: Place) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_process_looks_for_itself(place: Place) -> None:
-    """Servers load the application, and then fork; a rollout that begins later is seen by the child."""
+    """Servers load the application, and then fork; a rollout that begins later is seen by the child, from its first session on.
+    One that makes no session connects to nothing."""
     code = (
         "import os, sys, time; from sqlalchemy import Column, Integer, MetaData, Table; from sqlalchemy.orm import sessionmaker\n"
         "from hyperferry.sqlalchemy import by_psycopg, route_reads\n"
         "sessions = sessionmaker(); table = Table('player_stats', MetaData(), Column('id', Integer))\n"
         "reads = route_reads(sessions, table, flag=lambda: True, source=by_psycopg(sys.argv[1]), refresh_seconds=0.1)\n"
-        "reads.refresh(); before = sessions.class_; child = os.fork()\n"
+        "reads.refresh(); own = sessions.class_; child = os.fork()\n"
         "if child == 0:\n"
-        "    print('ready', flush=True); end = time.monotonic() + 30\n"
-        "    while sessions.class_ is before and time.monotonic() < end: time.sleep(0.05)\n"
-        "    print('seen' if sessions.class_ is not before else 'not seen', flush=True); os._exit(0)\n"
+        "    print('ready', flush=True); end = time.monotonic() + 30; sys.stdin.readline()\n"
+        "    sessions(); known = lambda: reads.states()\n"
+        "    while not known() and time.monotonic() < end: time.sleep(0.05)\n"
+        "    print('seen' if known() and '__init__' in vars(own) else 'not seen', flush=True); os._exit(0)\n"
         "os.waitpid(child, 0)\n"
     )
     dsn = place.db.dsn_as(place.app)
-    process = subprocess.Popen([sys.executable, "-c", code, dsn], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", code, dsn], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
+        assert process.stdin is not None
         assert process.stdout.readline() == "ready\n"
         place.start()
+        time.sleep(0.5)
+        looks = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hyperferry reads' AND datname = current_database()"
+        assert place.db.execute(looks) == [(1,)], "the parent's alone"
+        process.stdin.write("go\n")
+        process.stdin.flush()
         assert process.stdout.readline() == "seen\n"
+        assert place.db.execute(looks) == [(2,)]
         assert process.wait() == 0
     finally:
         process.kill()

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, exists, func, insert, select, text, union_all, update
+from sqlalchemy import (
+    column,
+    create_engine,
+    delete,
+    event,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+    union_all,
+    update,
+)
 from sqlalchemy.orm import Session, aliased, joinedload, scoped_session, selectinload, sessionmaker
 
 from hyperferry.flag import Flag
 from hyperferry.flag import by_psycopg as by_psycopg_of_the_flag
 from hyperferry.flag.setting import put
 from hyperferry.sqlalchemy import ShadowReads
+from servers import drop_database, make_database
 
-from .conftest import LATE, Place, Player, PlayerStat
+from .conftest import LATE, MAKE, Place, Player, PlayerStat
 
 
 def sees(session: Session) -> bool:
@@ -91,13 +106,12 @@ READ: dict[str, Reading] = {
 def test_what_is_read_from_the_other_side(place: Place) -> None:
     """Every kind of SELECT; while no rollout runs, all of them read the table."""
     sessions = place.late().sessions()
-    before = sessions.class_
     reads = place.route(sessions)
     for name, read in READ.items():
         with sessions() as session:
             assert read(session), f"{name}, without a rollout"
     assert (reads.routed, reads.held_back) == (0, 0)
-    assert sessions.class_ is before, "while no rollout runs there is no hook"
+    assert not is_on(sessions), "while no rollout runs there is no hook"
     place.db.execute(f"DELETE FROM player_stats WHERE id = {LATE}")
     place.start().late()
     reads.refresh()
@@ -105,9 +119,9 @@ def test_what_is_read_from_the_other_side(place: Place) -> None:
         with sessions() as session:
             assert not read(session), name
             assert not read(session), f"{name}, again in its transaction"
-    assert sessions.class_ is not before
+    assert is_on(sessions)
     reads.close()
-    assert sessions.class_ is before
+    assert not is_on(sessions)
     for name, read in READ.items():
         with sessions() as session:
             assert read(session), f"{name}, closed"
@@ -118,7 +132,6 @@ def test_no_hook_while_the_flag_keeps_all_reads_with_the_table(place: Place) -> 
     place.start().late()
     environ = {"USE_HYPERTABLES": "off"}
     sessions, shadowed = place.sessions(), place.sessions()
-    before = sessions.class_
     reads = place.route(sessions, flag=Flag(environ=environ))
     shadow = ShadowReads(place.db.dsn_as(place.app), percent=1)
     place.made.insert(0, shadow.close)
@@ -127,10 +140,10 @@ def test_no_hook_while_the_flag_keeps_all_reads_with_the_table(place: Place) -> 
     def hooked() -> bool:
         with sessions() as session:
             sees(session)
-        return sessions.class_ is not before
+        return is_on(sessions)
 
     assert not hooked()
-    assert shadowed.class_ is not before, "shadow reads are made while the flag is off"
+    assert is_on(shadowed), "shadow reads are made while the flag is off"
     for said, expected in (("1%", True), ("off", False), ("on", True)):
         environ["USE_HYPERTABLES"] = said
         assert within(5, lambda expected=expected: hooked() is expected), said
@@ -151,14 +164,94 @@ def test_the_database_turns_the_hook_on_and_off(place: Place) -> None:
     flag = Flag(by_psycopg_of_the_flag(place.db.dsn_as(place.app)), environ={}, refresh_seconds=0.1)
     place.made.insert(0, flag.close)
     sessions = place.sessions()
-    before = sessions.class_
     place.route(sessions, flag=flag)
-    assert sessions.class_ is before
+    assert not is_on(sessions)
     put(place.db.dsn, "on")
     assert within(5, lambda: not reads_latest(sessions))
     put(place.db.dsn, "off")
-    assert within(5, lambda: sessions.class_ is before)
+    assert within(5, lambda: not is_on(sessions))
     assert reads_latest(sessions)
+
+
+def test_events_of_the_application_stay_whatever_the_hook_does(place: Place) -> None:
+    """A listener that is registered while the hook is on counts while it is off too, and the other way round."""
+    place.start()
+    environ = {"USE_HYPERTABLES": "off"}
+    sessions = place.sessions()
+    reads = place.route(sessions, flag=Flag(environ=environ), refresh_seconds=60)
+    heard: list[str] = []
+    for text_, name in (("off", "before"), ("on", "while"), ("off", "after")):
+        environ["USE_HYPERTABLES"] = text_
+        reads.refresh()
+        assert is_on(sessions) is (text_ == "on")
+        event.listen(sessions, "after_begin", lambda *_, name=name: heard.append(name))
+        with sessions() as session:
+            sees(session)
+    assert heard == ["before", "before", "while", "before", "while", "after"]
+
+
+def test_another_database_behind_the_same_sessions(place: Place) -> None:
+    """Where nothing can be asked the table of record is read, and the transaction goes on."""
+    other = make_database(place.db.server)
+    other.execute(MAKE)
+    place.start().late()
+    elsewhere = create_engine(other.dsn.replace("postgresql:", "postgresql+psycopg:"))
+    place.made += [elsewhere.dispose, lambda: drop_database(other)]
+    sessions = place.sessions()
+    place.route(sessions)
+    with sessions(bind=elsewhere) as session:
+        assert session.scalar(select(func.count()).select_from(PlayerStat)) == 900
+        session.add(Player(id=99, name="still a transaction"))
+        session.commit()
+    assert not reads_latest(sessions)
+
+
+def test_a_column_that_the_other_side_lacks(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """Added since: who reads it must not meet an error."""
+    place.start().late()
+    sessions = place.sessions()
+    reads = place.route(sessions)
+    assert not reads_latest(sessions)
+    place.db.execute("ALTER TABLE player_stats ADD COLUMN note text DEFAULT 'x'")
+    reads.refresh()
+    assert reads_latest(sessions)
+    with sessions() as session:
+        note: Any = column("note")
+        assert session.scalar(select(note).select_from(PlayerStat).where(PlayerStat.id == 5)) == "x"
+    assert "it lacks a column that the table has" in caplog.text
+
+
+def test_what_a_session_leaves_is_collected(place: Place) -> None:
+    place.start()
+    sessions = place.sessions()
+    place.route(sessions)
+    kept = []
+    for _ in range(5):
+        with sessions() as session:
+            sees(session)
+            kept.append(weakref.ref(session.connection()))
+    gc.collect()
+    assert [each() for each in kept] == [None] * 5
+
+
+def test_a_function_that_writes_beside_another_routed_table(place: Place) -> None:
+    """Of two tables one has a rollout: what the transaction wrote while it read the other is seen by it all the same."""
+    place.db.execute(
+        "CREATE FUNCTION touch(int) RETURNS int LANGUAGE sql AS "
+        f"'INSERT INTO player_stats VALUES ({LATE}, ''2024-01-02'', 1, 1); SELECT 1'"
+    )
+    place.start()
+    sessions = place.sessions()
+    place.route(sessions, PlayerStat, Player)
+    with sessions() as session:
+        assert not sees(session)
+        session.execute(select(func.touch(Player.id)).where(Player.id == 1)).all()
+        assert sees(session)
+
+
+def is_on(sessions: sessionmaker[Session]) -> bool:
+    """Whether sessions made now are listened to."""
+    return "__init__" in vars(sessions.class_)
 
 
 def reads_latest(sessions: sessionmaker[Session], number: int = LATE) -> bool:

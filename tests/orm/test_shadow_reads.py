@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, joinedload, selectinload, sessionmaker
 
-from hyperferry.sqlalchemy import ShadowReads
+from hyperferry.sqlalchemy import ShadowReads, by_psycopg
 
 from .conftest import LATE, Place, Player, PlayerStat
 
@@ -126,6 +127,41 @@ def test_too_many_are_dropped_and_counted(place: Place, shadowed: Shadowed) -> N
     found = outcomes(shadow)
     assert found["dropped"] >= 15
     assert sum(found.values()) == 21
+
+
+def test_a_server_that_does_not_answer_keeps_no_request_waiting(place: Place) -> None:
+    """The connection is made in the background, and nothing of the request's waits for it."""
+    place.start()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        shadow = ShadowReads(f"host=127.0.0.1 port={silent.getsockname()[1]} sslmode=disable gssencmode=disable", percent=100)
+        sessions = place.sessions()
+        place.route(sessions, flag=lambda: False, shadow=shadow)
+        longest = 0.0
+        for number in range(10):
+            with sessions() as session:
+                began = time.monotonic()
+                session.scalar(select(PlayerStat.id).where(PlayerStat.id == number))
+                longest = max(longest, time.monotonic() - began)
+            time.sleep(0.05)
+        assert longest < 1
+        shadow.close()
+
+
+def test_nothing_is_left_in_a_session_that_somebody_else_gets(place: Place, shadowed: Shadowed) -> None:
+    """Behind a pooler the application has it next: no limit of ours may be in it."""
+    sessions, shadow = place.start() and shadowed()
+    with sessions() as session:
+        session.scalar(LATEST)
+    assert outcomes(shadow) == {"same": 1}
+    assert shadow._engine is not None
+    with shadow._engine.connect() as conn:
+        conn.rollback()
+        settings = ("lock_timeout", "statement_timeout", "default_transaction_read_only")
+        assert [conn.exec_driver_sql(f"SHOW {name}").scalar() for name in settings] == ["0", "0", "off"]
+    source = by_psycopg(place.db.dsn_as(place.app))
+    assert source('"player_stats"') is not None
+    held: Any = source
+    assert [held._conn.execute(f"SHOW {name}").fetchone() for name in settings] == [("0",), ("0",), ("off",)]
 
 
 def test_what_goes_wrong_is_counted_and_not_raised(place: Place, shadowed: Shadowed) -> None:

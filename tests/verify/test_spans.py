@@ -8,8 +8,11 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg import sql
 
+from hyperferry.verify.pairwise import whole_widths
 from hyperferry.verify.spans import span
+from servers import Database
 
 WIDTHS = st.integers(1, 10**14)
 MOMENTS = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1))
@@ -61,3 +64,31 @@ def test_every_integer_lies_between_the_ends(value: int, width: int) -> None:
 def test_other_types_have_no_span(kind: str) -> None:
     """Their groups are looked for by their own times."""
     assert span(kind, 1, Decimal(0), Decimal(0)) is None
+
+
+def test_the_last_days_that_there_are() -> None:
+    """Beyond what Python knows nothing is said; no error."""
+    day = 86_400_000_000
+    last = (date.max - date(1970, 1, 1)).days
+    assert span("pg_catalog.date", day, Decimal(last - 1), Decimal(last - 1)) is None
+    assert span("pg_catalog.date", day, Decimal(last - 2), Decimal(last - 2)) is not None
+
+
+def test_the_server_counts_whole_widths(db: Database) -> None:
+    """As integers do: a quotient of numerics has about 16 digits, and the last nanoseconds of a day are the next day's by it."""
+    day = 86_400_000_000_000
+    widths = (1, 7, 3_600_000_000_000, day, 7 * day, 30 * day, 365 * day, 10**15 + 1)
+    values = [
+        sign * (times * width + beside)
+        for width in widths
+        for times in (0, 1, 19_675, 1_000_003)
+        for beside in (-43, -1, 0, 1, 43)
+        for sign in (1, -1)
+        if abs(times * width + beside) < 2**63
+    ]
+    units = sql.SQL("v::numeric")
+    for width in widths:
+        statement = sql.SQL("SELECT v, floor({}) FROM unnest(%s::bigint[]) AS v").format(whole_widths(units, sql.Literal(width)))
+        with db.connect() as conn:
+            rows = conn.execute(statement, [values]).fetchall()
+        assert [int(found) for _, found in rows] == [value // width for value, _ in rows], width

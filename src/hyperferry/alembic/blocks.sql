@@ -14,9 +14,10 @@
     END IF;
 
 -- name: is_hypertable
--- Whether the target is a hypertable, as a condition.
-EXISTS (SELECT FROM timescaledb_information.hypertables AS h WHERE pg_catalog.to_regclass(
-        pg_catalog.quote_ident(h.hypertable_schema) || '.' || pg_catalog.quote_ident(h.hypertable_name)) = target)
+-- Whether the target is a hypertable, as a condition. By names: to_regclass fails for a schema that this role may not look into.
+EXISTS (SELECT FROM timescaledb_information.hypertables AS h
+        JOIN pg_catalog.pg_namespace AS hn ON hn.nspname = h.hypertable_schema
+        JOIN pg_catalog.pg_class AS hc ON hc.relnamespace = hn.oid AND hc.relname = h.hypertable_name WHERE hc.oid = target)
 
 -- name: community
 -- Where the edition has no such thing: an error that says so, or nothing. It comes first, for an aggregate that was left out is not there.
@@ -64,8 +65,9 @@ BEGIN
 {target}
     IF {is_hypertable} THEN
         SELECT d.column_name INTO cut_by FROM timescaledb_information.dimensions AS d
-        WHERE d.dimension_number = 1 AND pg_catalog.to_regclass(
-            pg_catalog.quote_ident(d.hypertable_schema) || '.' || pg_catalog.quote_ident(d.hypertable_name)) = target;
+        JOIN pg_catalog.pg_namespace AS dn ON dn.nspname = d.hypertable_schema
+        JOIN pg_catalog.pg_class AS dc ON dc.relnamespace = dn.oid AND dc.relname = d.hypertable_name
+        WHERE d.dimension_number = 1 AND dc.oid = target;
         IF cut_by <> {time} THEN
             RAISE EXCEPTION USING MESSAGE = 'hyperferry: ' || target::text || ' is a hypertable by ' || cut_by || ' already, not by ' || {time};
         END IF;
@@ -133,11 +135,18 @@ BEGIN
         UNION SELECT 'the publication ' || b.pubname::text
         FROM pg_catalog.pg_publication_rel AS r JOIN pg_catalog.pg_publication AS b ON b.oid = r.prpubid WHERE r.prrelid = target
         UNION SELECT 'the continuous aggregate ' || g.view_name::text FROM timescaledb_information.continuous_aggregates AS g
-        WHERE pg_catalog.to_regclass(pg_catalog.quote_ident(g.hypertable_schema) || '.' || pg_catalog.quote_ident(g.hypertable_name)) = target
+        JOIN pg_catalog.pg_namespace AS gn ON gn.nspname = g.hypertable_schema
+        JOIN pg_catalog.pg_class AS gc ON gc.relnamespace = gn.oid AND gc.relname = g.hypertable_name WHERE gc.oid = target
     ) AS hangs;
     IF hanging IS NOT NULL THEN
         RAISE EXCEPTION USING MESSAGE = 'hyperferry: ' || target::text || ' cannot be made a plain table again while these hang on it: ' || hanging,
             HINT = 'Drop them in the same downgrade before, and make them anew after.';
+    END IF;
+    IF pg_catalog.current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION USING MESSAGE = 'hyperferry: ' || target::text || ' is not copied in a transaction in '
+                || pg_catalog.upper(pg_catalog.current_setting('transaction_isolation'))
+                || ': rows that were committed since it began would be left out',
+            HINT = 'Run this revision in READ COMMITTED.';
     END IF;
     PERFORM pg_catalog.set_config('lock_timeout', {lock_timeout}, true);
     EXECUTE 'LOCK TABLE ' || target::text || ' IN ACCESS EXCLUSIVE MODE';
@@ -216,6 +225,8 @@ END
 -- An index, unless there is a valid one of its name; what an interruption left invalid goes first.
 DECLARE
     target regclass := pg_catalog.to_regclass({table});
+    waits text := pg_catalog.current_setting('lock_timeout');
+    holder oid;
     there regclass;
     valid boolean;
 BEGIN
@@ -223,17 +234,49 @@ BEGIN
     IF target IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_table', MESSAGE = 'hyperferry: there is no table ' || {table};
     END IF;
+    holder := target;
+    IF {aggregate} THEN -- whose indexes are those of the hypertable behind it
+        SELECT hc.oid INTO holder FROM timescaledb_information.continuous_aggregates AS g
+        JOIN pg_catalog.pg_namespace AS gn ON gn.nspname = g.view_schema
+        JOIN pg_catalog.pg_class AS gc ON gc.relnamespace = gn.oid AND gc.relname = g.view_name
+        JOIN pg_catalog.pg_namespace AS hn ON hn.nspname = g.materialization_hypertable_schema
+        JOIN pg_catalog.pg_class AS hc ON hc.relnamespace = hn.oid AND hc.relname = g.materialization_hypertable_name
+        WHERE gc.oid = target;
+    END IF;
     SELECT i.indexrelid, i.indisvalid INTO there, valid
-    FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid WHERE i.indrelid = target AND c.relname = {name};
+    FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid WHERE i.indrelid = holder AND c.relname = {name};
     IF valid THEN
         RETURN;
     END IF;
+    IF there IS NULL AND EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_class AS h ON h.relnamespace = c.relnamespace
+            WHERE h.oid = holder AND c.relname = {name}) THEN
+        RAISE EXCEPTION USING ERRCODE = 'duplicate_table',
+            MESSAGE = 'hyperferry: there is another relation called ' || pg_catalog.quote_ident({name}) || ' in the schema of ' || target::text;
+    END IF;
+{wait}
     IF there IS NOT NULL THEN
         EXECUTE 'DROP INDEX ' || there::text;
     END IF;
     IF {build} THEN
         EXECUTE {create};
     END IF;
+    PERFORM pg_catalog.set_config('lock_timeout', waits, true);
+END
+
+-- name: wait
+-- Where the session says nothing of its own, a lock is waited for no longer than this, and everybody else behind it.
+    IF waits = '0' THEN
+        PERFORM pg_catalog.set_config('lock_timeout', {lock_timeout}, true);
+    END IF;
+
+-- name: briefly
+-- One statement that waits for a lock no longer than so.
+DECLARE
+    waits text := pg_catalog.current_setting('lock_timeout');
+BEGIN
+{wait}
+    EXECUTE {statement};
+    PERFORM pg_catalog.set_config('lock_timeout', waits, true);
 END
 
 -- name: alone
@@ -250,18 +293,22 @@ END
 -- How chunks are compressed, and the policy that does it.
 DECLARE
     target regclass := pg_catalog.to_regclass({table});
+    waits text := pg_catalog.current_setting('lock_timeout');
     functions text;
 BEGIN
 {community}
 {target}
+{wait}
     EXECUTE {alter} || target::text || ' SET (' || {options} || ')';
 {policy}
+    PERFORM pg_catalog.set_config('lock_timeout', waits, true);
 END
 
 -- name: remove_compression
 -- The policy goes. Chunks that are compressed stay so, and then compression stays on.
 DECLARE
     target regclass := pg_catalog.to_regclass({table});
+    waits text := pg_catalog.current_setting('lock_timeout');
     functions text;
 BEGIN
     IF target IS NULL OR pg_catalog.current_setting('timescaledb.license', true) = 'apache' THEN
@@ -271,23 +318,28 @@ BEGIN
     IF NOT {is_hypertable} THEN
         RETURN;
     END IF;
+{wait}
     EXECUTE 'SELECT ' || functions || '.remove_compression_policy($1, if_exists => true)' USING target;
-    IF EXISTS (SELECT FROM timescaledb_information.chunks AS h WHERE h.is_compressed AND pg_catalog.to_regclass(
-            pg_catalog.quote_ident(h.hypertable_schema) || '.' || pg_catalog.quote_ident(h.hypertable_name)) = target) THEN
+    IF EXISTS (SELECT FROM timescaledb_information.chunks AS h
+            JOIN pg_catalog.pg_namespace AS hn ON hn.nspname = h.hypertable_schema
+            JOIN pg_catalog.pg_class AS hc ON hc.relnamespace = hn.oid AND hc.relname = h.hypertable_name
+            WHERE h.is_compressed AND hc.oid = target) THEN
         RAISE NOTICE USING MESSAGE = 'hyperferry: compressed chunks of ' || target::text || ' stay compressed, and compression stays on; '
             || 'decompress_chunk undoes it';
     ELSE
         EXECUTE 'ALTER TABLE ' || target::text || ' SET (timescaledb.compress = false)';
     END IF;
+    PERFORM pg_catalog.set_config('lock_timeout', waits, true);
 END
 
 -- name: policy
 -- A policy of this kind, unless there is one that says the same.
-    IF NOT EXISTS (SELECT FROM timescaledb_information.jobs AS j WHERE j.proc_name = {kind} AND {same}
-            AND (pg_catalog.to_regclass(pg_catalog.quote_ident(j.hypertable_schema) || '.' || pg_catalog.quote_ident(j.hypertable_name)) = target
+    IF NOT EXISTS (SELECT FROM timescaledb_information.jobs AS j
+            JOIN pg_catalog.pg_class AS own ON own.oid = target JOIN pg_catalog.pg_namespace AS at ON at.oid = own.relnamespace
+            WHERE j.proc_name = {kind} AND {same} AND (j.hypertable_schema = at.nspname AND j.hypertable_name = own.relname
                 OR EXISTS (SELECT FROM timescaledb_information.continuous_aggregates AS g
                     WHERE g.materialization_hypertable_schema = j.hypertable_schema AND g.materialization_hypertable_name = j.hypertable_name
-                        AND pg_catalog.to_regclass(pg_catalog.quote_ident(g.view_schema) || '.' || pg_catalog.quote_ident(g.view_name)) = target))) THEN
+                        AND g.view_schema = at.nspname AND g.view_name = own.relname))) THEN
         EXECUTE 'SELECT ' || functions || {remove} USING target;
         EXECUTE 'SELECT ' || functions || {add} USING target;
     END IF;

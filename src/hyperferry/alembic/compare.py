@@ -12,6 +12,7 @@ import sqlalchemy
 from alembic.util import CommandError
 
 from ..db import load_queries
+from ..declared.parse import order
 from . import render
 from .base import TableOperation
 from .ops import CreateHypertableOp, SetChunkIntervalOp
@@ -89,7 +90,7 @@ def _checked(name: str, wishes: Any) -> None:
 def _lacking(
     connection: Any, name: str, schema: str | None, wishes: Mapping[str, Any], *, there: bool
 ) -> list[TableOperation]:
-    state = _state(connection, name, schema, wishes) if there else {}
+    state = _state(connection, name, schema, wishes)
     lacking: list[TableOperation] = []
     skip = bool(wishes.get("skip_on_apache", False))
     if not state.get("hypertable"):
@@ -118,7 +119,7 @@ def _lacking(
                 existing=int(existing) if existing.isdigit() else existing,
             )
         )
-    if state.get("edition") == "apache":
+    if state.get("edition") == "apache" and (there or not skip):
         if wishes.get("compression") or wishes.get("retention"):
             _log.warning(
                 "%s: compression and retention are not compared, for this is the Apache-2 edition", name
@@ -128,7 +129,8 @@ def _lacking(
     policy_lacks = bool(
         compression and compression.get("after") is not None and not state.get("same_compression")
     )
-    if compression and (not state.get("compressed") or policy_lacks):
+    other_way = bool(compression and state.get("compressed")) and not _same_way(connection, name, schema, compression)
+    if compression and (not state.get("compressed") or policy_lacks or other_way):
         lacking.append(
             AddCompressionOp(name, schema, **compression, **({"skip_on_apache": True} if skip else {}))
         )
@@ -139,6 +141,25 @@ def _lacking(
             )
         )
     return lacking
+
+
+def _same_way(connection: Any, name: str, schema: str | None, wish: Mapping[str, Any]) -> bool:
+    """Whether chunks are compressed by the columns and in the order that the model says; what it does not say is not compared."""
+    queries = load_queries(__package__, "compare.sql")
+    columns, wanted = list(wish.get("segment_by") or ()), order(list(wish.get("order_by") or ()))
+    if not (columns or wanted):
+        return True
+    if not connection.execute(sqlalchemy.text(queries["has_settings"].as_string(None))).scalar():
+        return True
+    at = {"schema": schema or connection.dialect.default_schema_name, "name": name}
+    row = connection.execute(sqlalchemy.text(queries["settings"].as_string(None)), at).mappings().first()
+    found = dict(row or {})
+    if columns and columns != list(found.get("segment_by") or ()):
+        return False
+    ordered = list(zip(*(found.get(key) or () for key in ("order_by", "descending", "nulls_first")), strict=True))
+    ways = [(each.column, each.descending, each.nulls_come_first) for each in wanted]
+    # TimescaleDB adds the time at the end where it is not named.
+    return not ways or (ordered[: len(ways)] == ways and len(ordered) <= len(ways) + 1)
 
 
 def _state(connection: Any, name: str, schema: str | None, wishes: Mapping[str, Any]) -> dict[str, Any]:

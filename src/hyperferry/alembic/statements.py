@@ -126,7 +126,7 @@ def create_index(
         "CREATE",
         *(["UNIQUE"] if unique else []),
         "INDEX",
-        *(["IF NOT EXISTS"] if per_chunk else []),
+        *(["IF NOT EXISTS"] if per_chunk else []),  # the block before has seen whether it is this table's
         quote_ident(name),
     ]
     words += ["ON", table.quoted, *(["USING", quote_ident(using)] if using else [])]
@@ -143,6 +143,8 @@ def create_index(
         **_known(table),
         community=_community("continuous aggregates", skip_on_apache) if aggregate else sql.SQL(""),
         name=_text(name),
+        aggregate=_boolean(aggregate),
+        wait=_wait(),
         build=_boolean(not per_chunk),
         create=_text(create),
     )
@@ -156,7 +158,7 @@ def alone(name: str) -> str:
 
 def drop_index(name: str, schema: str | None) -> str:
     """An index, with those of its chunks."""
-    return f"DROP INDEX IF EXISTS {Table(name, schema).quoted}"
+    return _briefly(f"DROP INDEX IF EXISTS {Table(name, schema).quoted}")
 
 
 def add_compression(
@@ -188,13 +190,14 @@ def add_compression(
         community=_community("compression", skip_on_apache),
         alter=_text("ALTER MATERIALIZED VIEW " if aggregate else "ALTER TABLE "),
         options=_text(", ".join(options)),
+        wait=_wait(),
         policy=policy,
     )
 
 
 def remove_compression(table: Table) -> str:
     """The policy goes, and compression where no chunk is compressed."""
-    return _do("remove_compression", **_known(table))
+    return _do("remove_compression", **_known(table), wait=_wait())
 
 
 def add_retention(table: Table, after: Interval, *, skip_on_apache: bool = False) -> str:
@@ -288,7 +291,7 @@ def refresh_policy(
 
 def drop_continuous_aggregate(name: Table) -> str:
     """The aggregate goes, with its rows and its policies."""
-    return f"DROP MATERIALIZED VIEW IF EXISTS {name.quoted}"
+    return _briefly(f"DROP MATERIALIZED VIEW IF EXISTS {name.quoted}")
 
 
 def require_rollout(table: Table, phase: str, *, or_small: bool = False) -> str:
@@ -356,7 +359,11 @@ def _policy(kind: str, after: Interval) -> sql.Composed:
     value = (
         sql.SQL("j.config ->> {key} = {value}")
         if isinstance(after, int)
-        else sql.SQL("(j.config ->> {key})::interval = {value}::interval")
+        # Only what is a span of time: the server may read every policy of the database before it looks whose it is.
+        else sql.SQL(
+            "CASE pg_catalog.jsonb_typeof(j.config -> {key}) WHEN 'string' "
+            "THEN (j.config ->> {key})::interval = {value}::interval ELSE false END"
+        )
     )
     return _step("policy").format(
         kind=_text(f"policy_{kind}"),
@@ -364,6 +371,14 @@ def _policy(kind: str, after: Interval) -> sql.Composed:
         remove=_text(f".remove_{kind}_policy($1, if_exists => true)"),
         add=_text(f".add_{kind}_policy($1, {key} => {interval_text(after)})"),
     )
+
+
+def _wait() -> sql.Composed:
+    return _step("wait").format(lock_timeout=_text(LOCK_TIMEOUT))
+
+
+def _briefly(statement: str) -> str:
+    return _do("briefly", wait=_wait(), statement=_text(statement))
 
 
 def _stored(interval: Interval | None) -> sql.Composable:

@@ -46,7 +46,6 @@ MAX_GROUPS = 1_000
 ATTEMPTS = 60
 _NESTED_LOOPS = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off"}
 _KEEP_INDEXES = {"enable_seqscan": "off", "jit": "off"}
-_MOVES = "cross-chunk-updates"
 
 
 class _Truncated(Exception):
@@ -175,14 +174,13 @@ class Applier:
 
     def _moves_matter(self) -> bool:
         """Whether it would be news, and is to be seen at all: rows without a key are not to be told from others."""
-        if self._moves_seen or self.flow.pairs.by_image or self.flow.direction is not Direction.FORWARD:
+        if self._moves_seen or self.flow.direction is not Direction.FORWARD:
             return False
-        return len(self.flow.pairs.fields) > 1
+        return slices.can_move(self.flow)
 
     def _note_moves(self) -> None:
         """Records, once, that the application updates the time across chunks (I9: cross-chunk-updates)."""
-        if _MOVES not in store.found(self.conn, self.flow.rollout.id):
-            store.event(self.conn, self.flow.rollout.id, "found", {"accept": [_MOVES]})
+        store.note_moves(self.conn, self.flow.rollout.id)
 
     def _apply_ids(self, ids: Ids) -> None:
         """One transaction: applies exactly these log rows, as far as they are still there, widened where needed."""

@@ -251,11 +251,25 @@ def remove(flow: Flow, ids: sql.Composable = IDS) -> sql.Composed:
 def moved_across_chunks(flow: Flow) -> sql.Composed:
     """Whether an UPDATE in the slice moved a row of some key from one chunk to another: after the cutover such an UPDATE of the
     application's fails (I9). Only for tables with a key."""
+    return sql.SQL("SELECT {}").format(_moved(flow, sql.SQL("p.id = ANY({}) AND ").format(IDS)))
+
+
+def moved_in_log(flow: Flow) -> sql.Composed:
+    """The same of all that is still to be applied, as a condition."""
+    return _moved(flow, sql.SQL(""))
+
+
+def can_move(flow: Flow) -> bool:
+    """Whether a row can be followed from one time to another: by a key that is more than the time."""
+    return not flow.pairs.by_image and len(flow.pairs.fields) > 1
+
+
+def _moved(flow: Flow, which: sql.Composable) -> sql.Composed:
     keys = sql.SQL(", ").join(sql.Identifier("p", f.name) for f in flow.pairs.fields if not f.is_time)
     return sql.SQL(
-        "SELECT EXISTS (SELECT FROM {log} p WHERE p.id = ANY({ids}) AND p.op = 'U' GROUP BY {keys} "
+        "EXISTS (SELECT FROM {log} p WHERE {which}p.op = 'U' GROUP BY {keys} "
         "HAVING pg_catalog.min({bucket}) <> pg_catalog.max({bucket}))"
-    ).format(log=flow.log, ids=IDS, keys=keys, bucket=_bucket(flow))
+    ).format(log=flow.log, which=which, keys=keys, bucket=_bucket(flow))
 
 
 def moved_excused(flow: Flow) -> sql.Composed:

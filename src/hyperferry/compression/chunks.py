@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
 
-from ..db import fetch_all, fetch_one, load_queries
+from ..db import fetch_all, fetch_one, load_queries, patient_read
 from ..db.connection import Connection
 from ..ledger.compressed import PARTIAL, UNORDERED, chunks
 from ..ledger.flow import Flow, Side
@@ -88,7 +88,12 @@ def closed_chunks(conn: Connection, flow: Flow) -> list[Chunk]:
         batch=flow.of_ledger("batch"),
         covered=queries["covered_by_time"] if by_time else sql.SQL("true"),
     )
-    return _chunks(_again_where_one_went(lambda: fetch_all(conn, statement)))
+
+    def look() -> list[tuple[Any, ...]]:
+        return _again_where_one_went(lambda: fetch_all(conn, statement))
+
+    # It may look at the greatest time of the table, which somebody may hold for a moment.
+    return _chunks(patient_read(conn, "the look at closed chunks", [flow.active.name, flow.passive.name], look))
 
 
 def partial_chunks(conn: Connection, flow: Flow) -> list[Chunk]:

@@ -14,7 +14,9 @@ from ..apply import cold, slices
 from ..apply.barrier import pending_truncation
 from ..apply.places import Places
 from ..catalog import fingerprint_expression
+from ..errors import Failed
 from ..ledger.flow import Flow
+from ..ledger.store import MOVES
 from ..model.rollout import Direction
 from ..verify import excused_check
 from ..verify.pairwise import Group
@@ -27,6 +29,7 @@ CHANGED = "HF003"
 SNAPSHOTS = "HF004"
 QUARANTINED = "HF005"
 CHUNK_GONE = "HF006"
+MOVED = "HF007"
 MAX_UNDER_LOCK = 2_000
 """More changes than this are not applied under the lock: the swap gives up, the backlog is applied, and it is tried again."""
 
@@ -177,12 +180,24 @@ def _drain(flow: Flow, places: Places | None, below: str | None, most: int) -> s
     )
 
 
+def _moved(flow: Flow) -> sql.Composable:
+    """Updates that moved rows from one chunk to another, noted before or in what is still to be applied (I9)."""
+    noted: sql.Composable = sql.SQL(
+        "EXISTS (SELECT FROM hyperferry.event AS e WHERE e.rollout_id = {} AND e.kind = 'found' "
+        "AND e.detail -> 'accept' OPERATOR(pg_catalog.?) {})"
+    ).format(sql.Literal(flow.rollout.id), sql.Literal(MOVES))
+    if slices.can_move(flow):
+        noted = sql.SQL("{} OR ({})").format(noted, slices.moved_in_log(flow))
+    return _raise(MOVED, noted, "updates moved rows from one chunk to another")
+
+
 def _checks(
     flow: Flow,
     verification: int | None,
     fingerprint: str,
     excused: Sequence[Group] | None,
     dropped_accepted: bool,
+    moves_accepted: bool,
     places: Places | None,
     below: str | None,
     most: int,
@@ -240,7 +255,11 @@ def _checks(
                 "the verification no longer counts: something was copied, swapped, repaired or verified since",
             )
         )
+    elif flow.direction is Direction.FORWARD:
+        raise Failed("A cutover is tried without a verification.", facts={"rollout": flow.rollout.id})
     if flow.direction is Direction.FORWARD:
+        if not moves_accepted:
+            parts.append(_moved(flow))
         parts.append(
             _raise(
                 NOT_PROVED,
@@ -310,13 +329,15 @@ def swap_block(
     excused: Sequence[Group] | None,
     snapshots_accepted: bool,
     dropped_accepted: bool,
+    moves_accepted: bool = True,
     places: Places | None = None,
     below: str | None = None,
     most: int = MAX_UNDER_LOCK,
 ) -> sql.Composed:
     """The whole DO block: check, drain, swap, record. `verification` None: overridden by name (rollback only). `places`: how
     chunks are found; without it every statement goes to the root. `below`: the time below which chunks are compressed, if any
-    are. Changes of `most` chunks may be applied at the most."""
+    are. Changes of `most` chunks may be applied at the most. Unless `moves_accepted`, updates that moved rows across chunks keep
+    the cutover from being done, those under the lock too. Raises Failed for a cutover without a verification."""
     after = target_phase(flow)
     swap = sql.SQL("").join(
         sql.SQL("EXECUTE {};\n").format(sql.Literal(statement.text)) for statement in swap_statements(flow)
@@ -331,7 +352,9 @@ def swap_block(
         "'phase', {phase}::text, 'changes_under_lock', changes, 'xid', pg_catalog.pg_current_xact_id()::text));\n"
         "{snapshots}END"
     ).format(
-        checks=_checks(flow, verification, fingerprint, excused, dropped_accepted, places, below, most),
+        checks=_checks(
+            flow, verification, fingerprint, excused, dropped_accepted, moves_accepted, places, below, most
+        ),
         swap=swap,
         phase=sql.Literal(after.value),
         id=sql.Literal(flow.rollout.id),

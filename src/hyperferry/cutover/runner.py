@@ -41,6 +41,7 @@ from ..errors import (
     Refused,
     SchemaChanged,
 )
+from ..ledger import store
 from ..ledger.compressed import compressed_below
 from ..ledger.flow import Flow
 from ..model.names import TableName
@@ -74,13 +75,15 @@ few as any round when they become no fewer."""
 @dataclass(frozen=True)
 class Gate:
     """What allows the swap: the verification that counts (None: overridden by name), the fingerprint it was made of, whether it
-    excused pairs, and whether sessions with older snapshots, and rows of dropped chunks coming back, were accepted."""
+    excused pairs, and whether sessions with older snapshots, rows of dropped chunks coming back, and updates of the time across
+    chunks were accepted."""
 
     verification: int | None
     fingerprint: str
     excused: bool
     snapshots_accepted: bool
     dropped_accepted: bool = False
+    moves_accepted: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,7 @@ def _message(
         excused=excused,
         snapshots_accepted=gate.snapshots_accepted,
         dropped_accepted=gate.dropped_accepted,
+        moves_accepted=gate.moves_accepted,
         places=places,
         below=below,
         most=block.most_chunks(attempt),
@@ -344,6 +348,7 @@ def _try_once(
         conn, sql.SQL("SET idle_in_transaction_session_timeout = {}").format(sql.Literal(IDLE_TIMEOUT_MS))
     )
     xid: str | None = None
+    committed = False
     started = time.monotonic()
     try:
         # A transaction id to spare: a snapshot from before the swap is older than the swap's own id, and known by that.
@@ -357,7 +362,7 @@ def _try_once(
             started = time.monotonic()
             execute(conn, message)
         state.longest_ms = max(state.longest_ms, (time.monotonic() - started) * 1000)
-        return changes_recorded(conn, flow)
+        committed = True
     except psycopg.Error as error:
         state.longest_ms = max(state.longest_ms, (time.monotonic() - started) * 1000)
         if is_lost_connection(error):
@@ -367,9 +372,19 @@ def _try_once(
         _judge(error, conn, flow, gate, state)
         return None
     finally:
-        if not conn.closed:
-            conn.isolation_level = None
-            execute(conn, "SET statement_timeout = 0")
+        if not conn.closed and not committed:
+            _as_before(conn)
+    try:
+        _as_before(conn)
+        return changes_recorded(conn, flow)
+    except psycopg.Error:  # it is swapped, whatever becomes of these questions
+        conn.close()
+        raise _Lost(xid) from None
+
+
+def _as_before(conn: Connection) -> None:
+    conn.isolation_level = None
+    execute(conn, "SET statement_timeout = 0")
 
 
 def _judge(error: psycopg.Error, conn: Connection, flow: Flow, gate: Gate, state: _Attempt) -> None:
@@ -392,6 +407,13 @@ def _judge(error: psycopg.Error, conn: Connection, flow: Flow, gate: Gate, state
         )
         unproved.attempts, unproved.stall_ms = state.number, round(state.longest_ms, 1)
         raise unproved from None
+    if code == block.MOVED:
+        store.note_moves(conn, flow.rollout.id)
+        raise Refused(
+            f"The cutover of {flow.rollout.table} changes something for the application that was not accepted.",
+            facts={store.MOVES: "the change log shows updates that moved rows from one chunk to another", **facts},
+            remedy=f"read what it means in docs/preflight, then give --accept {store.MOVES}; nothing was changed.",
+        ) from None
     if code == block.QUARANTINED:
         raise Refused(
             "There are rows that the other side cannot take.",

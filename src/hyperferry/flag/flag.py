@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .connected import connected
 from .share import described, parse, part_of
 from .watch import Watch
 
@@ -119,16 +120,8 @@ class _Reader:
         self._pid = 0
 
     def __call__(self) -> float | None:
-        import psycopg
-
         if self._conn is None or self._conn.closed or self._pid != os.getpid():
-            self._conn = psycopg.connect(
-                self._dsn,
-                autocommit=True,
-                connect_timeout=self._timeout,
-                application_name="hyperferry flag",
-                prepare_threshold=None,
-            )
+            self._conn = connected(self._dsn, "hyperferry flag", self._timeout, autocommit=True)
             self._pid = os.getpid()
         row = self._conn.execute(EXISTS).fetchone()
         if row is None or not row[0]:

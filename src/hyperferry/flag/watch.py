@@ -47,9 +47,10 @@ class Watch(Generic[T]):
         return self.known
 
     def start(self) -> None:
-        """Asks in this process from now on, and waits for no answer. Forked processes go on asking."""
-        self._restart()
-        _starting_anew.add(self)
+        """Asks in this process from now on, and waits for no answer."""
+        self._stop = threading.Event()
+        self._watched_by = os.getpid()
+        self._keep(0)
 
     def refresh(self) -> T:
         """Asks now; what the driver raises is raised."""
@@ -58,25 +59,29 @@ class Watch(Generic[T]):
 
     def close(self) -> None:
         """Ends the thread; the last answer goes on."""
-        _starting_anew.discard(self)
         self._stop.set()
 
     def ask(self) -> None:
         """Asks now; an error is told to `troubled`, once."""
         try:
-            known = self._ask()
+            self._say(self._ask())
         except Exception as error:
-            if not self._in_trouble:
-                self._troubled(error)
-            self._in_trouble = True
-            return
-        self._in_trouble = False
-        self._say(known)
+            self._trouble(error)
+        else:
+            self._in_trouble = False
 
     def ask_and_tell(self) -> None:
-        """What the thread does each time."""
+        """What the thread does each time; it goes on whatever happens."""
         self.ask()
-        self._asked()
+        try:
+            self._asked()
+        except Exception as error:
+            self._trouble(error)
+
+    def _trouble(self, error: Exception) -> None:
+        if not self._in_trouble:
+            self._troubled(error)
+        self._in_trouble = True
 
     def _say(self, known: T) -> None:
         before, self.known = self.known, known
@@ -90,14 +95,12 @@ class Watch(Generic[T]):
                 return
             self._stop = threading.Event()
             self.ask()
-            self._watched_by = os.getpid()
-            self._keep(self._seconds)
-
-    def _restart(self) -> None:
-        """The same without waiting."""
-        self._stop = threading.Event()
-        self._watched_by = os.getpid()
-        self._keep(0)
+            try:
+                self._keep(self._seconds)
+            except RuntimeError as error:  # no thread can be started now: it is asked at each call
+                self._trouble(error)
+            else:
+                self._watched_by = os.getpid()
 
     def forked(self) -> None:
         """In a forked process nobody will ever give the lock free that a thread held."""
@@ -112,17 +115,14 @@ class Watch(Generic[T]):
         ).start()
 
 
-def _start_anew() -> None:
+def _forked() -> None:
     for watch in list(_every):
         watch.forked()
-    for watch in list(_starting_anew):
-        watch._restart()
 
 
 _every: weakref.WeakSet[Watch[Any]] = weakref.WeakSet()
-_starting_anew: weakref.WeakSet[Watch[Any]] = weakref.WeakSet()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _keep_asking(watch: weakref.ref[Watch[Any]], stop: threading.Event, first: float, seconds: float) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from ..errors import Failed
+from ..model.definitions import key_elements
 from ..model.inspection import Column
 from ..model.plan import Plan
 from ..model.statement import fragment
@@ -42,6 +43,12 @@ def type_name(column: Column) -> sql.Composed:
     """The column's type without domain and modifiers, as SQL: what the ledger can hold any value of, NULL too."""
     schema, _, name = column.base_type.rpartition(".")
     return sql.SQL("{}").format(sql.Identifier(schema, name))
+
+
+def _collated(plan: Plan) -> bool:
+    """Whether the key's index has a collation of its own: then comparisons of its columns cannot be served by it."""
+    tails = [index.tail for index in plan.inspection.indexes if index.name == plan.identity.index]
+    return any(" COLLATE " in element for tail in tails for element in key_elements(tail))
 
 
 def _reader(column: str) -> Callable[[str], sql.Composed]:
@@ -156,5 +163,5 @@ def pairs_of(plan: Plan) -> Pairs:
                 )
             )
     fields.append(PairField("t", type_name(time), _reader(time.name), PG_EQUALS, time.name, is_time=True))
-    key_alone = not plan.identity.by_image and len(fields) > len(plan.identity.columns)
+    key_alone = not plan.identity.by_image and len(fields) > len(plan.identity.columns) and not _collated(plan)
     return Pairs(tuple(fields), plan.identity.by_image, key_alone)

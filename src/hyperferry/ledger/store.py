@@ -17,6 +17,8 @@ from ..model.rollout import Control, Phase, Rollout
 from .codec import dump_plan_json, load_plan_json
 from .rights import Kind, owner_alone
 
+MOVES = "cross-chunk-updates"
+"""The rule of I9 about updates that move a row from one chunk to another, which fail on a hypertable."""
 LEDGER_VERSION = 2
 _UPGRADES = {2: ("version_2", ("throttle", "probe"))}
 """The statements that lead to each version from the one before it, and the tables that they make."""
@@ -265,3 +267,9 @@ def all_accepted(conn: Connection, rollout_id: int) -> set[str]:
 def found(conn: Connection, rollout_id: int) -> set[str]:
     """What the change log showed that changes for the application (I9)."""
     return {row[0] for row in fetch_all(conn, _sql("found"), {"id": rollout_id})}
+
+
+def note_moves(conn: Connection, rollout_id: int) -> None:
+    """Records, once, that the application updates the time across chunks (I9)."""
+    if MOVES not in found(conn, rollout_id):
+        event(conn, rollout_id, "found", {"accept": [MOVES]})

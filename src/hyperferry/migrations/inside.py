@@ -12,12 +12,16 @@ import inspect
 import io
 import json
 import os
+import re
 import sys
 import traceback
 from typing import Any, NoReturn
 
-UNSEEN = "25001"
-"""The SQLSTATE of what cannot run inside a transaction, and so cannot be looked at before it ends."""
+UNSEEN = frozenset({"25001", "2D000"})
+"""The SQLSTATEs of what cannot run inside a transaction, or ends its own, and so cannot be looked at before that ends."""
+
+_FIRST = re.compile(r"\s*SET\s[^;]*;?\s*\Z", re.IGNORECASE)
+"""A SET, and nothing after it. A semicolon in its value makes it be looked at as any other statement."""
 
 LOOK = """
 SELECT pg_catalog.current_setting('lock_timeout'), CAST(COALESCE((
@@ -119,7 +123,7 @@ class Watch:
         text = statement.replace("%%", "%") if doubled else statement
         record: dict[str, Any] = {"sql": text, "observed": False, "locks": [], **self.place()}
         self.seen.append(record)
-        if statement.lstrip()[:3].upper() == "SET":
+        if _FIRST.match(statement):
             act()  # SET TRANSACTION must be the first
             return True
         connection = context.root_connection.connection.dbapi_connection
@@ -134,7 +138,7 @@ class Watch:
             self.looked(record, connection, act)
         except Exception as error:
             _ask(connection, "ROLLBACK")
-            if _sqlstate(error) != UNSEEN:
+            if _sqlstate(error) not in UNSEEN:
                 raise
             record.update(observed=False, locks=[])
             act()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,8 @@ class Seen:
     observed: bool
     lock_timeout_ms: float
     locks: tuple[tuple[int, str], ...]
+    exclusive: frozenset[int]
+    """What is held alone after it, by whichever statement of the transaction."""
     rewritten: frozenset[int]
     scanned: frozenset[int]
 
@@ -49,6 +51,7 @@ class Seen:
             record["observed"],
             statements.milliseconds(record["lock_timeout"]),
             tuple((row["relation"], MODES.get(row["mode"], row["mode"])) for row in rows if row["new"]),
+            frozenset(row["relation"] for row in rows if MODES.get(row["mode"], row["mode"]) == "ACCESS EXCLUSIVE"),
             frozenset(row["relation"] for row in rows if row["rewritten"]),
             frozenset(row["relation"] for row in rows if row["scanned"]),
         )
@@ -110,13 +113,28 @@ def judge(
     for place, each in enumerate(seen):
         rest = [later for later in seen[place:] if later.transaction == each.transaction]
         guard = statements.guard_of(each.sql)
+        converted = _converted(each, became, before)
+        for lock in converted:
+            found += _conversion(revision, lock, guard, before)
         for lock in locks_of([each], before):
-            if statements.converts(each.sql) and lock.table in became and lock.mode == "ACCESS EXCLUSIVE":
-                found += _conversion(revision, lock, guard, before)
-            elif lock.heavy and before.sizes.is_large(lock.table):
+            if any(lock.table == other.table and lock.mode == other.mode for other in converted):
+                continue
+            if lock.heavy and before.sizes.is_large(lock.table):
                 found += _heavy(revision, each, lock, rest, guard, before)
         found += _indexes(revision, each, guard, before) + _by_text(revision, each, before)
     return found
+
+
+def _converted(each: Seen, became: Collection[TableName], before: Before) -> list[Lock]:
+    """The tables that this statement makes hypertables, each with its lock, which an earlier one may have taken."""
+    if not statements.converts(each.sql):
+        return []
+    names = {name for oid in each.exclusive if (name := before.name(oid)) is not None and name in became}
+    return [
+        Lock(name, "ACCESS EXCLUSIVE", statements.short(each.sql), each.line, _among(each.rewritten, name, before),
+             _among(each.scanned, name, before), before.sizes.known(name))
+        for name in sorted(names)
+    ]  # fmt: skip
 
 
 def concurrently(
@@ -252,22 +270,20 @@ def _by_text(revision: Revision, each: Seen, before: Before) -> list[Finding]:
     if (parts := statements.concurrent_index_on(each.sql)) is not None:
         table = before.is_hypertable(parts)
         return [] if table is None else [_concurrently(revision, each.sql, each.line, table)]
-    whole = statements.whole_rewrite_of(each.sql)
-    for table in {each.name for each in before.tables.values()} if whole is not None else ():
-        if (table.schema, table.name)[-len(whole or ()) :] == whole and before.sizes.is_large(table):
-            lock = Lock(
-                table,
-                "ACCESS EXCLUSIVE",
-                statements.short(each.sql),
-                each.line,
-                True,
-                True,
-                before.sizes.known(table),
-            )
-            return [
-                _heavy_finding(revision, lock, "by the statement's text, while it is rewritten", Level.ERROR)
-            ]
-    return []
+    whole = statements.whole_rewrites_of(each.sql)
+    if whole is None:
+        return []
+    return [
+        _heavy_finding(
+            revision,
+            Lock(table, "ACCESS EXCLUSIVE", statements.short(each.sql), each.line, True, True, before.sizes.known(table)),
+            "by the statement's text, while it is rewritten",
+            Level.ERROR,
+        )
+        for table in sorted({one.name for one in before.tables.values()})
+        if before.sizes.is_large(table)
+        and (not whole or any((table.schema, table.name)[-len(name) :] == name for name in whole))
+    ]
 
 
 def _took(lock: Lock) -> str:
@@ -294,7 +310,7 @@ def _rank(mode: str | None) -> int:
 
 
 def _harmless(sql: str) -> bool:
-    return sql.lstrip()[:3].upper() == "SET"
+    return statements.sets_alone(sql)
 
 
 __all__ = ["BRIEF_MS", "Before", "Seen", "concurrently", "judge", "locks_of", "unseen_of"]

@@ -14,8 +14,11 @@ _CONCURRENTLY = re.compile(
 )
 _INDEX = re.compile(r"\bCREATE\s+(?:UNIQUE\s+)?INDEX\b", re.I)
 _WHOLE = re.compile(
-    rf"^\s*(?:VACUUM\s*(?:\([^)]*\bFULL\b[^)]*\)|FULL)|CLUSTER)\s+(?:VERBOSE\s+)?(?P<table>{_NAME})", re.I
+    r"^\s*(?:VACUUM\s*(?:\([^)]*\bFULL\b[^)]*\)|FULL\b)|CLUSTER\b(?:\s*\([^)]*\))?)"
+    r"(?:\s+(?:FREEZE|VERBOSE|ANALYZE|ANALYSE)\b)*(?P<tables>.*)$",
+    re.I | re.S,
 )
+_LISTED = re.compile(rf"\s*(?:ONLY\s+)?(?P<table>{_NAME})\s*(?:\*\s*)?(?:\([^)]*\)|USING\s+{_NAME})?\s*(?:,|;|$)", re.I)
 _GUARD = re.compile(
     r"IF NOT (?P<forced>true|false)\s.*?hyperferry\.force_\w*_ht.*?many > (?P<rows>\d+) THEN", re.S
 )
@@ -45,6 +48,11 @@ def waits_for_rollout(statement: str) -> bool:
     return "hyperferry: the rollout of " in statement
 
 
+def sets_alone(statement: str) -> bool:
+    """Whether it is a SET, and nothing after it (as inside.py has it, which imports nothing of ours)."""
+    return re.fullmatch(r"\s*SET\s[^;]*;?\s*", statement, re.I) is not None
+
+
 def makes_index(statement: str) -> bool:
     """Whether it makes an index by CREATE INDEX, in a block too."""
     return _INDEX.search(_COMMENT.sub(" ", statement)) is not None
@@ -56,10 +64,17 @@ def concurrent_index_on(statement: str) -> tuple[str, ...] | None:
     return None if found is None else name_parts(re.sub(r"\s*\.\s*(?=[\"\w])", ".", found["table"]))
 
 
-def whole_rewrite_of(statement: str) -> tuple[str, ...] | None:
-    """The table of a VACUUM FULL or CLUSTER, which cannot be looked at while it runs."""
+def whole_rewrites_of(statement: str) -> list[tuple[str, ...]] | None:
+    """The tables of a VACUUM FULL or CLUSTER, which cannot be looked at while it runs; none named: all tables. None where it is
+    neither."""
     found = _WHOLE.match(_COMMENT.sub(" ", statement))
-    return None if found is None else name_parts(found["table"])
+    if found is None:
+        return None
+    names, rest = [], found["tables"].strip().rstrip(";").strip()
+    while rest and (each := _LISTED.match(rest)) is not None:
+        names.append(tuple(name_parts(re.sub(r"\s*\.\s*(?=[\"\w])", ".", each["table"]))))
+        rest = rest[each.end() :]
+    return names
 
 
 def milliseconds(setting: str) -> float:

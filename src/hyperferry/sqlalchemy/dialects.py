@@ -50,7 +50,7 @@ class InDialect:
 
     def __init__(self, marks: Marks, dialect: Dialect) -> None:
         prepare = dialect.identifier_preparer
-        self._quote, self._quote_schema = prepare.quote, prepare.quote_schema
+        self._prepare = weakref.ref(prepare)  # it holds the dialect, which this is kept by
         prefixes = {
             mark: "" if schema is None else f"{prepare.quote_schema(schema)}."
             for schema, mark in marks.translate.items()
@@ -69,7 +69,10 @@ class InDialect:
 
     def name_of(self, other: Other) -> str:
         """The other side's whole name."""
-        return f"{self._quote_schema(other.schema)}.{self._quote(other.name)}"
+        prepare = self._prepare()
+        if prepare is None:  # the dialect's own, gone with it
+            raise RuntimeError("the dialect of these names is gone")
+        return f"{prepare.quote_schema(other.schema)}.{prepare.quote(other.name)}"
 
 
 def plainly_committing(conn: Connection) -> bool:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, String, Table, bindparam, event, text
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from .dialects import InDialect, Marks, plainly_committing, whole_name
 from .other import Other
+from .source import MAY_ASK
 from .text import Place
 
 OPTION = "hyperferry_read"
 """The execution option under which a statement carries its `Wish`."""
+
+ASK_AGAIN_SECONDS = 10.0
 
 _HOLD = (
     text("SELECT hyperferry_reads.hold(:schema, :name, :record, :number, :phase) AS held")
@@ -42,11 +46,22 @@ class Wish:
 
 
 class Counts:
-    """How many statements read the other side, and how many would have, but for the transaction that they stood in."""
+    """How many statements read the other side, and how many would have, but for the transaction that they stood in; and which
+    engines' databases can be asked, by when they last could not."""
 
     def __init__(self) -> None:
         self.other = 0
         self.held_back = 0
+        self._engines: weakref.WeakKeyDictionary[Engine, float | None] = weakref.WeakKeyDictionary()
+
+    def can_ask(self, conn: Connection) -> bool:
+        """Whether there is anything to ask where this connection goes, for its role: else asking would be an error, and the end
+        of the application's transaction."""
+        known = self._engines.get(conn.engine, 0.0)
+        if known is not None and (known == 0.0 or time.monotonic() - known > ASK_AGAIN_SECONDS):
+            known = None if conn.exec_driver_sql(MAY_ASK).scalar() else time.monotonic()
+            self._engines[conn.engine] = known
+        return known is None
 
 
 class Link:
@@ -55,7 +70,8 @@ class Link:
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
         self._asking = False
-        self._at: tuple[Any, Any] = (None, None)
+        # Weakly: a transaction holds its connection, which is what this is kept by.
+        self._at: tuple[weakref.ref[Any] | None, weakref.ref[Any] | None] = (None, None)
         self._held: dict[Other, bool] = {}
 
     def before(
@@ -70,14 +86,12 @@ class Link:
         written = wish.marks.of(conn.dialect)
         sides = written.sides(statement)
         where = self._where(conn, wish, written, sides.reads, sides.plain)
+        if sides.calls or not sides.reads:  # a function that it calls may write
+            self._forget()
         if where:
             self._counts.other += 1
-            if sides.calls:
-                self._forget()
             return sides.other(where), parameters
-        if not sides.reads:
-            self._forget()
-        elif wish.offer is not None and not executemany:
+        if sides.reads and wish.offer is not None and not executemany:
             wish.offer(dict(context.compiled_parameters[0]))
         return sides.record, parameters
 
@@ -106,12 +120,13 @@ class Link:
         self._held = {other: held for other, held in self._held.items() if not held}
 
     def _may(self, conn: Connection, other: Other, table: Table) -> bool:
-        at = (conn.get_transaction(), conn.get_nested_transaction())
-        if at != self._at:  # a lock goes with the savepoint that it was taken in
-            if at[0] is not self._at[0]:
+        root, nested = conn.get_transaction(), conn.get_nested_transaction()
+        same = _is(self._at[0], root)
+        if not (same and _is(self._at[1], nested)):  # a lock goes with the savepoint that it was taken in
+            if not same:
                 self._held = {}
             self._forget()
-            self._at = at
+            self._at = (_weakly(root), _weakly(nested))
         held = self._held.get(other)
         if held is None:
             held = self._held[other] = not plainly_committing(conn) and self._ask(conn, other, table)
@@ -120,7 +135,7 @@ class Link:
     def _ask(self, conn: Connection, other: Other, table: Table) -> bool:
         self._asking = True
         try:
-            return bool(
+            return self._counts.can_ask(conn) and bool(
                 conn.execute(
                     _HOLD,
                     {
@@ -134,6 +149,15 @@ class Link:
             )
         finally:
             self._asking = False
+
+
+def _weakly(what: Any) -> weakref.ref[Any] | None:
+    return None if what is None else weakref.ref(what)
+
+
+def _is(before: weakref.ref[Any] | None, now: Any) -> bool:
+    """Whether that is the same still. One that is gone is the same as nothing, not even as None."""
+    return now is None if before is None else now is not None and before() is now
 
 
 class Links:

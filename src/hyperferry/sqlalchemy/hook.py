@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Table, event
 from sqlalchemy import inspect as inspected
-from sqlalchemy.orm import Mapper, ORMExecuteState, Session
+from sqlalchemy.orm import Mapper, ORMExecuteState, Session, sessionmaker
 
 from ..flag import Flag
 from .dialects import TRANSLATE, Marks, whole_name
@@ -51,7 +51,8 @@ class Reads:
         self._standing = {
             table: Standing(source, whole_name(table), refresh_seconds, self._look) for table in tables
         }
-        self._lock = (os.getpid(), threading.Lock())  # a forked process may find it held by nobody
+        self._lock = threading.Lock()
+        self._looks_in: int | None = None  # the process whose threads look
         self._closed = False
         self._flag_failed = False
         self._switch: Callable[[bool], None] = lambda on: None
@@ -77,7 +78,7 @@ class Reads:
 
     def close(self) -> None:
         """Takes the hook off and ends its threads. Shadow reads that are waiting are dropped."""
-        with self._one_at_a_time():
+        with self._lock:
             if not self._closed:
                 self._take_off()
             self._closed = True
@@ -90,19 +91,31 @@ class Reads:
         """Begins to look where the rollouts stand. `switch` is told whether a read could go anywhere else than to the table of
         record, `take_off` undoes what was done."""
         self._switch, self._take_off = switch, take_off
-        for standing in self._standing.values():
-            standing.start()
+        _every.add(self)
+        self.look_here()
+
+    def look_here(self) -> None:
+        """From now on it is looked where the rollouts stand, in this process too."""
+        if self._looks_in == os.getpid():
+            return
+        with self._lock:
+            if self._looks_in != os.getpid() and not self._closed:
+                self._looks_in = os.getpid()
+                for standing in self._standing.values():
+                    standing.start()
+
+    def forked(self) -> None:
+        """In a forked process nobody gives the lock free that a thread held, and no thread looks. The first session made there
+        lets them begin: a process that makes none connects to nothing."""
+        self._lock = threading.Lock()
+        if not self._closed:
+            self._switch(True)
 
     def _look(self) -> None:
         needed = self._needed()  # may ask the database for the flag, the first time in a process
-        with self._one_at_a_time():
+        with self._lock:
             if not self._closed:
                 self._switch(needed)
-
-    def _one_at_a_time(self) -> threading.Lock:
-        if self._lock[0] != os.getpid():
-            self._lock = (os.getpid(), threading.Lock())
-        return self._lock[1]
 
     def _needed(self) -> bool:
         """Whether a session made now has to be listened to: no flag that says the same to everybody keeps all reads with the
@@ -255,27 +268,35 @@ def _table(given: Any) -> Table:
 
 
 def _install(sessions: Any, reads: Reads) -> None:
-    """Puts the hook on. While a read could go to the other side, a factory makes sessions of a subclass of its class; while none
-    could, all is as if there were no hook. On a class itself an event has to look at every statement."""
+    """Puts the hook on. A factory makes sessions of a class that is its own: while a read could go to the other side, that gets
+    an `__init__`, which has them listened to; while none could, all is as if there were no hook. On a class of the
+    application's an event has to look at every statement."""
     factory = getattr(sessions, "session_factory", sessions)
-    before = getattr(factory, "class_", None)
-    if isinstance(before, type):
+    cls: Any = getattr(factory, "class_", None)
+    if isinstance(cls, type):
         if factory in _hooked:
             raise ValueError("these sessions have a hook already: give all tables to one route_reads")
         _hooked.add(factory)
-        begin, of_async = before.__init__, hasattr(before, "sync_session_class")  # type: ignore[misc]
+        given = cls
+        if not isinstance(factory, sessionmaker):  # which alone makes a class of its own
+            cls = factory.class_ = type(cls.__name__, (cls,), {})
+        begin, its_own = cls.__init__, vars(cls).get("__init__")
+        of_async = hasattr(cls, "sync_session_class")
 
         def made(self: Any, *args: Any, **options: Any) -> None:
             begin(self, *args, **options)
+            reads.look_here()
             reads.listen_to(self.sync_session if of_async else self)
 
-        routed = type(before.__name__, (before,), {"__init__": made})
-
         def switch(on: bool) -> None:
-            factory.class_ = routed if on else before
+            if on or its_own is not None:
+                cls.__init__ = made if on else its_own
+            elif "__init__" in vars(cls):
+                del cls.__init__
 
         def take_off() -> None:
             switch(False)
+            factory.class_ = given
             _hooked.discard(factory)
 
         reads.start(switch, take_off)
@@ -288,6 +309,16 @@ def _install(sessions: Any, reads: Reads) -> None:
 
 
 _hooked: weakref.WeakSet[Any] = weakref.WeakSet()
+_every: weakref.WeakSet[Reads] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for reads in list(_every):
+        reads.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _listen_to(cls: type[Session], reads: Reads) -> Callable[[], None]:
@@ -300,6 +331,7 @@ def _listen_to(cls: type[Session], reads: Reads) -> Callable[[], None]:
         return found
 
     def execute(state: ORMExecuteState) -> None:
+        reads.look_here()
         if reads.states() or OPTION in state.execution_options:
             of(state.session).execute(state)
 

@@ -48,6 +48,10 @@ class Counted:
                 self._seconds[side] += value
                 self._buckets[side][bisect_left(BUCKETS, value)] += 1
 
+    def forked(self) -> None:
+        """In a forked process nobody will ever give the lock free that a thread held."""
+        self._lock = threading.Lock()
+
     def stats(self) -> Stats:
         """As it is now."""
         with self._lock:

@@ -36,6 +36,8 @@ class Asked:
     allowed: bool
     """The application's role may read the other side."""
     row_security: bool
+    columns: bool = True
+    """The other side has each column of the table, with its type."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Seen:
 
 def other_of(asked: Asked | None) -> Other | None:
     """The other side where it can be read: it is complete but for changes under way, and holds nothing back."""
-    if asked is None or asked.quarantined or asked.row_security or not asked.allowed:
+    if asked is None or asked.quarantined or asked.row_security or not (asked.allowed and asked.columns):
         return None
     if asked.phase in ("synced", "rolled_back"):
         return Other(asked.number, asked.phase, f"hyperferry_new_{asked.number}", asked.name)

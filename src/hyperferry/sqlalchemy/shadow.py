@@ -9,6 +9,7 @@ import os
 import random
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +18,7 @@ from sqlalchemy import Engine, Table, create_engine, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
+from ..flag.connected import connected
 from .compare import Difference, Outcome, arrived, comparable, difference
 from .dialects import Marks, quoted, whole_name
 from .hold import OPTION, Offer
@@ -86,11 +88,13 @@ class ShadowReads:
         self._jobs: list[tuple[float, int, _Job]] = []
         self._order = itertools.count()
         self._ready = threading.Condition()
+        self._beginning = threading.Lock()
         self._begun_in: int | None = None
         self._closed = False
         self._busy = 0
         self._told: set[str] = set()
         export(self._counted, registry)
+        _every.add(self)
 
     def stats(self) -> Stats:
         """What came of the shadow reads so far, and how long either side took."""
@@ -139,9 +143,9 @@ class ShadowReads:
             self._counted.add(Outcome.DROPPED)
 
     def _put(self, job: _Job, after: float) -> None:
+        if self._begun_in != os.getpid():
+            self._begin()
         with self._ready:
-            if self._begun_in != os.getpid():
-                self._begin()
             if self._closed or len(self._jobs) >= self._waiting:
                 self._counted.add(Outcome.DROPPED)
                 return
@@ -149,11 +153,24 @@ class ShadowReads:
             self._ready.notify()
 
     def _begin(self) -> None:
-        """Threads and connections do not come along into a forked process."""
+        with self._beginning:
+            if self._begun_in == os.getpid():
+                return
+            if self._begun_in is not None:
+                self._nothing_begun()
+            self._begun_in = os.getpid()
+            for _ in range(self._workers):
+                threading.Thread(target=self._work, name="hyperferry shadow reads", daemon=True).start()
+
+    def forked(self) -> None:
+        """Threads and connections do not come along into a forked process, nor does whoever would give a lock free."""
+        self._ready, self._beginning = threading.Condition(), threading.Lock()
+        self._counted.forked()
+        self._begun_in = None
+        self._nothing_begun()
+
+    def _nothing_begun(self) -> None:
         self._engine, self._jobs, self._busy = None, [], 0
-        self._begun_in = os.getpid()
-        for _ in range(self._workers):
-            threading.Thread(target=self._work, name="hyperferry shadow reads", daemon=True).start()
 
     def _work(self) -> None:
         while True:
@@ -211,6 +228,9 @@ class ShadowReads:
         rows: dict[str, list[Any]] = {}
         seconds: dict[str, float] = {}
         with self._connect() as conn:
+            # Here, and not as the session's: behind a pooler the session serves others after us.
+            conn.exec_driver_sql(f"SET LOCAL statement_timeout = {int(self._timeout * 1000)}")
+            conn.exec_driver_sql("SET TRANSACTION READ ONLY")
             for table, other in job.others.items():  # before the snapshot, and in the order of a swap
                 conn.exec_driver_sql(_lock(table, other))
             for side in random.sample((RECORD, OTHER), 2):  # whoever comes second finds the pages read
@@ -235,8 +255,10 @@ class ShadowReads:
     def _connect(self) -> Connection:
         with self._ready:
             if self._engine is None:
-                self._engine = _engine(self._dsn, self._workers, self._timeout)
-            return self._engine.connect()
+                self._engine = _engine(self._dsn, self._workers)
+            engine = self._engine
+        # Without the lock, which requests take too.
+        return engine.connect()
 
     def _tell(self, words: str, about: str) -> None:
         """In the log, once for each statement; without parameters or rows."""
@@ -250,16 +272,21 @@ def _lock(table: Table, other: Other) -> str:
     return f"LOCK TABLE ONLY {', ONLY '.join(names)} IN ACCESS SHARE MODE".replace("%", "%%")
 
 
-def _engine(dsn: str, workers: int, timeout: float) -> Engine:
-    import psycopg
+_every: weakref.WeakSet[ShadowReads] = weakref.WeakSet()
 
+
+def _forked() -> None:
+    for each in list(_every):
+        each.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def _engine(dsn: str, workers: int) -> Engine:
     def connect() -> Any:
-        return psycopg.connect(
-            dsn,
-            connect_timeout=5,
-            application_name="hyperferry shadow reads",
-            options=f"-c statement_timeout={int(timeout * 1000)} -c default_transaction_read_only=on",
-        )
+        return connected(dsn, "hyperferry shadow reads", 5)
 
     engine = create_engine(
         "postgresql+psycopg://",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..flag.connected import connected
 from ..flag.watch import Watch
 from .other import Asked, Other, Seen, fresh_as_of, other_of
 
@@ -31,12 +32,18 @@ MAY_ASK = (
 
 ROLLOUT = (
     "SELECT r.number, r.phase, t.relname::text, r.oldest, r.newest, COALESCE(r.quarantined, false), "
-    "COALESCE((SELECT pg_catalog.has_schema_privilege(s.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT') "
-    "FROM pg_catalog.pg_namespace s JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid AND c.relname = t.relname "
-    "WHERE s.nspname = CASE r.phase WHEN 'cut_over' THEN 'hyperferry_old_' ELSE 'hyperferry_new_' END || r.number), false), "
-    "t.relrowsecurity FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace "
-    "CROSS JOIN LATERAL hyperferry_reads.rollout(n.nspname::text, t.relname::text) r WHERE t.oid = pg_catalog.to_regclass(%s)"
+    "COALESCE(pg_catalog.has_schema_privilege(s.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'), false), "
+    "t.relrowsecurity, NOT EXISTS (SELECT a.attname, a.atttypid FROM pg_catalog.pg_attribute a "
+    "WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped EXCEPT SELECT b.attname, b.atttypid "
+    "FROM pg_catalog.pg_attribute b WHERE b.attrelid = c.oid AND b.attnum > 0 AND NOT b.attisdropped) "
+    "FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace "
+    "CROSS JOIN LATERAL hyperferry_reads.rollout(n.nspname::text, t.relname::text) r "
+    "LEFT JOIN pg_catalog.pg_namespace s "
+    "ON s.nspname = CASE r.phase WHEN 'cut_over' THEN 'hyperferry_old_' ELSE 'hyperferry_new_' END || r.number "
+    "LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid AND c.relname = t.relname "
+    "WHERE t.oid = pg_catalog.to_regclass(%s)"
 )
+"""Where a rollout stands, and whether this role may read the other side, which has all columns that the table has."""
 
 SIGNS = (
     "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
@@ -63,26 +70,18 @@ class _Reader:
         self._pid = 0
 
     def __call__(self, table: str) -> Asked | None:
-        import psycopg
-
         if self._conn is None or self._conn.closed or self._pid != os.getpid():
-            self._conn = psycopg.connect(
-                self._dsn,
-                autocommit=True,
-                connect_timeout=self._timeout,
-                application_name="hyperferry reads",
-                prepare_threshold=None,
-            )
+            self._conn = connected(self._dsn, "hyperferry reads", self._timeout, autocommit=True)
             self._pid = os.getpid()
-            self._conn.execute("SET lock_timeout = '1s'")
-        if not self._value(MAY_ASK):
-            if self._value(SIGNS, [table]):
-                raise NotAllowed(
-                    "this role may not ask where it stands: run `hyperferry reads TABLE --role ROLE`"
-                )
-            return None
-        row = self._conn.execute(ROLLOUT, [table]).fetchone()
-        return None if row is None else Asked(*row)
+        with self._conn.transaction():
+            # Not the session's: behind a pooler that would be the application's too.
+            self._conn.execute("SET LOCAL lock_timeout = '1s'")
+            if self._value(MAY_ASK):
+                row = self._conn.execute(ROLLOUT, [table]).fetchone()
+                return None if row is None else Asked(*row)
+            if not self._value(SIGNS, [table]):
+                return None
+        raise NotAllowed("this role may not ask where it stands: run `hyperferry reads TABLE --role ROLE`")
 
     def _value(self, query: str, parameters: list[str] | None = None) -> Any:
         row = self._conn.execute(query, parameters).fetchone()
@@ -117,7 +116,7 @@ class Standing:
         )
 
     def start(self) -> None:
-        """Begins to look, in this process and in those that are forked from it."""
+        """Begins to look, in this process."""
         self._watch.start()
 
     def now(self) -> State | None:
@@ -165,7 +164,14 @@ class Standing:
 
     def _tell(self, asked: Asked | None, other: Other | None) -> None:
         """A line for each change, and for what keeps the other side from being read."""
-        said = asked and (asked.number, asked.phase, asked.allowed, asked.quarantined, asked.row_security)
+        said = asked and (
+            asked.number,
+            asked.phase,
+            asked.allowed,
+            asked.quarantined,
+            asked.row_security,
+            asked.columns,
+        )
         if said == self._told_of:
             return
         self._told_of = said
@@ -181,6 +187,8 @@ class Standing:
                 if asked.row_security
                 else "rows are in quarantine (hyperferry status)"
                 if asked.quarantined
+                else "it lacks a column that the table has, or has it with another type"
+                if asked.allowed
                 else "this role may not read it (hyperferry reads TABLE --role ROLE)"
             )
             log.warning("the other side of %s is not read: %s", self._table, why)

@@ -95,12 +95,17 @@ def _bucket(flow: Flow) -> tuple[sql.Composable, sql.Composable]:
     assert column is not None
     width = sql.Literal(flow.rollout.plan.interval.width)
     if column.base_type in ("pg_catalog.int2", "pg_catalog.int4", "pg_catalog.int8"):
-        return sql.SQL("x.t::numeric / {}::numeric").format(width), sql.SQL("x.t::numeric")
+        return whole_widths(sql.SQL("x.t::numeric"), width), sql.SQL("x.t::numeric")
     if column.base_type in ("pg_catalog.timestamptz", "pg_catalog.timestamp", "pg_catalog.date"):
         micros = sql.SQL("EXTRACT(epoch FROM x.t)::numeric * 1000000")
-        by_width = sql.SQL("CASE WHEN isfinite(x.t) THEN {} / {}::numeric END").format(micros, width)
+        by_width = sql.SQL("CASE WHEN isfinite(x.t) THEN {} END").format(whole_widths(micros, width))
         return by_width, sql.SQL("CASE WHEN isfinite(x.t) THEN {} END").format(micros)
     return sql.SQL("0"), sql.SQL("0")
+
+
+def whole_widths(units: sql.Composable, width: sql.Composable) -> sql.Composed:
+    """How many whole widths, downwards. A quotient would be rounded: the last nanoseconds of a day are the next day's then."""
+    return sql.SQL("(div({u}, {w}::numeric) - CASE WHEN mod({u}, {w}::numeric) < 0 THEN 1 ELSE 0 END)").format(u=units, w=width)
 
 
 def excused_groups(conn: Connection, flow: Flow, started: object = None) -> list[Group]:

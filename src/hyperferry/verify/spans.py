@@ -26,8 +26,9 @@ def span(kind: str, width: int, first: Decimal, last: Decimal) -> tuple[str | No
         return None
     try:
         low, high = (EPOCH + timedelta(microseconds=each) for each in (start, end))
+        after = (high + timedelta(days=1) - timedelta.resolution).date()
     except OverflowError:  # a year that Python does not know
         return None
     if kind == "pg_catalog.date":
-        return low.date().isoformat(), (high + timedelta(days=1) - timedelta.resolution).date().isoformat()
+        return low.date().isoformat(), after.isoformat()
     return low.isoformat(), high.isoformat()
