@@ -79,14 +79,17 @@ SELECT x.relname::text FROM pg_class x JOIN pg_namespace n ON n.oid = x.relnames
 WHERE n.nspname = %(schema)s AND x.relname = ANY (%(names)s);
 
 -- name: partition_columns
--- The columns that the hypertable is cut by, as they stand in an index's definition.
+-- The columns that the hypertable is cut by, as they stand in an index's definition. By names: a cast to regclass fails for a schema that
+-- this role may not look into.
 SELECT quote_ident(d.column_name) FROM timescaledb_information.dimensions d
-WHERE format('%%I.%%I', d.hypertable_schema, d.hypertable_name)::regclass = %(root)s::oid ORDER BY d.dimension_number;
+JOIN pg_namespace n ON n.nspname = d.hypertable_schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = d.hypertable_name
+WHERE c.oid = %(root)s::oid ORDER BY d.dimension_number;
 
 -- name: compressed
 -- How many of the root's chunks are compressed.
 SELECT count(*)::int FROM timescaledb_information.chunks k
-WHERE k.is_compressed AND format('%%I.%%I', k.hypertable_schema, k.hypertable_name)::regclass = %(root)s::oid;
+JOIN pg_namespace n ON n.nspname = k.hypertable_schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = k.hypertable_name
+WHERE k.is_compressed AND c.oid = %(root)s::oid;
 
 -- name: builders
 -- Sessions that are building the index now: they hold it, or have it in pg_stat_progress_create_index.
