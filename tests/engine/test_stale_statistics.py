@@ -55,6 +55,7 @@ def entries_read(job: Job, work: Callable[[], object]) -> int:
 def test_changes_are_applied_by_the_key(synced: Make, served: bool) -> None:
     """On the chunk and on the plain table, whichever of them is read and whichever is written to."""
     job = synced(HOURS, options=OPTIONS)
+    assert job.flow.pairs.key_alone
     if served:
         job.cutover()
     rows_of_one_day(job)
@@ -84,4 +85,3 @@ def test_a_key_that_no_comparison_can_use_is_helped_by_the_time(synced: Make) ->
     read = entries_read(job, job.sync)
     assert 100 <= read <= 1_000
     job.assert_equal()
-    assert synced(HOURS, options=OPTIONS).flow.pairs.key_alone

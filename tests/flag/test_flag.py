@@ -237,7 +237,7 @@ def test_an_application_imports_nothing_of_ours_but_the_flag() -> None:
         "print(sorted(n for n in sys.modules if n.startswith(('hyperferry.', 'psycopg', 'click', 'rich', 'pydantic'))))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['hyperferry.flag', 'hyperferry.flag.flag', 'hyperferry.flag.share', 'hyperferry.flag.watch']"
+    assert done.stdout.strip() == "['hyperferry.flag', 'hyperferry.flag.connected', 'hyperferry.flag.flag', 'hyperferry.flag.share', 'hyperferry.flag.watch']"
 
 
 def test_the_page_runs(db: Database) -> None:

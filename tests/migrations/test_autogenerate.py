@@ -150,9 +150,10 @@ def test_policies_of_the_model(community_db: Database, tmp_path: object) -> None
     assert "No new upgrade operations" in project("check").stdout
     # Policies of others, in microseconds and in none, which the server may read before it looks whose they are.
     community_db.execute(
-        "CREATE TABLE in_us (at bigint NOT NULL); SELECT create_hypertable('in_us', 'at', chunk_time_interval => 86400000000);"
-        "CREATE FUNCTION us() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 1::bigint'; SELECT set_integer_now_func('in_us', 'us');"
-        "SELECT add_retention_policy('in_us', 63072000000000)"
+        "CREATE SCHEMA other; CREATE TABLE other.in_us (at bigint NOT NULL);"
+        "SELECT create_hypertable('other.in_us', 'at', chunk_time_interval => 86400000000);"
+        "CREATE FUNCTION us() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 1::bigint'; SELECT set_integer_now_func('other.in_us', 'us');"
+        "SELECT add_retention_policy('other.in_us', 63072000000000)"
     )
     assert "No new upgrade operations" in project("check").stdout
     project.model(options % "60 days")

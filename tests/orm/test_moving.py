@@ -270,7 +270,7 @@ def test_a_forked_process_looks_for_itself(place: Place) -> None:
         "    print('ready', flush=True); end = time.monotonic() + 30; sys.stdin.readline()\n"
         "    sessions(); known = lambda: reads.states()\n"
         "    while not known() and time.monotonic() < end: time.sleep(0.05)\n"
-        "    print('seen' if known() and '__init__' in vars(own) else 'not seen', flush=True); os._exit(0)\n"
+        "    print('seen' if known() and '__init__' in vars(own) else 'not seen', flush=True); sys.stdin.readline(); os._exit(0)\n"
         "os.waitpid(child, 0)\n"
     )
     dsn = place.db.dsn_as(place.app)
@@ -287,6 +287,8 @@ def test_a_forked_process_looks_for_itself(place: Place) -> None:
         process.stdin.flush()
         assert process.stdout.readline() == "seen\n"
         assert place.db.execute(looks) == [(2,)]
+        process.stdin.write("end\n")
+        process.stdin.flush()
         assert process.wait() == 0
     finally:
         process.kill()

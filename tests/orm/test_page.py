@@ -48,7 +48,7 @@ def test_the_pages_measurement_runs(place: Place) -> None:
     found = hook.measure(where, rows=2000, sessions=3, rounds=1)
     states = [line.split("|")[1].strip() for line in hook.table(found)[2:]]
     assert all(f"\n| {state} | " in PAGE.read_text("utf-8") for state in states)
-    assert len(states) == 7
+    assert len(states) == 8
     assert min(each.best for each in found) > 0
 
 

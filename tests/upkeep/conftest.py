@@ -114,6 +114,8 @@ def table(db: Database) -> Iterator[Hypertable]:
 @pytest.fixture
 def weird(db: Database) -> Iterator[Hypertable]:
     made = make(db, WEIRD)
+    # Another team's, which the owner may not look at.
+    db.execute("CREATE SCHEMA hidden; CREATE TABLE hidden.t (at timestamptz NOT NULL); SELECT create_hypertable('hidden.t', 'at')")
     yield made
     made.close()
 

@@ -67,12 +67,19 @@ class _Reader:
     def __init__(self, dsn: str, timeout: int) -> None:
         self._dsn, self._timeout = dsn, timeout
         self._conn: Any = None
-        self._pid = 0
+        self._pid = os.getpid()
+        # The watchers of several tables ask over one connection; a forked process has a lock and a connection of its own.
+        self._locks: dict[int, threading.Lock] = {}
 
     def __call__(self, table: str) -> Asked | None:
-        if self._conn is None or self._conn.closed or self._pid != os.getpid():
+        with self._locks.setdefault(os.getpid(), threading.Lock()):
+            if self._pid != os.getpid():
+                self._conn, self._pid = None, os.getpid()
+            return self._ask(table)
+
+    def _ask(self, table: str) -> Asked | None:
+        if self._conn is None or self._conn.closed:
             self._conn = connected(self._dsn, "hyperferry reads", self._timeout, autocommit=True)
-            self._pid = os.getpid()
         with self._conn.transaction():
             # Not the session's: behind a pooler that would be the application's too.
             self._conn.execute("SET LOCAL lock_timeout = '1s'")
