@@ -47,17 +47,20 @@ def _by_statement(flow: Flow, event: str, log: sql.Identifier) -> sql.Composed:
 
 
 def _by_row(flow: Flow, event: str, log: sql.Identifier) -> sql.Composed:
+    # PL/pgSQL compiles a function for each trigger, which is each chunk's own, and the plan of each of its expressions stays with
+    # the session, which walks through all of them for every change of the catalog. So there is one expression, the INSERT: what
+    # is returned after a row is not looked at, and a variable needs no plan, which NULL does.
     pairs = flow.pairs
     insert = sql.SQL("INSERT INTO {} (op, {}) ").format(log, pairs.columns())
     if event == "truncate":
         return _by_statement(flow, event, log)
     if event == "update":
-        return sql.SQL("BEGIN {} SELECT 'U', {} UNION SELECT 'U', {}; RETURN NULL; END").format(
+        return sql.SQL("BEGIN {} SELECT 'U', {} UNION SELECT 'U', {}; RETURN new; END").format(
             insert, pairs.of_row("old"), pairs.of_row("new")
         )
     row, op = ("new", "I") if event == "insert" else ("old", "D")
-    return sql.SQL("BEGIN {} SELECT {}, {}; RETURN NULL; END").format(
-        insert, sql.Literal(op), pairs.of_row(row)
+    return sql.SQL("BEGIN {} SELECT {}, {}; RETURN {}; END").format(
+        insert, sql.Literal(op), pairs.of_row(row), sql.SQL(row)
     )
 
 
