@@ -27,6 +27,7 @@ from hyperferry import engine
 from hyperferry.errors import HyperferryError
 from hyperferry.model.plan_options import PlanOptions
 
+from . import workload
 from .place import machine, place, revision, server_settings
 
 TABLE = """
@@ -131,9 +132,8 @@ def _write(dsn: str, number: int, rows: int, span_days: int, every: float, stop:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which this share lies (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+    """The least value that this share of them does not exceed (nearest rank): of 100 the 99th for 0.99."""
+    return workload.percentile(sorted(values), share) if values else 0.0
 
 
 def felt(waits: Sequence[Wait], start: float, end: float) -> float:
