@@ -279,9 +279,9 @@ BREAKS = (
             Edit(BLOCK, "UPDATE hyperferry.rollout SET phase = {phase}, epoch", "UPDATE hyperferry.rollout SET phase = phase, epoch"),
             Edit(
                 RUNNER,
-                "        return changes_recorded(conn, flow)\n    except psycopg.Error as error:\n",
+                "        committed = True\n    except psycopg.Error as error:\n",
                 '        execute(conn, "UPDATE hyperferry.rollout SET phase = %s WHERE id = %s", [target_phase(flow).value, flow.rollout.id])\n'
-                "        return changes_recorded(conn, flow)\n    except psycopg.Error as error:\n",
+                "        committed = True\n    except psycopg.Error as error:\n",
             ),
         ),
         f"{LOST}::test_a_connection_that_is_lost_at_the_commit",

@@ -116,7 +116,14 @@ BREAKS = (
     Break(
         "rollback-without-a-verification",
         "the way back needs a proof too (I5)",
-        (Edit("swapping.py", "    if verification is None and not unverified:\n", "    if verification is None and not unverified and flow.direction is Direction.FORWARD:\n"),),
+        tuple(
+            Edit(
+                "swapping.py",
+                f"    if verification is None and not unverified:\n        {then}",
+                f"    if verification is None and not unverified and flow.direction is Direction.FORWARD:\n        {then}",
+            )
+            for then in ("blue_green", "raise")
+        ),
         f"{FILE}::test_writes_that_no_trigger_saw_are_found_before_the_way_back",
         "A write in the role of a replica is not captured on a hypertable: only the comparison finds it.",
     ),

@@ -129,7 +129,9 @@ def _lacking(
     policy_lacks = bool(
         compression and compression.get("after") is not None and not state.get("same_compression")
     )
-    other_way = bool(compression and state.get("compressed")) and not _same_way(connection, name, schema, compression)
+    other_way = False
+    if compression and state.get("compressed"):
+        other_way = not _same_way(connection, name, schema, compression)
     if compression and (not state.get("compressed") or policy_lacks or other_way):
         lacking.append(
             AddCompressionOp(name, schema, **compression, **({"skip_on_apache": True} if skip else {}))
