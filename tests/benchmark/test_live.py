@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 
@@ -342,7 +343,11 @@ def test_an_empty_table_gives_no_values(db: Database) -> None:
 def test_a_plan_made_once(synced: Database) -> None:
     report = measure(synced, POINT, generic=True)
     assert report.plans == "generic"
-    assert max(run.planning_ms for run in of(report, "point").after.runs) < of(measure(synced, POINT), "point").after.runs[0].planning_ms
+
+    def planning(found: Report) -> float:
+        return statistics.median(run.planning_ms for run in of(found, "point").after.runs)
+
+    assert planning(report) < planning(measure(synced, POINT))
 
 
 def test_a_cold_cache_is_measured_where_it_can_be(synced: Database) -> None:
