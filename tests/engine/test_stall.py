@@ -24,4 +24,6 @@ def test_what_a_writer_felt_is_the_longest_statement_around_the_swap() -> None:
     assert stall.felt(waits, 10.0, 11.0) == 2500.0
     assert stall.felt(waits, 10.0, 10.4) == 30.0
     assert stall.felt(waits, 14.0, 15.0) == 0.0
-    assert stall.percentile([1.0, 2.0, 3.0, 4.0], 0.5) == 3.0
+    assert stall.percentile([4.0, 1.0, 3.0, 2.0], 0.5) == 2.0
+    assert stall.percentile([float(n) for n in range(100, 0, -1)], 0.99) == 99.0
+    assert stall.percentile([], 0.99) == 0.0
