@@ -24,7 +24,7 @@ TABLE = f"public.{SOURCE}"
 ALONE, AGAIN = "alone", "alone, again"
 UNTHROTTLED = tuple(
     word
-    for limit in ("rate", "replica-lag", "slot-lag", "latency", "lock-wait")
+    for limit in ("rate", "replica-lag", "slot-lag", "latency", "lock-wait", "cores")
     for word in (f"--max-{limit}", "none")
 )
 WAYS = {"default throttle": (), "no throttle": UNTHROTTLED}

@@ -103,6 +103,7 @@ class Settings(BaseSettings):
     max_slot_lag: str | None = None
     max_latency: str | None = None
     max_lock_wait: str | None = None
+    max_cores: str | None = None
     pgbouncer: Annotated[tuple[str, ...], NoDecode] = ()
     _declared: Declared = PrivateAttr(default=Declared())
     _about: str | None = PrivateAttr(default=None)

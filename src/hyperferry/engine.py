@@ -314,12 +314,15 @@ def verify(
     *,
     repair: bool = False,
     by: str | None = None,
+    limits: Mapping[str, str] | None = None,
     stop: threading.Event | None = None,
     say: Say = lambda text: None,
 ) -> VerifyReport:
-    """Exact parity while writers run; `repair` puts what differs into the backlog and verifies again."""
+    """Exact parity while writers run; `repair` puts what differs into the backlog and verifies again. `limits` as for `start`: of
+    them `max_cores` alone counts."""
+    _check_limits(limits)
     connect = _connector(dsn)
-    monitor = Monitor(stop or threading.Event(), say)
+    monitor = Monitor(stop or threading.Event(), say, wishes=limits or {})
     with connect("verify") as conn:
         rollout = _open(conn, table)
         if rollout.phase in (Phase.PLANNED, Phase.PREPARED):
@@ -373,13 +376,14 @@ def cutover(
 ) -> SwapReport:
     """Swaps the hypertable in, in one short transaction, or leaves everything as it is.
 
-    `appointment`: waits for it first, applying changes meanwhile, held to
-    `limits` as `sync` is. `max_wait`: seconds from then on after which it is given up.
+    `appointment`: waits for it first, applying changes meanwhile, held to `limits` as `sync` is (the verification before the
+    swap to `max_cores` alone). `max_wait`: seconds from then on after which it is given up.
     `pgbouncer`: admin consoles whose pools for this database are paused while the locks are taken.
     """
     gates.check_accept(accept)
+    _check_limits(limits)
     connect = _connector(dsn)
-    monitor = Monitor(stop or threading.Event(), say)
+    monitor = Monitor(stop or threading.Event(), say, wishes=limits or {})
     if drop_inbound_fks or drop_from_publications:
         with connect("cutover") as conn:
             gates.refuse_unplanned(_open(conn, table).plan, drop_inbound_fks, drop_from_publications)
@@ -464,11 +468,13 @@ def rollback(
     accept: frozenset[str] = frozenset(),
     attempts: int = 60,
     max_wait: float | None = None,
+    limits: Mapping[str, str] | None = None,
     pgbouncer: Sequence[str] = (),
     stop: threading.Event | None = None,
     say: Say = lambda text: None,
 ) -> SwapReport:
-    """Swaps the plain table back in, with every write made since the cutover. Given up after `max_wait` seconds.
+    """Swaps the plain table back in, with every write made since the cutover. Given up after `max_wait` seconds. `limits` as for
+    `verify`.
 
     Refused without a clean verification, unless `unverified`; and where rows of dropped chunks would come back,
     unless `accept` names `dropped-ranges`.
@@ -478,8 +484,9 @@ def rollback(
             f"There is nothing called {', '.join(sorted(unknown))} to accept at a rollback.",
             remedy=f"--accept {dropped.RULE} is all there is.",
         )
+    _check_limits(limits)
     connect = _connector(dsn)
-    monitor = Monitor(stop or threading.Event(), say)
+    monitor = Monitor(stop or threading.Event(), say, wishes=limits or {})
     monitor.give_up_after(max_wait)
     with connect("rollback") as conn:
         rollout = _open(conn, table)

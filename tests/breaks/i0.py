@@ -133,9 +133,9 @@ BREAKS = (
         (
             Edit(
                 "strategies/workers.py",
-                "            monitor.wait_for_turn(worked)\n",
-                '            conn.execute("BEGIN; SELECT 1 FROM pg_class LIMIT 1")\n            monitor.wait_for_turn(worked)\n'
-                '            conn.execute("COMMIT")\n',
+                "            with monitor.turn(worked):\n",
+                '            conn.execute("BEGIN; SELECT 1 FROM pg_class LIMIT 1")\n            with monitor.turn(worked):\n'
+                '                conn.execute("COMMIT")\n',
             ),
         ),
         f"{FILE}::test_no_transaction_of_ours_outlives_a_batch",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -24,7 +25,9 @@ from servers import Database, Server, drop_database, make_database
 SMALL_BATCHES = PlanOptions(chunk_interval="365 days", batch_rows=10, workers=2)
 """Cuts HOURS into thirty batches."""
 
-QUIET = {"max_latency": "none", "max_lock_wait": "none", "max_replica_lag": "none", "max_slot_lag": "none"}
+QUIET = dict.fromkeys(
+    ("max_latency", "max_lock_wait", "max_replica_lag", "max_slot_lag", "max_cores"), "none"
+)
 """What a test does not look at must not disturb it on a loaded machine."""
 
 
@@ -263,6 +266,49 @@ def test_a_rate_by_hand_and_its_change_while_it_runs(job: Make) -> None:
     eventually("all is copied", lambda: own.status().batches_done == own.status().batches_total, seconds=90)
     took = time.monotonic() - changed
     assert took < left * 10 / 20 * 0.9, "no faster than before"
+    finished(own, start)
+
+
+def test_beside_others_at_work_one_worker_copies_at_once(own: Job) -> None:
+    """Two workers, told to keep to one core beside others: never two batches at once, and said so; alone on the server both work."""
+    busy = threading.Event()
+    seen: list[int] = []
+
+    def work() -> None:
+        with own.db.connect() as one, own.db.connect() as other:
+            while not busy.is_set():
+                one.execute("SELECT 1")
+                other.execute("SELECT 1")
+                time.sleep(0.02)
+
+    def look() -> None:
+        with own.db.connect(application_name="hyperferry spy") as conn:
+            while not busy.is_set():
+                seen.append(
+                    conn.execute(
+                        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'hyperferry copy%' AND state <> 'idle'"
+                    ).fetchone()[0]  # type: ignore[index]
+                )
+                time.sleep(0.002)
+
+    with ThreadPoolExecutor() as pool:
+        try:
+            jobs = [pool.submit(work), pool.submit(look)]
+            start = begun(own, max_rate="100", max_cores="1")
+            report = eventually(
+                "company is seen",
+                lambda: (r := status(own)) and r.throttle.seen.get("others_at_work") and r,
+                seconds=60,
+            )
+            assert "sessions of others are at work: 1 of 2 workers at once (limit 1)" in report.throttled_by
+            assert report.throttle.limits["max_cores"] == "1"
+            eventually("some batches are copied", lambda: own.status().batches_done >= 15, seconds=90)
+            assert max(seen[-200:]) == 1
+        finally:
+            busy.set()
+        for done in jobs:
+            done.result(30)
+    engine.throttle(own.dsn, "t", {"max_rate": "none"})
     finished(own, start)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hyperferry.model.throttle import (
     DEFAULTS,
     Cause,
+    Cores,
     Decision,
     Latency,
     Limits,
@@ -28,6 +29,7 @@ from hyperferry.throttle.decision import (
     latency_baseline,
     latency_of,
     pace_at,
+    sessions_at_once,
 )
 
 seconds = st.floats(0, 1e6)
@@ -49,6 +51,9 @@ samples = st.builds(
     st.none() | st.floats(0.01, 1e4),
     st.lists(waits, max_size=3).map(tuple),
     no_answer_seconds=st.just(0.0) | seconds,
+    company=st.integers(0, 5),
+    cores=st.none() | st.integers(1, 64),
+    workers=st.integers(1, 16),
 )
 positive = st.none() | st.floats(0.001, 1e6)
 limits = st.builds(
@@ -60,6 +65,7 @@ limits = st.builds(
     | st.builds(Latency, milliseconds=st.floats(0.1, 1e4))
     | st.builds(Latency, factor=st.floats(1.1, 100)),
     positive,
+    st.none() | st.builds(Cores, st.none() | st.integers(1, 64)),
 )
 
 
@@ -74,7 +80,8 @@ def test_every_decision_is_sound(seen: Samples, held: Limits, before: Decision |
     assert (made.pace == 0) == any(reason.stops for reason in made.reasons) == (made.state == "stopped")
     assert bool(made.reasons) == (made.state != "free") == bool(made.text)
     if made.pace < 1:
-        assert any(reason.cause is not Cause.RATE for reason in made.reasons)
+        assert any(reason.cause not in (Cause.RATE, Cause.COMPANY) for reason in made.reasons)
+    assert made.workers is None or (made.workers >= 1 and seen.company)
     assert len({reason.cause for reason in made.reasons}) == len(made.reasons)
 
 
@@ -99,7 +106,7 @@ def test_what_stopped_before_never_makes_it_faster(
 @settings(deadline=None)
 @given(samples, limits)
 def test_without_limits_nothing_is_held_back(seen: Samples, held: Limits) -> None:
-    nothing = Limits(None, None, None, None, None)
+    nothing = Limits(None, None, None, None, None, None)
     assert decide(replace(seen, no_answer_seconds=0.0), nothing) == Decision()
 
 
@@ -186,6 +193,38 @@ def test_a_rate_given_by_hand_is_a_reason_too() -> None:
     assert made.text == "at most 5,000 rows/s by hand"
 
 
+@pytest.mark.parametrize(
+    ("limit", "cores", "workers", "most", "told"),
+    [
+        (Cores(), 2, 2, 1, True),
+        (Cores(), 1, 2, 1, True),
+        (Cores(), 8, 4, 4, False),
+        (Cores(), 3, 2, 1, True),
+        (Cores(), None, 2, None, False),
+        (Cores(3), None, 8, 3, True),
+        (Cores(3), 2, 2, 3, False),
+        (None, 2, 2, None, False),
+    ],
+)
+def test_beside_others_half_of_the_cores_are_theirs(
+    limit: Cores | None, cores: int | None, workers: int, most: int | None, told: bool
+) -> None:
+    seen = Samples(company=7, cores=cores, workers=workers)
+    found, text = sessions_at_once(seen, Limits(max_cores=limit))
+    assert (found, bool(text)) == (most, told)
+    made = decide(seen, Limits(max_cores=limit))
+    assert (made.workers, made.pace) == (most, 1)
+    assert made.state == ("slowed" if told else "free")
+    assert decide(replace(seen, company=0), Limits(max_cores=limit)) == Decision()
+
+
+def test_the_company_is_told_with_its_numbers() -> None:
+    made = decide(Samples(company=7, cores=2, workers=2), Limits())
+    assert made.text == "7 sessions of others are at work: 1 of 2 workers at once (limit half)"
+    made = decide(Samples(company=1, workers=4), Limits(max_cores=Cores(3)))
+    assert made.text == "1 session of others is at work: 3 of 4 workers at once (limit 3)"
+
+
 def test_a_multiple_of_nearly_nothing_has_a_floor() -> None:
     """Ten times 0.2 ms is 2 ms, which any hiccup takes."""
     assert decide(Samples(latency_ms=60, baseline_ms=0.2), Limits()).state == "free"
@@ -233,6 +272,10 @@ def test_the_defaults_in_words_are_the_defaults() -> None:
         ("max_latency", "2.5x", Latency(factor=2.5)),
         ("max_latency", "None", None),
         ("max_lock_wait", "3s", 3.0),
+        ("max_cores", "half", Cores()),
+        ("max_cores", " Half", Cores()),
+        ("max_cores", "3", Cores(3)),
+        ("max_cores", "none", None),
     ],
 )
 def test_limits_as_a_person_writes_them(name: str, text: str, value: object) -> None:
@@ -252,6 +295,11 @@ def test_limits_as_a_person_writes_them(name: str, text: str, value: object) -> 
         ("max_latency", "1x"),
         ("max_latency", "x"),
         ("max_lock_wait", "0s"),
+        ("max_cores", "0"),
+        ("max_cores", "1.5"),
+        ("max_cores", "-2"),
+        ("max_cores", "all"),
+        ("max_cores", ""),
         ("max_weight", "3"),
     ],
 )

@@ -103,3 +103,31 @@ def test_idle_is_counted_from_the_end_of_the_last_batch() -> None:
 @given(st.floats(0, 1e4), st.floats(0, 1))
 def test_a_rest_is_bounded(worked: float, pace: float) -> None:
     assert 0 <= rest(worked, pace) <= LONGEST_REST
+
+
+def test_no_more_are_at_work_at_once_than_may_be() -> None:
+    valve = Valve(Clock())
+    valve.set(Decision(workers=2))
+    assert [valve.begin(), valve.begin(), valve.begin()] == [True, True, False]
+    assert not valve.must_wait(0, 0), "one that is alone is held back by nobody"
+    valve.end()
+    assert [valve.begin(), valve.begin()] == [True, False]
+    valve.set(Decision(workers=1))
+    valve.end()
+    assert not valve.begin(), "one is still at work"
+    valve.end()
+    assert valve.begin()
+    valve.set(Decision())
+    assert [valve.begin() for _ in range(5)] == [True] * 5
+
+
+def test_a_turn_waits_for_what_a_look_waits_for() -> None:
+    clock = Clock()
+    valve = Valve(clock)
+    valve.set(Decision(pace=0.5))
+    assert not valve.begin(3, 2.9)
+    assert valve.idle_seconds == 0
+    clock.now += 2
+    assert valve.idle_seconds == 2, "what was not begun is not at work"
+    assert valve.begin(3, 3.0)
+    assert valve.idle_seconds == 0

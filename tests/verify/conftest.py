@@ -65,7 +65,7 @@ class Lab:
             lambda: connect(self.db.dsn, purpose="verify"),
             self.flow,
             stop=options.pop("stop", lambda: None),
-            say=self.said.append,
+            say=options.pop("say", self.said.append),
             **options,
         )
 

@@ -31,7 +31,13 @@ def verify(call: Call, table: str | None, repair: bool, by: str | None) -> int:
     settings = call.settings(table=table)
     with call.stoppable() as stop:
         report = engine.verify(
-            settings.dsn, table_of(settings), repair=repair, by=by, stop=stop, say=call.out.say
+            settings.dsn,
+            table_of(settings),
+            repair=repair,
+            by=by,
+            limits=settings.limits,
+            stop=stop,
+            say=call.out.say,
         )
     name = qualified(settings)
     call.out.give(verify_json(name, report), verify_lines(name, report, by=by))

@@ -191,6 +191,11 @@ def limit_options(function: F) -> F:
             "SECONDS",
             "Copying waits while somebody has waited longer for a lock on the table.",
         ),
+        "max_cores": (
+            "N",
+            "Copy, build indexes and verify on at most so many of the server's cores while others are at work there, or on "
+            "'half' of them (which has to be known: the server is this machine).",
+        ),
     }
     for name, (metavar, text) in reversed(texts.items()):
         names = [f"--{name.replace('_', '-')}", name]

@@ -184,6 +184,7 @@ def rollback(
             accept=frozenset(accept),
             attempts=attempts,
             max_wait=max_wait,
+            limits=settings.limits,
             pgbouncer=settings.pgbouncer,
             stop=stop,
             say=call.out.say,

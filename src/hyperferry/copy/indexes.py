@@ -15,12 +15,18 @@ from ..model.statement import Statement
 
 
 def run_missing(
-    conn: Connection, name: str, group: Sequence[Statement], shadow: Side, should_stop: Callable[[], None]
+    conn: Connection,
+    name: str,
+    group: Sequence[Statement],
+    shadow: Side,
+    should_stop: Callable[[], None],
+    helpers: int | None = None,
 ) -> int:
     """Builds the index `name` with its comments and marks, where the shadow's schema lacks it; returns 1 if it did.
 
     One transaction, so an interrupted run goes on where it was. Only the shadow is locked; an index without marks can be built
-    beside others. Two starters at once build each index once: the later finds the name taken before it reads a row.
+    beside others. Two starters at once build each index once: the later finds the name taken before it reads a row. `helpers`:
+    parallel workers of the build at most (None: as the server has it).
     """
     mode = LockMode.SHARE if len(group) == 1 else LockMode.SHARE_ROW_EXCLUSIVE
     should_stop()
@@ -30,6 +36,8 @@ def run_missing(
         with conn.transaction():
             execute(conn, "SET LOCAL lock_timeout = '60s'")  # nobody but our own workers uses the shadow
             execute(conn, lock_statement(shadow, mode))
+            if helpers is not None:
+                execute(conn, f"SET LOCAL max_parallel_maintenance_workers = {helpers}")
             for statement in group:
                 execute(conn, statement.sql)
     except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation):

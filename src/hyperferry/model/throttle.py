@@ -34,14 +34,31 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class Cores:
+    """How many of the server's cores may be worked on beside others: a number, or half of them (`number` None)."""
+
+    number: int | None = None
+
+    def of(self, cores: int | None) -> int | None:
+        """The number, at least 1; None for half of what is not known."""
+        if self.number is not None:
+            return self.number
+        return None if cores is None else max(1, cores // 2)
+
+    def __str__(self) -> str:
+        return "half" if self.number is None else str(self.number)
+
+
+@dataclass(frozen=True)
 class Limits:
-    """What the copy is held to; None: not at all. Rows per second, seconds, bytes, milliseconds, seconds."""
+    """What the copy is held to; None: not at all. Rows per second, seconds, bytes, milliseconds, seconds, cores."""
 
     max_rate: float | None = None
     max_replica_lag: float | None = 10.0
     max_slot_lag: float | None = 10.0 * (1 << 30)
     max_latency: Latency | None = Latency(factor=10.0)
     max_lock_wait: float | None = 1.0
+    max_cores: Cores | None = Cores()
 
 
 DEFAULTS: Mapping[str, str] = {
@@ -50,6 +67,7 @@ DEFAULTS: Mapping[str, str] = {
     "max_slot_lag": "10GB",
     "max_latency": "10x",
     "max_lock_wait": "1s",
+    "max_cores": "half",
 }
 """The limits of whoever says nothing, as a person would write them."""
 
@@ -76,7 +94,16 @@ def _latency(text: str) -> Latency:
     )
 
 
-def parse_limit(name: str, text: str) -> float | Latency | None:
+def _cores(text: str) -> Cores:
+    if text.strip().lower() == "half":
+        return Cores()
+    found = re.fullmatch(r"\s*0*([1-9]\d{0,5})\s*", text)
+    if found is None:
+        raise ValueError(f"{text!r} is not understood: a whole number of cores such as 2, or half")
+    return Cores(int(found[1]))
+
+
+def parse_limit(name: str, text: str) -> float | Latency | Cores | None:
     """One limit from a person's words; None for `none`. Raises ValueError that says what is understood."""
     if text.strip().lower() == "none":
         return None
@@ -86,6 +113,8 @@ def parse_limit(name: str, text: str) -> float | Latency | None:
         return _measure(text, _BYTES, "bytes such as 10GB")
     if name == "max_latency":
         return _latency(text)
+    if name == "max_cores":
+        return _cores(text)
     if name in ("max_replica_lag", "max_lock_wait"):
         return _measure(text, _SECONDS, "seconds such as 10s or 500ms")
     raise ValueError(f"there is no limit {name!r}")
@@ -128,7 +157,8 @@ class LockWait:
 @dataclass(frozen=True)
 class Samples:
     """What was seen at one moment. `latency_ms` is a median of the last probes. `blind` says what could not be seen, and
-    why; `no_answer_seconds` for how long the server has not answered at all."""
+    why; `no_answer_seconds` for how long the server has not answered at all. `company`: so many sessions of others are at
+    work, on a server of `cores` (None: not known), beside our `workers`."""
 
     replicas: tuple[Replica, ...] = ()
     slots: tuple[Slot, ...] = ()
@@ -137,6 +167,9 @@ class Samples:
     lock_waits: tuple[LockWait, ...] = ()
     blind: tuple[str, ...] = ()
     no_answer_seconds: float = 0.0
+    company: int = 0
+    cores: int | None = None
+    workers: int = 0
 
 
 class Cause(StrEnum):
@@ -147,6 +180,7 @@ class Cause(StrEnum):
     LATENCY = "latency"
     LOCK_WAITS = "lock waits"
     NO_ANSWER = "no answer"
+    COMPANY = "others at work"
     RATE = "rate"
 
 
@@ -162,11 +196,12 @@ class Reason:
 @dataclass(frozen=True)
 class Decision:
     """How fast the copy may go: `pace` is a share of its full speed (0: it waits), `rate` rows per second at most, `apply_pace`
-    the same for the applier, never 0."""
+    the same for the applier, never 0; `workers`: so many sessions may be at work at once (None: all that there are)."""
 
     pace: float = 1.0
     rate: float | None = None
     apply_pace: float = 1.0
+    workers: int | None = None
     reasons: tuple[Reason, ...] = ()
 
     @property

@@ -32,6 +32,7 @@ from .compressing import Compressing, told
 from .copying import copy as copy
 from .copying import pending as _pending
 from .monitor import Monitor, telling
+from .throttling import sharing
 from .workers import Connect
 
 
@@ -230,6 +231,7 @@ def prove(
         apply_backlog()  # what is tried once more may succeed by now
     reverse = flow.direction is Direction.REVERSE
     ranges = dropped.look(conn, flow) if reverse else ()
+    share = sharing(rollout, monitor)
     while True:
         report = verify(
             lambda: connect("verify"),
@@ -241,6 +243,7 @@ def prove(
             apply_backlog=apply_backlog,
             apply_excused=None if pending else lambda started: applier().apply_excused(started),
             dropped=ranges,
+            share=share,
         )
         # Chunks that were dropped while it ran are differences of no kind that anybody should be told of.
         if report.match or not reverse or (now := dropped.look(conn, flow)) == ranges:

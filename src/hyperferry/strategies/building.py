@@ -19,8 +19,8 @@ Group = tuple[str, Sequence[Statement]]
 class _Builders:
     """Workers that share the groups; each builds one index after the other on a connection of its own."""
 
-    def __init__(self, groups: Sequence[Group], shadow_side: Side, monitor: Monitor) -> None:
-        self.shadow, self.monitor = shadow_side, monitor
+    def __init__(self, groups: Sequence[Group], shadow_side: Side, monitor: Monitor, beside: int) -> None:
+        self.shadow, self.monitor, self.beside = shadow_side, monitor, beside
         self.built = 0
         self._todo = iter(groups)
         self._lock = threading.Lock()
@@ -36,8 +36,10 @@ class _Builders:
                     mine = mine or next(self._todo, None)
                 if mine is None:
                     return
-                self.monitor.wait_for_turn()
-                done = indexes.run_missing(conn, *mine, self.shadow, self.monitor.should_stop)
+                with self.monitor.turn():
+                    done = indexes.run_missing(
+                        conn, *mine, self.shadow, self.monitor.should_stop, helpers(self.monitor, self.beside)
+                    )
                 mine = None
                 with self._lock:
                     self.built += done
@@ -58,15 +60,19 @@ def build_indexes(
     missing = [(name, group) for name, group in groups if not indexes.exists(conn, name, side)]
     alone = [(name, group) for name, group in missing if len(group) > 1]
     beside = [(name, group) for name, group in missing if len(group) == 1]
-    builders = _Builders(beside, side, monitor)
-    workers = [
-        Worker(f"index {n}", connect, monitor, builders.body())
-        for n in range(1, min(rollout.plan.workers, len(beside)) + 1)
-    ]
+    number = min(rollout.plan.workers, len(beside))
+    builders = _Builders(beside, side, monitor, number)
+    workers = [Worker(f"index {n}", connect, monitor, builders.body()) for n in range(1, number + 1)]
     if workers:
         run_workers(workers, monitor, tick)
     built = builders.built
     for name, group in alone:
-        monitor.wait_for_turn()
-        built += indexes.run_missing(conn, name, group, side, monitor.should_stop)
+        with monitor.turn():
+            built += indexes.run_missing(conn, name, group, side, monitor.should_stop, helpers(monitor, 1))
     return built
+
+
+def helpers(monitor: Monitor, sessions: int) -> int | None:
+    """How many parallel workers each of so many sessions may have; None: as the server has it."""
+    most = monitor.valve.decision.workers
+    return None if most is None else max(0, most // sessions - 1)

@@ -109,11 +109,12 @@ class Compressing:
     def rest(self, conn: Connection) -> None:
         """Every chunk that is closed and not in somebody else's hands, when there is no batch to be copied any more."""
         while self.wished:
-            self._monitor.wait_for_turn()
-            chunk = self._take(conn, look=True)
-            if chunk is None:
-                return
-            if not self._one(conn, chunk):
+            with self._monitor.turn():
+                chunk = self._take(conn, look=True)
+                if chunk is None:
+                    return
+                done = self._one(conn, chunk)
+            if not done:
                 time.sleep(PAUSE_SECONDS)
 
     def _take(self, conn: Connection, *, look: bool = False) -> Chunk | None:
@@ -153,8 +154,7 @@ class Compressing:
         """None: slices are being applied. What was proved once is not proved again."""
         if chunk.side.oid not in self._proved:
             try:
-                with self._monitor.valve.batch():
-                    found = prove(conn, self._flow, chunk, self._monitor.should_stop)
+                found = prove(conn, self._flow, chunk, self._monitor.should_stop)
             except LockUnavailable:
                 return Done.NOT_NOW
             if found is not Done.COMPRESSED:
@@ -163,8 +163,7 @@ class Compressing:
         with self.turns.compressing() as mine:
             if not mine:
                 return None
-            with self._monitor.valve.batch():
-                return compress(conn, self._flow, chunk)
+            return compress(conn, self._flow, chunk)
 
     def _settle(self, chunk: Chunk, done: Done) -> None:
         number = self._tries[chunk.side.oid] = self._tries.get(chunk.side.oid, 0) + 1
@@ -185,8 +184,8 @@ class Compressing:
         """Compresses what stands beside the compressed rows, when nobody else is at work; returns in how many chunks."""
         number = 0
         for chunk in partial_chunks(conn, self._flow):
-            self._monitor.wait_for_turn()
-            number += compress(conn, self._flow, chunk) is Done.COMPRESSED
+            with self._monitor.turn():
+                number += compress(conn, self._flow, chunk) is Done.COMPRESSED
         return number
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ..db import Blocker
@@ -17,7 +18,7 @@ from ..throttle.valve import rest
 class Monitor:
     """Shared by all threads of one command. `stop` is set by Ctrl-C, `paused` follows the ledger's control, `valve` the
     throttle's decisions. `until`: when the command gives up, as time.monotonic() has it; None: never. `uncompressed`: OIDs of
-    chunks that were tried and are left as they are by this command."""
+    chunks that were tried and are left as they are by this command. `wishes`: limits where the ledger has none."""
 
     stop: threading.Event
     say: Callable[[str], None] = lambda text: None
@@ -26,6 +27,7 @@ class Monitor:
     valve: Valve = field(default_factory=Valve)
     until: float | None = None
     uncompressed: set[int] = field(default_factory=set)
+    wishes: Mapping[str, str] = field(default_factory=dict)
 
     def give_up_after(self, seconds: float | None) -> None:
         """From now on `should_stop` raises OutOfTime once so many seconds are over; None: never."""
@@ -52,13 +54,20 @@ class Monitor:
             time.sleep(0.2)
             self.should_stop()
 
-    def wait_for_turn(self, worked: float = 0.0) -> None:
-        """Returns when the throttle lets a batch begin; `worked`: the seconds that the last one took. Raises Interrupted."""
+    @contextmanager
+    def turn(self, worked: float = 0.0) -> Iterator[None]:
+        """A block that begins when the throttle lets a batch begin, which is in flight for the length of it.
+
+        `worked`: the seconds that the last one took. Raises Interrupted."""
         begun = time.monotonic()
         self.wait_while_paused()
-        while self.valve.must_wait(worked, time.monotonic() - begun):
+        while not self.valve.begin(worked, time.monotonic() - begun):
             time.sleep(0.05)
             self.wait_while_paused()
+        try:
+            yield
+        finally:
+            self.valve.end()
 
     def rest_from_applying(self, worked: float, until: Callable[[], bool] = lambda: False) -> None:
         """Slows the applier, never stops it: rests after `worked` seconds as long as the throttle says, or `until`."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import psycopg
@@ -17,7 +17,7 @@ from ..errors import ConnectionFailed, Interrupted
 from ..ledger import controls, store
 from ..model.rollout import Control, Rollout
 from ..model.throttle import DEFAULTS, Decision, Samples, limits_of
-from ..throttle import Sampler, decide
+from ..throttle import Company, Sampler, decide, sessions_at_once
 from .monitor import Monitor
 from .workers import Connect
 
@@ -38,6 +38,7 @@ class Watcher(threading.Thread):
         self._connect, self._rollout, self._monitor, self._wishes = connect, rollout, monitor, dict(wishes)
         self._copying = copying
         self._sampler = Sampler(rollout.source_oid, copying=copying)
+        self._company = Company()
         self._decision: Decision | None = None
         self._noted: tuple[object, ...] = ()
         self._noted_at = 0.0
@@ -74,7 +75,7 @@ class Watcher(threading.Thread):
             self._follow(conn)
             valve = self._monitor.valve
             standing = valve.idle_seconds if self._decision is not None and self._decision.pace == 0 else 0.0
-            samples = self._sampler.look(conn, standing)
+            samples = beside(self._sampler.look(conn, standing), conn, self._rollout, self._company)
             wishes = self._wishes | controls.limits(conn, self._rollout.id)
             limits = limits_of(wishes if self._copying else wishes | {"max_rate": "none"})
             decision = decide(samples, limits, self._decision)
@@ -135,9 +136,27 @@ def _state(decision: Decision, samples: Samples, wishes: Mapping[str, str]) -> d
             "latency_ms": samples.latency_ms,
             "baseline_ms": samples.baseline_ms,
             "lock_wait_seconds": max((w.seconds for w in samples.lock_waits), default=None),
+            "others_at_work": samples.company,
         },
         "blind": list(samples.blind),
     }
+
+
+def beside(samples: Samples, conn: Connection, rollout: Rollout, company: Company) -> Samples:
+    """The samples with who is at work beside us, on how many cores."""
+    cores = rollout.plan.inspection.server.cores
+    return replace(samples, company=company.look(conn), cores=cores, workers=rollout.plan.workers)
+
+
+def sharing(rollout: Rollout, monitor: Monitor) -> Callable[[Connection], int | None]:
+    """How many sessions may verify at once, by a look at who else is at work; for commands that no watcher runs beside."""
+    company = Company()
+
+    def share(conn: Connection) -> int | None:
+        samples = beside(Samples(), conn, rollout, company)
+        return sessions_at_once(samples, limits_of({**monitor.wishes, **controls.limits(conn, rollout.id)}))[0]
+
+    return share
 
 
 @contextmanager
@@ -150,6 +169,7 @@ def throttling(
     The block begins when the first look is done, so that the latency without copying is known. Raises what went wrong in
     the watcher.
     """
+    monitor.wishes = wishes
     watcher = Watcher(connect, rollout, monitor, wishes, copying)
     watcher.start()
     try:

@@ -126,12 +126,11 @@ def copier(flow: Flow, monitor: Monitor, compressing: Compressing) -> Callable[[
         busy = 0
         worked = 0.0
         while True:
-            monitor.wait_for_turn(worked)
-            if compressing.between_batches(conn):
-                worked = 0.0
-                continue
-            begun = time.monotonic()
-            with monitor.valve.batch():
+            with monitor.turn(worked):
+                if compressing.between_batches(conn):
+                    worked = 0.0
+                    continue
+                begun = time.monotonic()
                 copied = copy_next(conn, flow)
             worked = time.monotonic() - begun
             monitor.valve.copied(copied.rows)

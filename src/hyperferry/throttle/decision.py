@@ -109,10 +109,28 @@ def decide(samples: Samples, limits: Limits, before: Decision | None = None) -> 
         pace = min(pace, own)
         if cause in (Cause.REPLICA_LAG, Cause.SLOT_LAG):
             apply_pace = min(apply_pace, max(own, APPLY_LEAST))
+    workers, text = sessions_at_once(samples, limits)
+    if text:
+        reasons.append(Reason(Cause.COMPANY, False, text))
     if limits.max_rate is not None:
         reasons.append(Reason(Cause.RATE, False, f"at most {limits.max_rate:,.0f} rows/s by hand"))
     reasons.sort(key=lambda reason: not reason.stops)
-    return Decision(pace, limits.max_rate, apply_pace, tuple(reasons))
+    return Decision(pace, limits.max_rate, apply_pace, workers, tuple(reasons))
+
+
+def sessions_at_once(samples: Samples, limits: Limits) -> tuple[int | None, str]:
+    """How many of our sessions may be at work at once (None: all), and why where that is fewer than there are.
+
+    On a server whose cores are all taken whoever commits waits for a turn: on two cores, two copying sessions made the 99th
+    percentile of writers 9 to 10 times what it is alone, one made it 4 (docs/speed.md).
+    """
+    if limits.max_cores is None or not samples.company:
+        return None, ""
+    most = limits.max_cores.of(samples.cores)
+    if most is None or most >= samples.workers:
+        return most, ""
+    others = f"{samples.company} session" + ("s of others are" if samples.company > 1 else " of others is")
+    return most, f"{others} at work: {most} of {samples.workers} workers at once (limit {limits.max_cores})"
 
 
 def latency_of(probes: Sequence[float]) -> float | None:

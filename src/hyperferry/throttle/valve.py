@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from ..model.throttle import Cause, Decision, Reason
 from ..words import duration
@@ -36,9 +37,7 @@ class Valve:
             if silent < NO_ANSWER_SECONDS:
                 return self._decision
             text = f"the server has not answered for {duration(silent)}"
-            return Decision(
-                0.0, self._decision.rate, self._decision.apply_pace, (Reason(Cause.NO_ANSWER, True, text),)
-            )
+            return replace(self._decision, pace=0.0, reasons=(Reason(Cause.NO_ANSWER, True, text),))
 
     def set(self, decision: Decision) -> None:
         """A new decision, from whoever watches."""
@@ -53,17 +52,43 @@ class Valve:
         with self._lock:
             self._decision, self._decided, self._debt = Decision(), None, 0.0
 
+    def begin(self, worked: float = 0.0, rested: float = 0.0) -> bool:
+        """Whether a worker may begin a batch, which is in flight then, until `end`. Its last one took `worked` seconds, and it
+        has rested for `rested` since."""
+        decision = self.decision
+        with self._lock:
+            if self._waits(decision, worked, rested):
+                return False
+            if decision.workers is not None and self._working >= decision.workers:
+                return False
+            self._working += 1
+            return True
+
+    def end(self) -> None:
+        """A batch that `begin` let go is done."""
+        with self._lock:
+            self._working -= 1
+            self._idle_since = self._clock()
+
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """A batch is in flight for the length of the block."""
+        """A batch is in flight for the length of the block, whether it may begin or not."""
         with self._lock:
             self._working += 1
         try:
             yield
         finally:
-            with self._lock:
-                self._working -= 1
-                self._idle_since = self._clock()
+            self.end()
+
+    def must_wait(self, worked: float, rested: float) -> bool:
+        """Whether a worker waits on that is alone, as for `begin`."""
+        decision = self.decision
+        with self._lock:
+            return self._waits(decision, worked, rested)
+
+    def _waits(self, decision: Decision, worked: float, rested: float) -> bool:
+        self._settle()
+        return decision.pace == 0 or self._debt > 0 or rested < rest(worked, decision.pace)
 
     @property
     def idle_seconds(self) -> float:
@@ -77,13 +102,6 @@ class Valve:
             self._settle()
             if self._decision.rate is not None:
                 self._debt += rows
-
-    def must_wait(self, worked: float, rested: float) -> bool:
-        """Whether a worker whose last batch took `worked` seconds, and that has rested for `rested` since, waits on."""
-        pace = self.decision.pace
-        with self._lock:
-            self._settle()
-            return pace == 0 or self._debt > 0 or rested < rest(worked, pace)
 
     def _settle(self) -> None:
         now = self._clock()

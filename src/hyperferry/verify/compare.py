@@ -29,7 +29,7 @@ SETTINGS = {"jit": "off", "enable_indexscan": "off"}
 @dataclass(frozen=True)
 class Task:
     """What a verification is given, for all of its ranges. `by` is the column of `--by`; `chunk` the one chunk in which they all
-    lie, None for a verification of everything."""
+    lie, None for a verification of everything; `helpers`: parallel workers of a statement (None: as the server has it)."""
 
     flow: Flow
     started: datetime
@@ -37,6 +37,12 @@ class Task:
     dropped: tuple[tuple[str, str], ...] = ()
     by: str | None = None
     chunk: Side | None = None
+    helpers: int | None = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """For its transactions."""
+        return SETTINGS if self.helpers is None else SETTINGS | {"max_parallel_workers_per_gather": str(self.helpers)}
 
     def patiently(self, conn: Connection, what: str, work: Callable[[], T], stop: Callable[[], None]) -> T:
         """Runs one transaction of ours until its locks are to be had."""
@@ -91,7 +97,7 @@ def compare_range(conn: Connection, task: Task, within: Range, stop: Callable[[]
 
 def _compare(conn: Connection, task: Task, within: Range) -> RangeResult:
     flow = task.flow
-    with flow_transaction(conn, flow, snapshot=True, settings=SETTINGS, chunk=task.chunk):
+    with flow_transaction(conn, flow, snapshot=True, settings=task.settings, chunk=task.chunk):
         row = fetch_one(conn, statements.compare(flow, within, task.dropped))
         assert row is not None
         sums, (dropped_source, dropped_target) = Sums(*row[:4]), row[4:]

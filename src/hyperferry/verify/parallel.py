@@ -29,12 +29,14 @@ def in_parallel(
     *,
     stop: Callable[[], None],
     done: Callable[[Result], None],
+    allowed: Callable[[], int] | None = None,
 ) -> None:
     """`work(conn, item, go_on)` for every item, begun in their order; `go_on` raises where the work is to be
     given up.
 
     `stop` and `done` (with each result, as it comes) are called in the caller's thread. What `stop`, `done`
-    or a worker raises ends all workers, cancels their statements and comes out here.
+    or a worker raises ends all workers, cancels their statements and comes out here. `allowed`, asked before each item: how many
+    may be at work at once (at least one).
     """
     todo: queue.SimpleQueue[Item] = queue.SimpleQueue()
     for item in items:
@@ -47,16 +49,40 @@ def in_parallel(
         if ended.is_set():
             raise Abandoned
 
+    at_work = 0
+    turns = threading.Condition()
+
+    def begin() -> bool:
+        nonlocal at_work
+        with turns:
+            while allowed is not None and at_work >= allowed() and not ended.is_set():
+                turns.wait(_LOOK_SECONDS)
+            at_work += 1
+            return not ended.is_set()
+
+    def end() -> None:
+        nonlocal at_work
+        with turns:
+            at_work -= 1
+            turns.notify()
+
+    def one(conn: Connection) -> bool:
+        try:
+            if not begin():
+                return False
+            finished.put((work(conn, todo.get_nowait(), go_on),))
+            return True
+        except queue.Empty:
+            return False
+        finally:
+            end()
+
     def run() -> None:
         try:
             with contextlib.closing(connect()) as conn:
                 connections.append(conn)
-                while not ended.is_set():
-                    try:
-                        item = todo.get_nowait()
-                    except queue.Empty:
-                        break
-                    finished.put((work(conn, item, go_on),))
+                while one(conn):
+                    pass
         except BaseException as error:
             finished.put(error)
         finally:

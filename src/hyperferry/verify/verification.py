@@ -24,6 +24,7 @@ from .excuses import look_at_excused
 from .groups import GroupSums, group_column, merge
 from .parallel import in_parallel
 from .ranges import RANGE_ROWS, Range, find_ranges
+from .share import Share
 
 TRIES = 60
 _TRUNCATION_ROUNDS = 10
@@ -76,13 +77,16 @@ def verify(
     dropped: tuple[tuple[str, str], ...] = (),
     tries: int = TRIES,
     range_rows: int = RANGE_ROWS,
+    share: Callable[[Connection], int | None] = lambda conn: None,
 ) -> VerifyReport:
     """Verifies that both sides hold the same multiset of rows, while writers run, and records what it found.
 
     `by` adds groups; `repair` puts differing pairs into the backlog, has it applied by `apply_backlog` and
     verifies again; `apply_excused` applies nothing but the changes of pairs that stand excused in the ledger as of the moment
     given, and may be left out; `dropped` are ranges of the time (from, to; exclusive) that are counted apart and not
-    compared; `stop` may raise to end the work; `tries` bounds the attempts at each transaction's locks.
+    compared; `stop` may raise to end the work; `tries` bounds the attempts at each transaction's locks; `share` says now and
+    then how many processes of the server may be at work for it (None: `workers` sessions, with as many helpers each as the
+    server gives).
     Source is the active side, target the passive one. Raises Usage for an unknown `by`, SchemaChanged or
     CaptureBroken for a changed table, Conflict where another verification was recorded meanwhile,
     LockUnavailable.
@@ -90,7 +94,7 @@ def verify(
     if by is not None:
         group_column(flow, by)
     run = _Run(
-        connect, flow, by, workers, stop, say, apply_backlog, apply_excused, dropped, tries, range_rows
+        connect, flow, by, workers, stop, say, apply_backlog, apply_excused, dropped, tries, range_rows, share
     )
     report, repaired = run.once(repair=repair, repaired=0)
     if repaired:
@@ -116,6 +120,7 @@ class _Run:
     dropped: tuple[tuple[str, str], ...]
     tries: int
     range_rows: int
+    share: Callable[[Connection], int | None]
 
     def once(self, *, repair: bool, repaired: int) -> tuple[VerifyReport, int]:
         """One verification of everything, recorded; and how many pairs were put into the backlog after it."""
@@ -154,15 +159,22 @@ class _Run:
             found.add(result)
             self.say(f"{len(found.ranges)} of {len(ranges)} ranges verified")
 
+        share = Share(conn, self.share, self.workers)
+
+        def look() -> None:
+            self.stop()
+            share.look()
+
         todo = ranges
         for _ in range(_TRUNCATION_ROUNDS):
             in_parallel(
                 self.connect,
                 self.workers,
                 todo,
-                lambda own, within, go_on: compare_range(own, task, within, go_on),
-                stop=self.stop,
+                lambda own, within, go_on: compare_range(own, share.of(task), within, go_on),
+                stop=look,
                 done=take,
+                allowed=share.sessions,
             )
             if not found.truncated:
                 place = {within: number for number, within in enumerate(ranges)}
