@@ -13,10 +13,12 @@ import psycopg
 import pytest
 from job import Job, eventually
 from psycopg import sql
+from swap_support import before_swap_message
 
 from hyperferry import compression, engine
 from hyperferry.apply import cold
 from hyperferry.compression import Done, compressor
+from hyperferry.cutover import block
 from hyperferry.db.connection import Connection
 from hyperferry.errors import Refused, Usage
 from hyperferry.model.finding import Level
@@ -222,6 +224,20 @@ def test_a_few_changes_open_a_few_batches(made: Callable[..., Job], monkeypatch:
     job.apply()
     job.assert_equal()
     assert (opened(job) < 600) == (apart > 0)
+
+
+def test_changes_of_compressed_rows_count_before_a_swap(made: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is looked for and deleted by itself, on the root: a few of them are as much as many in an open chunk."""
+    job = made()
+    job.start()
+    assert statuses(job) == [1] * CHUNKS
+    monkeypatch.setattr(block, "CHUNKS_UNDER_LOCK", 2)
+    before_swap_message(monkeypatch, lambda conn: job.run("UPDATE {table} SET v = v + 1 WHERE id <= 5") and None)
+    report = job.cutover()
+    assert report.attempts == 2
+    assert [line for line in job.said if line.startswith("attempt 1 gave way") and "too many chunks" in line]
+    job.sync()
+    job.assert_equal()
 
 
 def test_a_slice_may_open_more_than_the_server_lets_an_application_open(made: Callable[..., Job]) -> None:

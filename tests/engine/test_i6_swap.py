@@ -107,6 +107,23 @@ def test_how_many_chunks_are_borne(attempt: int, chunks: int) -> None:
     assert block.most_chunks(attempt) == chunks
 
 
+@pytest.mark.parametrize(("chunks", "cost"), [(0, 1), (39, 1), (40, 2), (1_000, 26), (4_000, 30), (100_000, 30)])
+def test_what_a_statement_on_the_root_counts_for(chunks: int, cost: int) -> None:
+    assert block.root_cost(chunks) == cost
+
+
+def test_changes_that_no_chunk_takes_yet_count_too(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They go to the root, where each statement is planned over every chunk."""
+    job = ready()
+    monkeypatch.setattr(block, "CHUNKS_UNDER_LOCK", 2)
+    far = "INSERT INTO t (at, note) SELECT timestamptz '2030-01-01' + i * interval '30 days', 'far' FROM generate_series(1, 5) AS i"
+    before_swap_message(monkeypatch, lambda conn: job.run(far) and None)
+    report = job.cutover()
+    assert report.attempts == 2
+    assert [line for line in job.said if line.startswith("attempt 1 gave way") and "too many chunks" in line]
+    same_after_sync(job)
+
+
 def test_a_truncation_that_came_last_is_applied_before_the_swap(
     ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:

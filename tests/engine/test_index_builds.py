@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from job import HOURS, Job, Make, aside, eventually
 
@@ -56,3 +58,25 @@ def test_a_builder_that_loses_its_connection_builds_its_index_all_the_same(loade
     assert started.result(60).phase is Phase.SYNCED
     assert len(built(loaded)) == 2
     assert any("index" in line and "the connection was lost" in line for line in loaded.said)
+
+
+def test_each_chunk_is_analyzed_once(loaded: Job) -> None:
+    """TimescaleDB adds the chunks to an ANALYZE, and so does PostgreSQL from 18 on: both, and each is read twice."""
+    loaded.start()
+    counted = (
+        "SELECT count(*), min(s.analyze_count), max(s.analyze_count) FROM pg_inherits i "
+        "JOIN pg_stat_all_tables s ON s.relid = i.inhrelid WHERE i.inhparent = %s"
+    )
+    shadow = loaded.rollout.hypertable_oid
+    [(chunks, _, _)] = eventually(
+        "statistics are told", lambda: (r := loaded.db.execute(counted, shadow))[0][1] and r
+    )
+    time.sleep(0.5)
+    assert loaded.db.execute(counted, shadow) == [(chunks, 1, 1)]
+    assert chunks >= 2
+    whole = (
+        "SELECT count(DISTINCT attname) FROM pg_stats WHERE schemaname = %s AND tablename = 't' AND inherited"
+    )
+    assert loaded.value(whole, loaded.rollout.names.shadow.schema) == 3, (
+        "statistics of the hypertable as a whole"
+    )

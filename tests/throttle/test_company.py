@@ -64,7 +64,10 @@ def see_company(db: Database, elsewhere: Database) -> None:
         with connect(db.dsn_as(role), purpose="throttle") as stranger:
             conn.execute("SELECT pg_sleep(1.5)")
             assert Looks(conn).at_work() == 0
-            assert Looks(stranger).at_work() >= 1, "an idle session, hidden from this role, may be at work"
+            looks = Looks(stranger)
+            assert looks.at_work() >= 1, "an idle session, hidden from this role, may be at work"
+            assert looks.company.hidden >= 1
+        assert Looks(conn).company.hidden == 0
         # Looks are counted, not calls.
         company = Company()
         idle.execute("SELECT 1")

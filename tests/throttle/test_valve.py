@@ -131,3 +131,59 @@ def test_a_turn_waits_for_what_a_look_waits_for() -> None:
     assert valve.idle_seconds == 2, "what was not begun is not at work"
     assert valve.begin(3, 3.0)
     assert valve.idle_seconds == 0
+
+
+def test_beside_others_the_pace_is_a_share_of_the_time_of_those_that_may_work() -> None:
+    """One of two may work: one does not begin because the other rests."""
+    clock = Clock()
+    valve = Valve(clock)
+    valve.set(Decision(pace=0.5, workers=1))
+    assert valve.begin()
+    clock.now += 4
+    valve.end(4)
+    assert not valve.begin(), "the other one, which never worked"
+    clock.now += 3.9
+    assert not valve.begin()
+    valve.set(Decision(pace=1, workers=1))
+    assert valve.begin(), "at full pace nobody rests"
+    valve.end(0.1)
+    valve.set(Decision(pace=0.5, workers=1))
+    assert not valve.begin()
+    clock.now += LONGEST_REST
+    valve.set(Decision(pace=0.5, workers=1))
+    assert valve.begin()
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 3),
+    st.integers(1, 5),
+    st.sampled_from((0.1, 0.25, 0.5, 0.9)),
+    st.lists(st.floats(0.1, 3), min_size=20, max_size=40),
+)
+def test_however_many_workers_there_are_the_work_keeps_to_its_share(
+    most: int, workers: int, pace: float, took: list[float]
+) -> None:
+    """Played through: workers that each do batch after batch, at most `most` at once, at that pace."""
+    clock = Clock()
+    valve = Valve(clock)
+    valve.set(Decision(pace=pace, workers=most))
+    until = [0.0] * workers  # when a worker's batch ends; 0: it waits
+    since = [clock.now] * workers
+    last = [0.0] * workers
+    batches, done = list(took), 0.0
+    begun = clock.now
+    while batches or any(until):
+        valve.set(Decision(pace=pace, workers=most))  # whoever watches looks again and again
+        for number in range(workers):
+            if until[number] and clock.now >= until[number]:
+                valve.end(last[number])
+                until[number], since[number] = 0.0, clock.now
+            if not until[number] and batches and valve.begin(last[number], clock.now - since[number]):
+                last[number] = batches.pop()
+                done += last[number]
+                until[number] = clock.now + last[number]
+        clock.now += 0.05
+    spent = clock.now - begun
+    # The rest of the last batches is not waited for.
+    assert done * (1 / pace) <= most * spent + most * min(LONGEST_REST, 3 / pace) + 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hyperferry.db import connect
+from hyperferry.db import connect, fetch_value
 from hyperferry.db.connection import Connection
 from hyperferry.verify import compare, verification
 from hyperferry.verify.parallel import in_parallel
@@ -51,17 +51,27 @@ def test_it_keeps_to_what_it_is_told(
     real = compare._compare
 
     def slowly(conn: Connection, task: compare.Task, within: Any) -> compare.RangeResult:
-        settings.add((task.helpers, task.settings.get("max_parallel_workers_per_gather")))
+        settings.add(task.helpers)
         with count.inside():
             time.sleep(0.02)
             return real(conn, task, within)
+
+    def looking(conn: Connection, *given: Any) -> Any:
+        gathered.add(fetch_value(conn, "SHOW max_parallel_workers_per_gather"))
+        return really(conn, *given)
+
+    gathered: set[str] = set()
+    really = compare.fetch_one
+    monkeypatch.setattr(compare, "fetch_one", looking)
 
     monkeypatch.setattr(compare, "_compare", slowly)
     report = one.verify(range_rows=400, share=lambda conn: said)
     assert report.match
     assert len(report.ranges) > 5
     assert count.most == sessions
-    assert settings == {(helpers, None if helpers is None else str(helpers))}
+    assert settings == {helpers}
+    # Never more than the server gives: its own value, of the two.
+    assert gathered == {str(min(2, helpers if helpers is not None else 2))}
 
 
 def test_what_it_is_told_later_counts_for_the_ranges_to_come(

@@ -6,7 +6,7 @@ import os
 
 import psycopg
 
-from ..db import connect_beside, fetch_all, fetch_value, load_queries
+from ..db import connect_beside, fetch_all, fetch_value, is_lost_connection, load_queries
 from ..db.connection import Connection
 from ..errors import ConnectionFailed, Refused
 from ..model.inspection import IsolationDefault, Rights, ServerFacts
@@ -17,8 +17,22 @@ def server_facts(conn: Connection) -> ServerFacts:
     """Versions, edition, settings, role."""
     queries = load_queries(__package__, "server.sql")
     row = records(conn, queries["server"])[0]
-    cores = os.cpu_count() if fetch_value(conn, queries["here"]) else None
+    cores = os.cpu_count() if fetch_value(conn, queries["here"]) else cores_by_file(conn)
     return ServerFacts(**row, transaction_pooled=transaction_pooled(conn), cores=cores)
+
+
+def cores_by_file(conn: Connection) -> int | None:
+    """The cores of the server's machine as Linux tells them to a role that may read the server's files; None for anybody else."""
+    queries = load_queries(__package__, "server.sql")
+    if not fetch_value(conn, queries["reads_files"]):
+        return None
+    try:
+        with conn.transaction():
+            return fetch_value(conn, queries["cores"]) or None
+    except psycopg.Error as error:
+        if is_lost_connection(error):
+            raise
+        return None  # no such file: not Linux, or a service whose superuser is none
 
 
 def overloads(conn: Connection) -> tuple[str, ...]:

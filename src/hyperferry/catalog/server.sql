@@ -26,6 +26,16 @@ SELECT current_setting('server_version_num')::int AS version_num,
 -- Whether the session did not leave the machine: by a socket, or the loopback interface. A container's address is not the loopback.
 SELECT COALESCE(inet_server_addr() << '127.0.0.0/8' OR inet_server_addr() = '::1', true);
 
+-- name: reads_files
+-- Whether the role may read the server's files.
+SELECT has_function_privilege('pg_catalog.pg_read_file(text)', 'EXECUTE')
+   AND (pg_has_role(current_user, 'pg_read_server_files', 'MEMBER')
+        OR EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND rolsuper));
+
+-- name: cores
+-- How many processors Linux names.
+SELECT count(*)::int FROM regexp_matches(pg_catalog.pg_read_file('/proc/cpuinfo'), '^processor\s*:', 'gn');
+
 -- name: overloads
 -- Functions that somebody made beside TimescaleDB's own of that name, in its schema: a call of ours could reach them.
 SELECT p.oid::regprocedure::text || ' of ' || quote_ident(pg_get_userbyid(p.proowner))

@@ -57,12 +57,15 @@ class _Inexact(Exception):
         self.rows = rows
 
 
-def prove(conn: Connection, flow: Flow, chunk: Chunk, stop: Callable[[], None]) -> Done:
+def prove(
+    conn: Connection, flow: Flow, chunk: Chunk, stop: Callable[[], None], helpers: int | None = None
+) -> Done:
     """Whether both sides have the same rows in the chunk's range but for those whose changes wait in the backlog, range by range,
-    each at one snapshot (I8): COMPRESSED if it may be compressed. Raises LockUnavailable, SchemaChanged, CaptureBroken."""
+    each at one snapshot (I8): COMPRESSED if it may be compressed. `helpers`: parallel workers at most
+    (None: as the server has it). Raises LockUnavailable, SchemaChanged, CaptureBroken."""
     queries = load_queries(__package__, FILE)
     started = fetch_value(conn, "SELECT clock_timestamp()")
-    task = Task(flow, started, TRIES, chunk=chunk.side)
+    task = Task(flow, started, TRIES, chunk=chunk.side, helpers=helpers)
     cancel_autovacuum(conn, chunk.side.name, chunks=False)
     try:
         for within in ranges_of(conn, flow, chunk):

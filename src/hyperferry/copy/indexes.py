@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import psycopg
-from psycopg import sql
 
-from ..db import LockMode, execute, fetch_value
+from ..db import LockMode, at_most, execute, fetch_value
 from ..db.connection import Connection
 from ..ledger.flow import Flow, Side
 from ..ledger.transaction import lock_statement
-from ..model.statement import Statement
+from ..model.statement import Statement, analyze_statement
 
 
 def run_missing(
@@ -37,7 +36,7 @@ def run_missing(
             execute(conn, "SET LOCAL lock_timeout = '60s'")  # nobody but our own workers uses the shadow
             execute(conn, lock_statement(shadow, mode))
             if helpers is not None:
-                execute(conn, f"SET LOCAL max_parallel_maintenance_workers = {helpers}")
+                at_most(conn, "max_parallel_maintenance_workers", helpers)
             for statement in group:
                 execute(conn, statement.sql)
     except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation):
@@ -63,4 +62,4 @@ def analyze(conn: Connection, flow: Flow) -> None:
     """Statistics for the shadow, once, after the load."""
     with conn.transaction():
         execute(conn, "SET LOCAL lock_timeout = '60s'")
-        execute(conn, sql.SQL("ANALYZE {}").format(flow.passive.ident))
+        execute(conn, analyze_statement(flow.passive.ident, conn.info.server_version))

@@ -37,6 +37,8 @@ CHUNKS_UNDER_LOCK = 60
 """The same for changes of more chunks than this, each of which takes about a millisecond; twice as many after each few
 attempts."""
 ATTEMPTS_ALIKE = 10
+ROOT_CHUNKS = 40
+"""A statement on the root is planned over every chunk: it counts as one in a chunk, and one more for so many chunks each."""
 
 _DEFINITION = sql.Identifier("hyperferry_definition")
 _LOW, _HIGH, _CHUNK = "hyperferry:low", "hyperferry:high", '"hyperferry:chunk"'
@@ -99,8 +101,30 @@ def most_chunks(attempt: int) -> int:
     return int(min(MAX_UNDER_LOCK, CHUNKS_UNDER_LOCK * 2 ** ((attempt - 1) // ATTEMPTS_ALIKE)))
 
 
+def root_cost(chunks: int) -> int:
+    """As how many statements in a chunk one on the root counts, where there are so many chunks."""
+    return min(CHUNKS_UNDER_LOCK // 2, 1 + chunks // ROOT_CHUNKS)
+
+
+def _on_root(flow: Flow, below: str | None) -> sql.Composable:
+    """How many statements on the root the groups `l` need that lie in no plain chunk: where chunks are compressed, one for each
+    row that is there, of which no more is known here than the number of changes (apply/cold.py)."""
+    rows: sql.Composable = sql.SQL("1")
+    if below is not None:
+        rows = sql.SQL("CASE WHEN l.low::{kind} < {below}::{kind} THEN pg_catalog.cardinality(l.ids) ELSE 1 END").format(
+            kind=flow.pairs.time.type, below=sql.Literal(below)
+        )
+    return sql.SQL("COALESCE(pg_catalog.sum({}) FILTER (WHERE l.chunk IS NULL), 0)").format(rows)
+
+
 def _by_chunk(
-    flow: Flow, places: Places | None, most: int, root: sql.Composable, chunk: sql.Composable
+    flow: Flow,
+    places: Places | None,
+    below: str | None,
+    most: int,
+    cost: int,
+    root: sql.Composable,
+    chunk: sql.Composable,
 ) -> sql.Composed:
     """The hypertable's side of the drain: a statement for each group, in its chunk where that is plain, else on the root.
 
@@ -108,22 +132,28 @@ def _by_chunk(
     change one: so the chunks are locked, at once or not at all, and then looked for once more.
     """
     located = slices.located(flow, places, sql.SQL("drained"))
-    lock: sql.Composable = sql.SQL("")
+    lock = sql.SQL(
+        "SELECT pg_catalog.array_agg(DISTINCT l.chunk) FILTER (WHERE l.chunk IS NOT NULL), {on_root} INTO chunks, on_root "
+        "FROM ({located}) AS l;\n{too_many}"
+    ).format(
+        located=located,
+        on_root=_on_root(flow, below),
+        too_many=_raise(
+            BACKLOG_TOO_LARGE,
+            sql.SQL("COALESCE(pg_catalog.cardinality(chunks), 0) + on_root * {} > {}").format(
+                sql.Literal(cost), sql.Literal(most)
+            ),
+            "the backlog is spread over too many chunks to be applied under the lock",
+        ),
+    )
     if places is not None:
-        lock = sql.SQL(
-            "SELECT pg_catalog.array_agg(DISTINCT l.chunk) INTO chunks FROM ({located}) AS l WHERE l.chunk IS NOT NULL;\n"
-            "{too_many}IF chunks IS NOT NULL THEN\nBEGIN\n"
+        lock += sql.SQL(
+            "IF chunks IS NOT NULL THEN\nBEGIN\n"
             "EXECUTE pg_catalog.concat('LOCK TABLE ONLY ', pg_catalog.array_to_string(chunks, ', ONLY '), "
             "' IN ROW EXCLUSIVE MODE NOWAIT');\n"
             "EXCEPTION WHEN undefined_table THEN RAISE EXCEPTION USING ERRCODE = {gone}, MESSAGE = {message};\n"
             "END;\nEND IF;\n"
         ).format(
-            located=located,
-            too_many=_raise(
-                BACKLOG_TOO_LARGE,
-                sql.SQL("pg_catalog.cardinality(chunks) > {}").format(sql.Literal(most)),
-                "the backlog is spread over too many chunks to be applied under the lock",
-            ),
             gone=sql.Literal(CHUNK_GONE),
             message=sql.Literal("a chunk was dropped or merged in this moment"),
         )
@@ -132,7 +162,7 @@ def _by_chunk(
     ).format(lock=lock, located=located, chunk=chunk, root=root)
 
 
-def _drain(flow: Flow, places: Places | None, below: str | None, most: int) -> sql.Composed:
+def _drain(flow: Flow, places: Places | None, below: str | None, most: int, cost: int) -> sql.Composed:
     ids = sql.SQL("$1")
     bounds = (_LOW, _HIGH)
 
@@ -143,7 +173,9 @@ def _drain(flow: Flow, places: Places | None, below: str | None, most: int) -> s
         return _by_chunk(
             flow,
             places,
+            below,
             most,
+            cost,
             _delete_among_compressed(flow, below)
             if below is not None and make is slices.delete
             else _dynamic(make(flow, bounds, ids), bounded=True),
@@ -201,6 +233,7 @@ def _checks(
     places: Places | None,
     below: str | None,
     most: int,
+    cost: int,
 ) -> sql.Composed:
     rollout = sql.Literal(flow.rollout.id)
     parts: list[sql.Composable] = [
@@ -288,7 +321,7 @@ def _checks(
             "there are pairs that the other side cannot take",
         )
     )
-    parts.append(_drain(flow, places, below, most))
+    parts.append(_drain(flow, places, below, most, cost))
     if excused is not None:
         # Apart, so that the comparison is not even planned (over every chunk) when there is nothing to compare.
         parts.append(
@@ -333,17 +366,20 @@ def swap_block(
     places: Places | None = None,
     below: str | None = None,
     most: int = MAX_UNDER_LOCK,
+    cost: int = 1,
 ) -> sql.Composed:
     """The whole DO block: check, drain, swap, record. `verification` None: overridden by name (rollback only). `places`: how
     chunks are found; without it every statement goes to the root. `below`: the time below which chunks are compressed, if any
-    are. Changes of `most` chunks may be applied at the most. Unless `moves_accepted`, updates that moved rows across chunks keep
-    the cutover from being done, those under the lock too. Raises Failed for a cutover without a verification."""
+    are. Changes of `most` chunks may be applied at the most; a statement on the root counts as `cost` chunks.
+    Unless `moves_accepted`, updates that moved rows across chunks keep the cutover from being done, those under the lock too.
+    Raises Failed for a cutover without a verification."""
     after = target_phase(flow)
     swap = sql.SQL("").join(
         sql.SQL("EXECUTE {};\n").format(sql.Literal(statement.text)) for statement in swap_statements(flow)
     )
     body = sql.SQL(
-        "DECLARE changes bigint; drained bigint[]; chunks text[]; definition text; part record; row_there record;\n"
+        "DECLARE changes bigint; drained bigint[]; chunks text[]; on_root bigint; definition text; part record; "
+        "row_there record;\n"
         "BEGIN\n{checks}{swap}"
         "UPDATE hyperferry.rollout SET phase = {phase}, epoch = epoch + 1, updated_at = "
         "pg_catalog.clock_timestamp() WHERE id = {id};\n"
@@ -353,7 +389,7 @@ def swap_block(
         "{snapshots}END"
     ).format(
         checks=_checks(
-            flow, verification, fingerprint, excused, dropped_accepted, moves_accepted, places, below, most
+            flow, verification, fingerprint, excused, dropped_accepted, moves_accepted, places, below, most, cost
         ),
         swap=swap,
         phase=sql.Literal(after.value),

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from ..apply import Applier, backlog_size, cold
-from ..apply.places import Places, places_of
+from ..apply.places import Places, hypertable_of, places_of
 from ..catalog import fingerprint
 from ..db import (
     DATA_ERRORS,
@@ -135,6 +135,7 @@ def _message(
     timeouts_ms: Sequence[int],
     places: Places | None,
     below: str | None,
+    chunks: int,
     settings: dict[str, str],
 ) -> sql.Composed:
     """All of the swap as one message: an error in any part skips the rest, and the client's distance does not count."""
@@ -150,6 +151,7 @@ def _message(
         places=places,
         below=below,
         most=block.most_chunks(attempt),
+        cost=block.root_cost(chunks),
     )
     wide = [sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in settings.items()]
     # For what has no NOWAIT the shortest wait there is stands in for it.
@@ -331,8 +333,10 @@ def _prepare(conn: Connection, flow: Flow, gate: Gate, state: _Attempt) -> sql.C
     excused = excused_groups(conn, flow) if gate.excused else None
     timeouts = deadlock_timeouts_ms(conn) if state.number >= PATIENT_FROM else ()
     settings = cold.settings(conn) if cold.may_be_compressed(flow) else {}
+    below = compressed_below(conn, flow)
+    chunks = int(fetch_value(conn, "SELECT count(*) FROM pg_inherits WHERE inhparent = %s", [hypertable_of(flow).oid]))
     message = _message(
-        flow, gate, state.number, excused, timeouts, places_of(conn, flow), compressed_below(conn, flow), settings
+        flow, gate, state.number, excused, timeouts, places_of(conn, flow), below, chunks, settings
     )
     execute(conn, block.prepare(flow))
     return message

@@ -1,7 +1,17 @@
 """Connections, session settings, attempts at locks, SQLSTATE classes, the loader of .sql files. See README.md."""
 
 from .autovacuum import cancel_autovacuum, keep_autovacuum_off, outlast_toast_vacuum
-from .connection import SESSION_SETTINGS, connect, connect_beside, execute, fetch_all, fetch_one, fetch_value
+from .connection import (
+    SESSION_SETTINGS,
+    answered_within,
+    at_most,
+    connect,
+    connect_beside,
+    execute,
+    fetch_all,
+    fetch_one,
+    fetch_value,
+)
 from .locks import (
     GONE_MS,
     Blocker,
@@ -38,6 +48,8 @@ __all__ = [
     "LockMode",
     "Queries",
     "again_after_deadlock",
+    "answered_within",
+    "at_most",
     "blocker_facts",
     "blockers_of",
     "cancel_autovacuum",

@@ -185,6 +185,15 @@ def fetch_value(conn: Connection, statement: Statement, params: Params = None) -
     return None if row is None else row[0]
 
 
+def at_most(conn: Connection, setting: str, most: int) -> None:
+    """Within a transaction, to its end: the setting, a whole number, is as it was, or `most` where that is less."""
+    execute(
+        conn,
+        "SELECT pg_catalog.set_config(%(name)s, LEAST(pg_catalog.current_setting(%(name)s)::int, %(most)s)::text, true)",
+        {"name": setting, "most": most},
+    )
+
+
 @contextmanager
 def answered_within(conn: Connection, seconds: float) -> Iterator[None]:
     """Cuts the connection where the block takes longer: an answer that never comes (the way to the server swallows it, and does

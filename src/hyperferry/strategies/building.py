@@ -38,7 +38,7 @@ class _Builders:
                     return
                 with self.monitor.turn():
                     done = indexes.run_missing(
-                        conn, *mine, self.shadow, self.monitor.should_stop, helpers(self.monitor, self.beside)
+                        conn, *mine, self.shadow, self.monitor.should_stop, self.monitor.helpers(self.beside)
                     )
                 mine = None
                 with self._lock:
@@ -68,11 +68,5 @@ def build_indexes(
     built = builders.built
     for name, group in alone:
         with monitor.turn():
-            built += indexes.run_missing(conn, name, group, side, monitor.should_stop, helpers(monitor, 1))
+            built += indexes.run_missing(conn, name, group, side, monitor.should_stop, monitor.helpers(1))
     return built
-
-
-def helpers(monitor: Monitor, sessions: int) -> int | None:
-    """How many parallel workers each of so many sessions may have; None: as the server has it."""
-    most = monitor.valve.decision.workers
-    return None if most is None else max(0, most // sessions - 1)

@@ -154,7 +154,8 @@ class Compressing:
         """None: slices are being applied. What was proved once is not proved again."""
         if chunk.side.oid not in self._proved:
             try:
-                found = prove(conn, self._flow, chunk, self._monitor.should_stop)
+                helpers = self._monitor.helpers(self._flow.rollout.plan.workers)
+                found = prove(conn, self._flow, chunk, self._monitor.should_stop, helpers)
             except LockUnavailable:
                 return Done.NOT_NOW
             if found is not Done.COMPRESSED:

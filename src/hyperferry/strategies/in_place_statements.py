@@ -20,7 +20,7 @@ from ..db import load_queries
 from ..errors import Refused
 from ..model.names import TableName, quote_ident
 from ..model.plan import Plan
-from ..model.statement import Statement, fragment
+from ..model.statement import Statement, analyze_statement, fragment
 
 BEFORE_COMMIT = frozenset({"drop", "hypertable", "key", "index", "comment", "trigger"})
 """Steps between the two counts."""
@@ -46,7 +46,7 @@ def statements(plan: Plan) -> tuple[Statement, ...]:
         Statement(
             "analyze",
             "statistics, after the commit",
-            sql.SQL("ANALYZE {}").format(sql.Identifier(table.schema, table.name)),
+            analyze_statement(sql.Identifier(table.schema, table.name), plan.inspection.server.version_num),
         ),
     )
 

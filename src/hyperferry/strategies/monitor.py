@@ -64,10 +64,16 @@ class Monitor:
         while not self.valve.begin(worked, time.monotonic() - begun):
             time.sleep(0.05)
             self.wait_while_paused()
+        begun = time.monotonic()
         try:
             yield
         finally:
-            self.valve.end()
+            self.valve.end(time.monotonic() - begun)
+
+    def helpers(self, sessions: int) -> int | None:
+        """How many parallel workers each of so many sessions may have now at most; None: as the server has it."""
+        most = self.valve.decision.workers
+        return None if most is None else max(0, most // sessions - 1)
 
     def rest_from_applying(self, worked: float, until: Callable[[], bool] = lambda: False) -> None:
         """Slows the applier, never stops it: rests after `worked` seconds as long as the throttle says, or `until`."""

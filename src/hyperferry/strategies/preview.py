@@ -17,7 +17,7 @@ from ..ledger.transaction import lock_statement
 from ..model.names import Names
 from ..model.plan import Plan, Strategy
 from ..model.rollout import Control, Direction, Phase, Rollout
-from ..model.statement import Statement
+from ..model.statement import Statement, analyze_statement
 from . import in_place
 
 
@@ -62,7 +62,11 @@ def preview(plan: Plan, number: int = 1) -> tuple[Statement, ...]:
         *trigger_statements(forward, forward.active),
         _batch(forward),
         *shadow.index_statements(plan, names),
-        Statement("analyze", "statistics, once", sql.SQL("ANALYZE {}").format(forward.passive.ident)),
+        Statement(
+            "analyze",
+            "statistics, once",
+            analyze_statement(forward.passive.ident, plan.inspection.server.version_num),
+        ),
         *function_statements(reverse, awake=False),
         *grant_statements(reverse),
         *trigger_statements(reverse, forward.passive),

@@ -16,7 +16,7 @@ from ..db.connection import Connection
 from ..errors import ConnectionFailed, Interrupted
 from ..ledger import controls, store
 from ..model.rollout import Control, Rollout
-from ..model.throttle import DEFAULTS, Decision, Samples, limits_of
+from ..model.throttle import DEFAULTS, Decision, Limits, Samples, limits_of
 from ..throttle import Company, Sampler, decide, sessions_at_once
 from .monitor import Monitor
 from .workers import Connect
@@ -77,7 +77,9 @@ class Watcher(threading.Thread):
             standing = valve.idle_seconds if self._decision is not None and self._decision.pace == 0 else 0.0
             samples = beside(self._sampler.look(conn, standing), conn, self._rollout, self._company)
             wishes = self._wishes | controls.limits(conn, self._rollout.id)
-            limits = limits_of(wishes if self._copying else wishes | {"max_rate": "none"})
+            # Applying is one session's work, whatever the number of cores.
+            limits = limits_of(wishes if self._copying else wishes | {"max_rate": "none", "max_cores": "none"})
+            samples = replace(samples, blind=samples.blind + self._hidden(samples, limits))
             decision = decide(samples, limits, self._decision)
             valve.set(decision)
             self._tell(decision)
@@ -86,6 +88,18 @@ class Watcher(threading.Thread):
             self._decision = decision
             self.ready.set()
             self.ending.wait(EVERY_SECONDS)
+
+    def _hidden(self, samples: Samples, limits: Limits) -> tuple[str, ...]:
+        """What of the company cannot be seen, where that matters."""
+        if limits.max_cores is None or not samples.company or samples.workers < 2:
+            return ()
+        if limits.max_cores.of(samples.cores) is None:
+            so = f"all {samples.workers} workers go on beside others unless --max-cores says how many may"
+            return (f"how many cores the server has: {so}",)
+        if self._company.hidden:
+            so = "what they do is hidden from this role; grant it pg_monitor"
+            return (f"whether {self._company.hidden} of the sessions of others are at work: {so}",)
+        return ()
 
     def _follow(self, conn: Connection) -> None:
         """Pauses and resumes as the ledger says."""

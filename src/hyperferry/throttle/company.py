@@ -23,6 +23,8 @@ class Company:
         self._clock, self._every = clock, every
         self._looks: deque[int] = deque(maxlen=LOOKS)
         self._at: float | None = None
+        self.hidden = 0
+        """How many of those last seen are counted because what they do is hidden from this role."""
 
     def look(self, conn: Connection) -> int:
         """How many sessions of others are at work, 0 where they are not. Looks at most every `every` seconds."""
@@ -30,7 +32,8 @@ class Company:
         if self._at is None or now - self._at >= self._every:
             self._at = now
             row = fetch_one(conn, load_queries(__package__, "company.sql")["company"])
-            self._looks.append(int(row[0]) if row is not None else 0)
+            seen, self.hidden = (int(row[0]), int(row[1])) if row is not None else (0, 0)
+            self._looks.append(seen)
         return self.at_work(tuple(self._looks))
 
     @staticmethod

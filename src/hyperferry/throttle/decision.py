@@ -121,8 +121,8 @@ def decide(samples: Samples, limits: Limits, before: Decision | None = None) -> 
 def sessions_at_once(samples: Samples, limits: Limits) -> tuple[int | None, str]:
     """How many of our sessions may be at work at once (None: all), and why where that is fewer than there are.
 
-    On a server whose cores are all taken whoever commits waits for a turn: on two cores, two copying sessions made the 99th
-    percentile of writers 9 to 10 times what it is alone, one made it 4 (docs/speed.md).
+    On a server whose cores are all taken whoever commits waits for a turn on one: docs/speed.md has what writers feel of as many
+    sessions as cores, and of half as many.
     """
     if limits.max_cores is None or not samples.company:
         return None, ""

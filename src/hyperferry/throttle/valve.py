@@ -28,6 +28,7 @@ class Valve:
         self._settled = clock()
         self._working = 0
         self._idle_since = clock()
+        self._ended: list[tuple[float, float]] = []
 
     @property
     def decision(self) -> Decision:
@@ -59,16 +60,25 @@ class Valve:
         with self._lock:
             if self._waits(decision, worked, rested):
                 return False
-            if decision.workers is not None and self._working >= decision.workers:
+            if decision.workers is not None and self._working + self._resting(decision.pace) >= decision.workers:
                 return False
             self._working += 1
             return True
 
-    def end(self) -> None:
-        """A batch that `begin` let go is done."""
+    def _resting(self, pace: float) -> int:
+        """So many batches ended whose rest is not over. Where not all workers may be at work, one does not begin because another
+        rests: the pace is a share of the time of those that may."""
+        now = self._clock()
+        self._ended = [(end, worked) for end, worked in self._ended if now - end < LONGEST_REST]
+        return sum(1 for end, worked in self._ended if now - end < rest(worked, pace))
+
+    def end(self, worked: float = 0.0) -> None:
+        """A batch that `begin` let go is done, after `worked` seconds."""
         with self._lock:
             self._working -= 1
             self._idle_since = self._clock()
+            if self._decision.workers is not None:
+                self._ended.append((self._idle_since, worked))
 
     @contextmanager
     def batch(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from ..db import fetch_one, fetch_value, yield_and_retry
+from ..db import at_most, fetch_one, fetch_value, yield_and_retry
 from ..db.connection import Connection
 from ..ledger.flow import Flow, Side
 from ..ledger.transaction import flow_transaction
@@ -29,7 +29,8 @@ SETTINGS = {"jit": "off", "enable_indexscan": "off"}
 @dataclass(frozen=True)
 class Task:
     """What a verification is given, for all of its ranges. `by` is the column of `--by`; `chunk` the one chunk in which they all
-    lie, None for a verification of everything; `helpers`: parallel workers of a statement (None: as the server has it)."""
+    lie, None for a verification of everything; `helpers`: parallel workers of a statement at most (None: as many as the server
+    has)."""
 
     flow: Flow
     started: datetime
@@ -38,11 +39,6 @@ class Task:
     by: str | None = None
     chunk: Side | None = None
     helpers: int | None = None
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """For its transactions."""
-        return SETTINGS if self.helpers is None else SETTINGS | {"max_parallel_workers_per_gather": str(self.helpers)}
 
     def patiently(self, conn: Connection, what: str, work: Callable[[], T], stop: Callable[[], None]) -> T:
         """Runs one transaction of ours until its locks are to be had."""
@@ -97,7 +93,9 @@ def compare_range(conn: Connection, task: Task, within: Range, stop: Callable[[]
 
 def _compare(conn: Connection, task: Task, within: Range) -> RangeResult:
     flow = task.flow
-    with flow_transaction(conn, flow, snapshot=True, settings=task.settings, chunk=task.chunk):
+    with flow_transaction(conn, flow, snapshot=True, settings=SETTINGS, chunk=task.chunk):
+        if task.helpers is not None:
+            at_most(conn, "max_parallel_workers_per_gather", task.helpers)
         row = fetch_one(conn, statements.compare(flow, within, task.dropped))
         assert row is not None
         sums, (dropped_source, dropped_target) = Sums(*row[:4]), row[4:]

@@ -67,13 +67,15 @@ def in_parallel(
             turns.notify()
 
     def one(conn: Connection) -> bool:
+        begun = begin()
         try:
-            if not begin():
+            try:
+                item = todo.get_nowait()
+            except queue.Empty:
                 return False
-            finished.put((work(conn, todo.get_nowait(), go_on),))
-            return True
-        except queue.Empty:
-            return False
+            if begun:
+                finished.put((work(conn, item, go_on),))
+            return begun
         finally:
             end()
 

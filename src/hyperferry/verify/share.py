@@ -6,10 +6,14 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import psycopg
+
+from ..db import answered_within, is_transient
 from ..db.connection import Connection
 from .compare import Task
 
 EVERY_SECONDS = 1.0
+ANSWER_SECONDS = 60.0
 
 
 class Share:
@@ -28,10 +32,17 @@ class Share:
         self._at = clock()
 
     def look(self) -> None:
-        """Asks once a second."""
-        if self._clock() - self._at >= EVERY_SECONDS:
-            self._said = self._ask(self._conn)
-            self._at = self._clock()
+        """Asks once a second. What was said last counts on where a lock is in the way. A server that says nothing has lost the
+        connection, which is raised."""
+        if self._clock() - self._at < EVERY_SECONDS:
+            return
+        try:
+            with answered_within(self._conn, ANSWER_SECONDS):
+                self._said = self._ask(self._conn)
+        except psycopg.Error as error:
+            if not is_transient(error):
+                raise
+        self._at = self._clock()
 
     def sessions(self) -> int:
         """How many sessions may be at work at once, at least one."""
