@@ -26,7 +26,9 @@ CASES = {
         "and time) runs without a break through the whole rollout; its log is cut by the ledger's own times. A latency "
         "counts from the moment at which the rate wanted the transaction, so waiting for a free session is in it. "
         "Ratios are over the mean of the `alone` phases before and after, in the same round; `alone, again` over "
-        "`alone` says how much of a ratio is noise. The longest wait at a swap is that of any transaction under way "
+        "`alone` says how much of a ratio is noise. A rollout before the first round, which nobody measures, makes the "
+        "segments of WAL, which are kept (min_wal_size is max_wal_size); on a server that has to make them every commit "
+        "waits for each (below, under the aims missed). The longest wait at a swap is that of any transaction under way "
         "within a second of it.",
     ),
     "capture": Case(

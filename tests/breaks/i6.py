@@ -33,7 +33,7 @@ BREAKS = (
     Break(
         "no-drain-under-the-lock",
         "drain the backlog to empty",
-        (Edit(BLOCK, "    parts.append(_drain(flow, places, below, most))\n", '    parts.append(sql.SQL("changes := 0;\\n"))\n'),),
+        (Edit(BLOCK, "    parts.append(_drain(flow, places, below, most, cost))\n", '    parts.append(sql.SQL("changes := 0;\\n"))\n'),),
         f"{FILE}::test_the_last_rows_written_before_the_lock_are_not_lost",
         "The last rows before the lock are lost (peers, 4).",
         case="cutover",
@@ -63,9 +63,16 @@ BREAKS = (
     Break(
         "chunks-without-a-bound",
         "give up and retry if it is larger than a bound",
-        (Edit(BLOCK, 'sql.SQL("pg_catalog.cardinality(chunks) > {}")', 'sql.SQL("pg_catalog.cardinality(chunks) > 100 * {}")'),),
+        (Edit(BLOCK, 'sql.SQL("COALESCE(pg_catalog.cardinality(chunks), 0) +', 'sql.SQL("0 * COALESCE(pg_catalog.cardinality(chunks), 0) +'),),
         f"{FILE}::test_a_backlog_that_is_spread_over_too_many_chunks_gives_way",
         "Changes of hundreds of chunks are applied while everybody waits: a millisecond each.",
+    ),
+    Break(
+        "the-root-without-a-bound",
+        "give up and retry if it is larger than a bound",
+        (Edit(BLOCK, "+ on_root * {} > {}", "+ 0 * on_root * {} > {}"),),
+        f"{FILE}::test_changes_that_no_chunk_takes_yet_count_too",
+        "Each change that lies in no plain chunk is planned over all of them while everybody waits: a second for twenty.",
     ),
     Break(
         "block-without-statement-timeout",

@@ -193,7 +193,7 @@ def test_slow_commits_that_are_not_our_doing_do_not_stop_it_for_ever(
         eventually("it goes on", lambda: (r := status(own)) and r.throttle.state != "stopped", seconds=60)
         seen = own.status().throttle.seen
         assert seen["baseline_ms"] is not None
-        assert seen["baseline_ms"] > 500
+        assert seen["baseline_ms"] > 100, "a commit without the delay takes some milliseconds"
     finally:
         slow(primary, standby, "0", "")
     engine.throttle(own.dsn, "t", {"max_rate": "none"})
