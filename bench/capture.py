@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from .contenders import ferry
-from .place import Connection, Place
+from .place import Connection, Place, keep_segments
 from .result import Figure, Measured, ratios_of
 from .tables import CHUNK, SOURCE, add_indexes, make_source
 
@@ -90,6 +90,7 @@ def _work(sizes: Sizes) -> dict[str, tuple[int, Work]]:
 def captured(place: Place, rows: int) -> Iterator[Connection]:
     """A source of so many rows with a rollout of it in sync."""
     with place.connect() as conn:
+        keep_segments(conn)
         make_source(conn, shape="narrow", indexes=3, rows=rows)
         ferry(place, "start", f"public.{SOURCE}", "--time", "game_date", "--chunk-interval", CHUNK)
         try:
@@ -103,6 +104,7 @@ def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
     totals: dict[tuple[str, str], list[float]] = {}
     with captured(place, sizes.rows) as conn:
         _make_twin(conn, sizes.rows)
+        _make_segments(conn, _work(sizes))
         for number in range(sizes.rounds):
             for what, (slices, work) in _work(sizes).items():
                 seconds = {WITH: 0.0, WITHOUT: 0.0}
@@ -125,6 +127,14 @@ def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
         for ratio in ratios_of(figures, WITH, WITHOUT)
     ]
     return Measured(tuple(figures), tuple(ratios))
+
+
+def _make_segments(conn: Connection, work: dict[str, tuple[int, Work]]) -> None:
+    """Of WAL, as many as the largest of the work takes on both tables: whoever makes one waits for it."""
+    *_, (slices, largest) = work.values()
+    for part in range(slices):
+        for table in (SOURCE, TWIN):
+            largest(conn, table, part)
 
 
 def _make_twin(conn: Connection, rows: int) -> None:

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from .account import last_swap, own_account
 from .contenders import ferry
-from .place import Connection, Place, as_installed
+from .place import Connection, Place, as_installed, keep_segments
 from .result import Figure, Measured, Ratio
 from .tables import CHUNK, SOURCE, make_source
 from .workload import Feeling, Log, Window, workload
@@ -59,7 +59,7 @@ def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
     """Latencies in each phase of a rollout, over those of the workload alone before and after it."""
     rounds: list[Round] = []
     with place.connect() as conn:
-        _keep_segments(conn)
+        keep_segments(conn)
         make_source(conn, shape="narrow", indexes=3, rows=sizes.rows)
         say(f"{place.release}: a rollout that nobody measures, which makes the segments of WAL")
         ferry(place, "start", TABLE, "--time", "game_date", "--chunk-interval", CHUNK)
@@ -72,14 +72,6 @@ def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
     return evaluate(
         f"{place.title}, {sizes.rows:,} rows, 3 indexes, {sizes.rate:,} transactions/s", rounds, log
     )
-
-
-def _keep_segments(conn: Connection) -> None:
-    """WAL segments that were made once are used again, as on a server that has written as much for a while. Whoever has to make
-    one fills 16 MB with zeros and flushes them, and every commit waits for it: on a new server, for each 16 MB of the copy."""
-    [most] = conn.execute("SHOW max_wal_size").fetchone() or ("1GB",)
-    conn.execute(sql.SQL("ALTER SYSTEM SET min_wal_size = {}").format(sql.Literal(most)))
-    conn.execute("SELECT pg_reload_conf()")
 
 
 def _round(place: Place, conn: Connection, sizes: Sizes, say: Callable[[str], None]) -> Round:

@@ -33,7 +33,8 @@ CASES = {
     ),
     "capture": Case(
         "Cost of capture",
-        "The same statements on a table that is captured and on its twin that is not, in small slices by turns.",
+        "The same statements on a table that is captured and on its twin that is not, in small slices by turns. The segments "
+        "of WAL are made before, as for what writers feel.",
     ),
     "apply": Case(
         "Applying changes",
