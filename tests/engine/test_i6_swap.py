@@ -107,7 +107,9 @@ def test_how_many_chunks_are_borne(attempt: int, chunks: int) -> None:
     assert block.most_chunks(attempt) == chunks
 
 
-@pytest.mark.parametrize(("chunks", "cost"), [(0, 1), (39, 1), (40, 2), (1_000, 26), (4_000, 30), (100_000, 30)])
+@pytest.mark.parametrize(
+    ("chunks", "cost"), [(0, 1), (31, 1), (32, 2), (640, 21), (1_000, 30), (100_000, 30)]
+)
 def test_what_a_statement_on_the_root_counts_for(chunks: int, cost: int) -> None:
     assert block.root_cost(chunks) == cost
 

@@ -118,6 +118,18 @@ def test_replicas_are_told_and_idle_slots_warned_of(clean: Inspection) -> None:
     assert found(clean, "replicas") == []
 
 
+def test_many_chunks_are_told_of_before_sessions_meet_them(clean: Inspection) -> None:
+    assert clean.scan is not None
+    assert found(clean, "first-statements") == []
+    for buckets, told in ((99, False), (100, True), (5_000, True)):
+        many = replace(clean, scan=replace(clean.scan, buckets=buckets))
+        assert [
+            (level, f"{buckets:,} chunks" in text, "force_custom_plan" in text)
+            for level, text in found(many, "first-statements")
+        ] == ([("note", True, True)] if told else [])
+    assert found(replace(clean, scan=None), "first-statements") == []
+
+
 def test_too_many_chunks(clean: Inspection) -> None:
     assert clean.scan is not None
     many = replace(clean, scan=replace(clean.scan, buckets=25_000))

@@ -319,6 +319,13 @@ def _drain_again(applier: Applier) -> None:
             return
 
 
+_PLANNED_CHUNKS = (
+    "SELECT CASE WHEN current_setting('timescaledb.enable_hypertable_expansion_for_dml', true) = 'on' THEN 0 "
+    "ELSE (SELECT count(*) FROM pg_inherits WHERE inhparent = %s) END"
+)
+"""Over how many chunks a DELETE of some times is planned: TimescaleDB 2.29 leaves out those that cannot have them."""
+
+
 class _Lost(Exception):
     """The connection was lost in the swap; `xid` is the transaction's id, None where it had none yet."""
 
@@ -334,7 +341,7 @@ def _prepare(conn: Connection, flow: Flow, gate: Gate, state: _Attempt) -> sql.C
     timeouts = deadlock_timeouts_ms(conn) if state.number >= PATIENT_FROM else ()
     settings = cold.settings(conn) if cold.may_be_compressed(flow) else {}
     below = compressed_below(conn, flow)
-    chunks = int(fetch_value(conn, "SELECT count(*) FROM pg_inherits WHERE inhparent = %s", [hypertable_of(flow).oid]))
+    chunks = int(fetch_value(conn, _PLANNED_CHUNKS, [hypertable_of(flow).oid]))
     message = _message(
         flow, gate, state.number, excused, timeouts, places_of(conn, flow), below, chunks, settings
     )
