@@ -1,26 +1,32 @@
 -- name: blockers
 -- Sessions and prepared transactions, ours excepted, that hold or await a lock on one of the tables (or their chunks, where asked),
 -- oldest transaction first. A prepared transaction keeps the locks under the virtual id of the session that prepared it; its
--- transactionid lock tells which.
+-- transactionid lock tells which. Locks are read once and the few that matter taken out before anything is joined: sessions that
+-- use thousands of chunks hold tens of thousands, of which the planner knows nothing, and joined with each other they took minutes.
 WITH RECURSIVE t AS (
     SELECT to_regclass(name)::oid AS oid FROM unnest(%(tables)s::text[]) AS name
     UNION
     SELECT i.inhrelid FROM t JOIN pg_inherits i ON i.inhparent = t.oid WHERE %(chunks)s
+), locks AS MATERIALIZED (
+    SELECT pid, virtualtransaction, locktype, relation, transactionid FROM pg_locks
+    WHERE locktype = 'transactionid'
+       OR locktype = 'relation' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+), held AS MATERIALIZED (
+    SELECT DISTINCT pid, virtualtransaction FROM locks
+    WHERE locktype = 'relation' AND (relation IN (SELECT oid FROM t)) IS TRUE AND (pid IS NULL OR pid <> pg_backend_pid())
+), prepared AS MATERIALIZED (
+    SELECT virtualtransaction, transactionid FROM locks WHERE locktype = 'transactionid' AND pid IS NULL
 )
 SELECT DISTINCT ON (began, l.pid, l.virtualtransaction)
        COALESCE(l.pid, 0), COALESCE(a.usename, x.owner),
        COALESCE(a.application_name, 'prepared transaction ' || x.gid), COALESCE(a.state, a.backend_type, 'prepared'),
        EXTRACT(epoch FROM clock_timestamp() - COALESCE(a.xact_start, x.prepared)), COALESCE(a.query, ''),
        COALESCE(a.xact_start, x.prepared) AS began
-FROM pg_locks l
+FROM held l
 LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-LEFT JOIN pg_locks own ON l.pid IS NULL AND own.locktype = 'transactionid' AND own.virtualtransaction = l.virtualtransaction
+LEFT JOIN prepared own ON l.pid IS NULL AND own.virtualtransaction = l.virtualtransaction
 LEFT JOIN pg_prepared_xacts x ON x.transaction = own.transactionid
-WHERE l.locktype = 'relation'
-  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND l.relation IN (SELECT oid FROM t)
-  AND COALESCE(a.application_name, '') NOT LIKE 'hyperferry%%'
-  AND (l.pid IS NULL OR l.pid <> pg_backend_pid())
+WHERE COALESCE(a.application_name, '') NOT LIKE 'hyperferry%%'
 ORDER BY began NULLS FIRST, l.pid, l.virtualtransaction
 LIMIT 20;
 
