@@ -238,6 +238,13 @@ def test_changes_of_compressed_rows_count_before_a_swap(made: Callable[..., Job]
     assert [line for line in job.said if line.startswith("attempt 1 gave way") and "too many chunks" in line]
     job.sync()
     job.assert_equal()
+    # On the way back they are only read, all at once.
+    before_swap_message(monkeypatch, lambda conn: job.run("UPDATE {table} SET v = v + 1 WHERE id <= 5") and None)
+    report = job.rollback()
+    assert report.attempts == 1
+    assert report.changes_under_lock >= 5
+    job.sync()
+    job.assert_equal()
 
 
 def test_a_slice_may_open_more_than_the_server_lets_an_application_open(made: Callable[..., Job]) -> None:

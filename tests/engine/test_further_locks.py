@@ -14,13 +14,28 @@ from psycopg import sql
 
 from hyperferry.db import FurtherLock, connect, deadlock_timeouts_ms, execute, further_locks
 from hyperferry.db.connection import Connection
-from servers import Database
+from kit.standby import own_server
+from servers import Database, Server, drop_database, make_database
 
 FIRST = "LOCK TABLE first IN ACCESS EXCLUSIVE MODE; SET LOCAL lock_timeout = '1ms'"
 SECOND = FurtherLock(
     sql.SQL("LOCK TABLE second IN ACCESS EXCLUSIVE MODE NOWAIT").format(),
     sql.SQL("LOCK TABLE ONLY second IN ACCESS EXCLUSIVE MODE").format(),
 )
+
+
+@pytest.fixture(name="quiet", scope="module")
+def quiet_fixture(server: Server) -> Iterator[Server]:
+    """A server where nobody else waits: whoever waits for anything there keeps us from waiting, other tests' sessions too."""
+    with own_server(server.release) as own:
+        yield own
+
+
+@pytest.fixture(name="db")
+def db_fixture(quiet: Server) -> Iterator[Database]:
+    made = make_database(quiet)
+    yield made
+    drop_database(made)
 
 
 @pytest.fixture(name="ours")

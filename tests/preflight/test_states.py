@@ -258,6 +258,7 @@ def test_blockers_come_first(clean: Inspection) -> None:
 
 
 TESTED = {rule for rule, *_ in SERVER + TABLE} | {
+    "first-statements",
     "security-labels",
     "subscription-target",
     "replicas",

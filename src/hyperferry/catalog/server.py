@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import psycopg
+from psycopg import sql
 
 from ..db import connect_beside, fetch_all, fetch_value, is_lost_connection, load_queries
 from ..db.connection import Connection
@@ -22,17 +23,24 @@ def server_facts(conn: Connection) -> ServerFacts:
 
 
 def cores_by_file(conn: Connection) -> int | None:
-    """The cores of the server's machine as Linux tells them to a role that may read the server's files; None for anybody else."""
+    """The cores of the server's machine, or of the container that it runs in, as Linux tells them to a role that may read the
+    server's files; None for anybody else."""
     queries = load_queries(__package__, "server.sql")
     if not fetch_value(conn, queries["reads_files"]):
         return None
+    told = [_of_file(conn, queries[name]) for name in ("cores", "cores_of_container")]
+    return min((number for number in told if number), default=None) if told[0] else None
+
+
+def _of_file(conn: Connection, query: sql.SQL) -> int | None:
     try:
         with conn.transaction():
-            return fetch_value(conn, queries["cores"]) or None
+            number: int | None = fetch_value(conn, query)
+            return number
     except psycopg.Error as error:
         if is_lost_connection(error):
             raise
-        return None  # no such file: not Linux, or a service whose superuser is none
+        return None  # no such file: not Linux, no container, or a service whose superuser is none
 
 
 def overloads(conn: Connection) -> tuple[str, ...]:

@@ -36,6 +36,11 @@ SELECT has_function_privilege('pg_catalog.pg_read_file(text)', 'EXECUTE')
 -- How many processors Linux names.
 SELECT count(*)::int FROM regexp_matches(pg_catalog.pg_read_file('/proc/cpuinfo'), '^processor\s*:', 'gn');
 
+-- name: cores_of_container
+-- How many processors' time its control group (version 2) gives the server, rounded up; NULL for no bound.
+SELECT ceil(NULLIF(split_part(found.text, ' ', 1), 'max')::numeric / NULLIF(btrim(split_part(found.text, ' ', 2), E' \n'), '')::numeric)::int
+FROM (SELECT pg_catalog.pg_read_file('/sys/fs/cgroup/cpu.max') AS text) AS found;
+
 -- name: overloads
 -- Functions that somebody made beside TimescaleDB's own of that name, in its schema: a call of ours could reach them.
 SELECT p.oid::regprocedure::text || ' of ' || quote_ident(pg_get_userbyid(p.proowner))

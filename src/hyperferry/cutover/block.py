@@ -171,14 +171,15 @@ def _drain(flow: Flow, places: Places | None, below: str | None, most: int, cost
         # Chunks have to be told apart on the hypertable's side alone; the other side is one statement.
         if not hypertable:
             return _dynamic(make(flow, None, ids), bounded=False)
+        deletes = make is slices.delete  # reading is planned over the chunks that are meant, in old versions too
         return _by_chunk(
             flow,
             places,
-            below,
+            below if deletes else None,
             most,
-            cost,
+            cost if deletes else 1,
             _delete_among_compressed(flow, below)
-            if below is not None and make is slices.delete
+            if below is not None and deletes
             else _dynamic(make(flow, bounds, ids), bounded=True),
             _dynamic(make(flow, bounds, ids, chunk=_CHUNK), bounded=True, chunk=True),
         )

@@ -214,7 +214,10 @@ def run_swap(
     raise LockUnavailable(
         f"The swap of {flow.rollout.table} gave way every time; nothing was changed.",
         facts=facts,
-        remedy="wait for the sessions named or end them, then run the same command again; --attempts gives it more patience.",
+        remedy="swap at a quieter time, or slow down the writers that change rows of many or of compressed chunks; --attempts "
+        "gives it more patience, and each ten attempts let it do twice as much under the locks."
+        if state.code == block.BACKLOG_TOO_LARGE
+        else "wait for the sessions named or end them, then run the same command again; --attempts gives it more patience.",
     )
 
 

@@ -98,7 +98,7 @@ class Watcher(threading.Thread):
             return (f"how many cores the server has: {so}",)
         if self._company.hidden:
             so = "what they do is hidden from this role; grant it pg_monitor"
-            return (f"whether {self._company.hidden} of the sessions of others are at work: {so}",)
+            return (f"whether others are at work: {so}",)
         return ()
 
     def _follow(self, conn: Connection) -> None:

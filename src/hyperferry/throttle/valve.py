@@ -77,7 +77,7 @@ class Valve:
         with self._lock:
             self._working -= 1
             self._idle_since = self._clock()
-            if self._decision.workers is not None:
+            if self._decision.workers is not None and worked > 0:
                 self._ended.append((self._idle_since, worked))
 
     @contextmanager
