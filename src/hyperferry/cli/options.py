@@ -194,7 +194,7 @@ def limit_options(function: F) -> F:
         "max_cores": (
             "N",
             "Copy, build indexes and verify on at most so many of the server's cores while others are at work there, or on "
-            "'half' of them (which has to be known: the server is this machine).",
+            "'half' of them, where it can be seen how many there are.",
         ),
     }
     for name, (metavar, text) in reversed(texts.items()):
