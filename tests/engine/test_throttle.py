@@ -212,7 +212,8 @@ def test_a_writer_that_waits_for_a_lock_stops_the_copy(job: Make, first: str, se
         own.on(holder, first)
         waiting = aside(lambda: own.on(waiter, second))
         pid = waiter.info.backend_pid
-        long = "SELECT 1 FROM pg_locks WHERE waitstart < clock_timestamp() - interval '700 ms'"
+        # Its own lock: sessions of other tests wait on this server too.
+        long = f"SELECT 1 FROM pg_locks WHERE pid = {pid} AND waitstart < clock_timestamp() - interval '700 ms'"
         eventually("it has waited for long", lambda: own.db.execute(long))
         start = begun(own, max_lock_wait="500ms")
         report = eventually("the copy waits", lambda: stopped(own), seconds=60)
@@ -232,7 +233,8 @@ def test_locks_that_others_wait_for_elsewhere_are_none_of_ours(job: Make) -> Non
     with own.application() as waiter, own.application() as holder:
         own.on(holder, "LOCK TABLE other IN SHARE MODE")
         waiting = aside(lambda: own.on(waiter, "UPDATE other SET i = 2"))
-        eventually("it waits", lambda: own.db.execute("SELECT 1 FROM pg_locks WHERE NOT granted"))
+        waits = f"SELECT 1 FROM pg_locks WHERE pid = {waiter.info.backend_pid} AND NOT granted"
+        eventually("it waits", lambda: own.db.execute(waits))
         assert look(own, lambda samples: True).lock_waits == ()
         holder.rollback()
         waiting.result(20)

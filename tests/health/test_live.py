@@ -295,7 +295,8 @@ def test_more_than_a_thousand_chunks_take_seconds_and_no_locks(db: Database) -> 
         with db.connect() as conn:
             while not ending.wait(0.02):
                 row = conn.execute(
-                    "SELECT count(*) FROM pg_locks l JOIN pg_inherits i ON i.inhrelid = l.relation WHERE l.pid <> pg_backend_pid()"
+                    "SELECT count(*) FROM pg_locks l JOIN pg_inherits i ON i.inhrelid = l.relation WHERE l.pid <> pg_backend_pid() "
+                    "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
                 ).fetchone()
                 most[0] = max(most[0], row[0] if row else 0)
 
