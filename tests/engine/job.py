@@ -32,7 +32,7 @@ from servers import Database
 
 Rows = list[tuple[Any, ...]]
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 HOURS = """
 CREATE TABLE t (id bigint PRIMARY KEY, at timestamptz NOT NULL, v text);

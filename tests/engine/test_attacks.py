@@ -85,7 +85,7 @@ def test_a_number_drawn_while_the_swap_has_the_lock_is_not_drawn_again(synced: M
         job.rollback()
     stop = True
     for session in sessions:
-        session.result(20)
+        session.result(60)
     assert len(drawn) == len(set(drawn))
 
 

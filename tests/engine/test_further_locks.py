@@ -77,7 +77,7 @@ def test_a_lock_that_becomes_free_soon_is_waited_for(db: Database, ours: Connect
         app.execute("SELECT FROM second")
         done = aside(lambda: (time.sleep(0.1), app.commit()))
         took, state = take_both(ours)
-        done.result(5)
+        done.result(60)
     assert state == ""
     assert took > 20
 
@@ -119,7 +119,7 @@ def test_no_wait_while_somebodys_deadlock_check_is_near(db: Database, ours: Conn
         assert state == "55P03"
         assert took > 150, "its check is long done: waited"
         holder.rollback()
-        waits.result(5)
+        waits.result(60)
         app.rollback()
 
 
@@ -135,7 +135,7 @@ def test_whoever_waits_for_us_is_no_victim(db: Database, ours: Connection) -> No
                 with pytest.raises(psycopg.OperationalError) as caught:
                     execute(ours, further_locks([SECOND], deadlock_timeouts_ms(ours)))
                 assert caught.value.sqlstate in ("40P01", "55P03")
-            comes.result(5)
+            comes.result(60)
 
 
 def test_a_role_that_may_not_hurry_its_own_check_waits_all_the_same(db: Database) -> None:
@@ -148,4 +148,4 @@ def test_a_role_that_may_not_hurry_its_own_check_waits_all_the_same(db: Database
         app.execute("SELECT FROM second")
         done = aside(lambda: (time.sleep(0.1), app.commit()))
         assert take_both(conn)[1] == ""
-        done.result(5)
+        done.result(60)

@@ -143,7 +143,7 @@ def test_who_waits_for_the_swap_goes_on_in_the_table_that_serves(
             with monkeypatch.context() as patch:
                 after_swap_message(patch, begin)
                 way()
-            done = waits[0].result(20)
+            done = waits[0].result(60)
             if what == "a body that reads":
                 assert done.fetchall() == [(400,)]
         assert job.db.execute(seen) == [(1,)]

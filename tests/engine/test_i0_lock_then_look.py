@@ -42,7 +42,7 @@ def sampled(job: Job) -> Iterator[Callable[[], tuple[float, float]]]:
         yield lambda: (worst[0], worst[1])
     finally:
         over.set()
-        watcher.result(10)
+        watcher.result(60)
 
 
 def held_by_our_waiting_session(job: Job) -> list[str]:
@@ -72,7 +72,7 @@ def test_apply_that_waits_for_a_new_file_sees_it_whole(copied: Make, rewrite: st
         job.until_we_wait()
         assert not held_by_our_waiting_session(job)
         application.commit()
-    applying.result(30)
+    applying.result(60)
     assert job.backlog() == 0
     job.assert_equal()
 
@@ -92,8 +92,8 @@ def test_apply_that_waits_behind_vacuum_full(copied: Make) -> None:
         applying = aside(lambda: job.applier().drain(pending_batches=True))
         job.until_we_wait()
         reader.rollback()
-    vacuum.result(30)
-    applying.result(30)
+    vacuum.result(60)
+    applying.result(60)
     job.assert_equal()
 
 
@@ -120,7 +120,7 @@ def test_a_batch_that_waits_for_a_new_file_copies_it_whole(captured: Make) -> No
         first = aside(lambda: copy_next(conn, flow))
         job.until_we_wait()
         assert not held_by_our_waiting_session(job)
-        assert first.result(30).outcome is Outcome.BUSY
+        assert first.result(60).outcome is Outcome.BUSY
         application.commit()
     job.copy_all()
     job.assert_equal()
@@ -261,7 +261,7 @@ def test_in_a_deadlock_with_the_application_it_is_we_who_give_way(job: Make) -> 
         made.until_a_rollout_waits()
         two.execute("UPDATE t SET v = 'two' WHERE id = 2")  # two waits for us
         two.commit()
-        waiting.result(30)
+        waiting.result(60)
         one.commit()
     capturing.result(60)
     assert made.db.execute("SELECT v FROM t WHERE id < 3 ORDER BY id") == [("one",), ("two",)]

@@ -73,7 +73,7 @@ def test_writers_that_began_before_capture_are_waited_for(job: Make) -> None:
         assert made.phase() == "planned"
         writer.execute("INSERT INTO t VALUES (501, '2024-01-03', 'still before')")
         writer.commit()
-    capturing.result(30)
+    capturing.result(60)
     assert made.backlog() == 0
     made.copy_all()
     assert made.value("SELECT count(*) FROM {shadow} WHERE id IN (500, 501)") == 2

@@ -156,8 +156,8 @@ def test_a_second_applier_waits_until_the_first_has_ended(copied: Make) -> None:
         job.until_we_wait("{lock}")
         assert not second.done()
         in_the_way.rollback()
-    first.result(30)
-    second.result(30)
+    first.result(60)
+    second.result(60)
     job.apply()
     assert job.value("SELECT count(*) FROM {shadow} WHERE id = 500") == 0, "the deleted row was put back"
     nothing_refused(job)
@@ -175,7 +175,7 @@ def test_the_appliers_lock_is_taken_before_the_snapshot(copied: Make) -> None:
         job.until_we_wait("{lock}")
         job.run("UPDATE {table} SET v = 'two' WHERE id = 2")
         another.rollback()
-    assert waiting.result(30).changes == 2
+    assert waiting.result(60).changes == 2
     nothing_refused(job)
 
 
@@ -192,7 +192,7 @@ def test_a_slice_is_applied_as_of_one_moment(copied: Make) -> None:
         job.until_we_wait_for_a_row()
         job.run("UPDATE {table} SET v = 'second' WHERE id = 2")
         in_the_way.rollback()
-    applying.result(30)
+    applying.result(60)
     assert job.run("SELECT id, v FROM {shadow} WHERE id < 3 ORDER BY id") == [(1, "first"), (2, "first")]
     assert job.backlog() == 1
     job.apply()

@@ -86,7 +86,7 @@ def test_a_batch_in_flight_still_counts_as_pending(third: Job, monkeypatch: pyte
     assert third.backlog() == 2, "neither pair was taken from the log"
 
     go_on.set()
-    assert copying.result(20).rows == 100
+    assert copying.result(60).rows == 100
     assert third.value("SELECT count(*) FROM {shadow} WHERE id = 150") == 1, (
         "the batch landed what is gone by now"
     )

@@ -11,7 +11,10 @@ from hyperferry.model.plan_options import PlanOptions
 from hyperferry.model.rollout import Phase
 
 TWO_INDEXES = HOURS + "CREATE INDEX t_v ON t (v);"
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'hyperferry index%%' AND wait_event_type = 'Lock'"
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'hyperferry index%%' AND wait_event_type = 'Lock' "
+    "AND datname = current_database()"
+)
 BUILT = "SELECT array_agg(indexdef ORDER BY indexname) FROM pg_indexes WHERE schemaname = %s AND tablename = 't' AND indexname <> 't_pkey'"
 
 

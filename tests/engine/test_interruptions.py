@@ -76,7 +76,7 @@ def test_stop_ends_a_start_in_the_middle_of_an_insert_and_keeps_the_work(halfway
         halfway.until_we_wait_for_a_row()
         stop.set()
         with pytest.raises(Interrupted) as caught:
-            running.result(30)
+            running.result(60)
     assert caught.value.exit_code == 4
     assert halfway.phase() == "copying"
     assert 10 <= done(halfway) < 30
@@ -98,7 +98,7 @@ def test_stop_ends_a_statement_that_takes_long(captured: Make) -> None:
     eventually("a copier is in its INSERT", lambda: job.db.execute(asleep))
     stop.set()
     with pytest.raises(Interrupted):
-        running.result(30)
+        running.result(60)
     eventually("the statement has ended", lambda: not job.db.execute(asleep))
     assert done(job) == 0
     job.db.execute(
@@ -307,6 +307,7 @@ def waits(job: Job, statement: str) -> bool:
     """Whether a session waits for a lock in a statement like this."""
     return bool(
         job.db.execute(
-            "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s", statement
+            "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database() AND query LIKE %s",
+            statement,
         )
     )

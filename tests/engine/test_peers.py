@@ -119,7 +119,7 @@ def test_ctrl_c_while_the_swap_waits_leaves_nobody_waiting(ready: Ready) -> None
         program.send_signal(signal.SIGINT)
         said = program.communicate(timeout=60)[1]
         assert program.returncode == 4, said
-        new = writing.result(10)
+        new = writing.result(60)
         holder.execute("UPDATE t SET v = 5 WHERE id = 5")
         holder.commit()
     assert job.phase() == "synced"

@@ -222,7 +222,7 @@ def test_a_writer_that_waits_for_a_lock_stops_the_copy(job: Make, first: str, se
         assert report.throttled_by.endswith("(limit 0.50 s)")
         assert_stands_still(own, 0)
         holder.rollback()
-        waiting.result(20)
+        waiting.result(60)
         waiter.rollback()
     finished(own, start)
 
@@ -237,7 +237,7 @@ def test_locks_that_others_wait_for_elsewhere_are_none_of_ours(job: Make) -> Non
         eventually("it waits", lambda: own.db.execute(waits))
         assert look(own, lambda samples: True).lock_waits == ()
         holder.rollback()
-        waiting.result(20)
+        waiting.result(60)
 
 
 def look(job: Job, good: Callable[[Samples], bool]) -> Samples:
@@ -309,7 +309,7 @@ def test_beside_others_at_work_one_worker_copies_at_once(own: Job) -> None:
         finally:
             busy.set()
         for done in jobs:
-            done.result(30)
+            done.result(60)
     engine.throttle(own.dsn, "t", {"max_rate": "none"})
     finished(own, start)
 

@@ -118,8 +118,8 @@ def test_while_it_is_emptied_writers_write(copied: Make) -> None:
     emptier = job.session()
     with emptier.transaction():
         emptier.execute(job.sql("LOCK TABLE ONLY {log} IN ACCESS EXCLUSIVE MODE"))
-        aside(lambda: changes(job, 1)).result(20)
-        aside(lambda: job.run("UPDATE {table} SET v = 'x' WHERE id < 9")).result(20)
+        aside(lambda: changes(job, 1)).result(60)
+        aside(lambda: job.run("UPDATE {table} SET v = 'x' WHERE id < 9")).result(60)
     job.apply()
     job.assert_equal()
 

@@ -92,7 +92,7 @@ def test_ctrl_c_ends_with_4_and_the_same_command_goes_on(sensors: Database, hype
             env=hyperferry.env(sensors.dsn), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         until = time.monotonic() + 60
-        while not sensors.execute("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'REINDEX INDEX CONCURRENTLY%'"):
+        while not sensors.execute("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'REINDEX INDEX CONCURRENTLY%'"):
             assert time.monotonic() < until
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)

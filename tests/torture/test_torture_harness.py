@@ -168,7 +168,7 @@ def test_a_writer_that_lost_its_connection_asks_what_became_of_its_transaction(k
         time.sleep(0.3)
         assert not asked.done(), "it is under way"
         other.commit()
-        assert asked.result(10) is True
+        assert asked.result(60) is True
     writer._run("BEGIN")
     writer._run(f"DELETE FROM {keyless.shape.name}")
     writer._run("PREPARE TRANSACTION 'torture left'")

@@ -334,7 +334,7 @@ def test_the_throttle_makes_it_rest_between_windows(season: Season) -> None:
     done: list[str] = []
     thread = threading.Thread(target=lambda: season.refresh(made, say=done.append, throttle=valve))
     thread.start()
-    wait_for(lambda: season.db.execute("SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'hyperferry%%' AND state = 'idle'"))
+    wait_for(lambda: season.db.execute("SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'hyperferry%%' AND state = 'idle' AND datname = current_database()"))
     thread.join(1.0)
     assert thread.is_alive()
     assert done == []
