@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from typing import Any
 
 import psycopg
 import pytest
-from job import aside
+from job import Job, aside, eventually
 from swap_support import (
     ALL,
     VIEWED,
@@ -23,9 +23,11 @@ from swap_support import (
 )
 
 from hyperferry import engine
-from hyperferry.cutover import block
+from hyperferry.cutover import block, runner
 from hyperferry.errors import LockUnavailable
 from hyperferry.model.rollout import Phase
+
+pytestmark = pytest.mark.usefixtures("full_time")
 
 REPEATABLE_READ = psycopg.IsolationLevel.REPEATABLE_READ
 
@@ -44,7 +46,7 @@ def test_the_last_rows_written_before_the_lock_are_not_lost(ready: Ready, way: s
         "UPDATE t SET v = 99 WHERE id = 3",
         "DELETE FROM t WHERE id = 4",
     )
-    for _ in range(3):  # a wait that is too long gives way, and then nothing is applied under the lock
+    for _ in range(10):  # a wait that is too long gives way, and then nothing is applied under the lock
         with job.application() as app:
             changes = sum(app.execute(statement).rowcount for statement in last)
             swap = aside(lambda: getattr(job, way)(attempts=200))
@@ -155,6 +157,64 @@ def test_a_session_with_an_older_snapshot_is_waited_for_and_named(ready: Ready) 
     with job.application() as app:
         app.execute("SELECT count(*) FROM pg_class")  # READ COMMITTED: holds nothing between statements
         job.cutover(accept=frozenset({"widened-key"}), attempts=1)
+
+
+def test_nobody_waits_behind_an_attempt_that_an_older_snapshot_forbids(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is seen before the locks; and once it is gone the swap happens in the same attempt."""
+    job = ready()
+    tried: list[int] = []
+    try_once = runner._try_once
+
+    def counted(*given: Any) -> int | None:
+        tried.append(1)
+        return try_once(*given)
+
+    monkeypatch.setattr(runner, "_try_once", counted)
+    with job.application() as app:
+        app.isolation_level = REPEATABLE_READ
+        app.execute("SELECT count(*) FROM pg_class")
+        with pytest.raises(LockUnavailable, match="older than the swap"):
+            job.cutover(accept=frozenset({"widened-key"}), attempts=2)
+        assert not tried
+        monkeypatch.setattr(runner, "LOOK_SECONDS", 60.0)
+        swap = aside(lambda: job.cutover(accept=frozenset({"widened-key"}), attempts=1))
+        eventually("it looks", lambda: looks_for_snapshots(job) or swap.done())
+        app.commit()
+        assert outcome(swap).phase is Phase.CUT_OVER
+    assert len(tried) == 1
+    same_after_sync(job)
+
+
+def looks_for_snapshots(job: Job) -> bool:
+    """Whether the swap's last statement was to ask who holds one."""
+    return bool(
+        job.db.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND query LIKE '%that are idle in a transaction and hold a snapshot%'"
+        )
+    )
+
+
+def test_one_that_takes_its_snapshot_after_the_look_is_seen_by_the_swap(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look before the locks and the last act before the commit."""
+    job = ready()
+    drain = runner._drain_again
+    with job.application() as app:
+        app.isolation_level = REPEATABLE_READ
+
+        def drained(applier: Any) -> None:
+            drain(applier)
+            app.execute("SELECT count(*) FROM pg_class")
+
+        monkeypatch.setattr(runner, "_drain_again", drained)
+        with pytest.raises(LockUnavailable, match="older than the swap") as caught:
+            job.cutover(accept=frozenset({"widened-key"}), attempts=1)
+        assert f"pid {app.info.backend_pid} " in str(caught.value)
+    assert job.phase() == "synced"
 
 
 @pytest.mark.parametrize("way", ["cutover", "rollback"])
@@ -269,8 +329,5 @@ def test_nothing_is_held_afterwards(ready: Ready) -> None:
     job = ready()
     job.cutover()
     assert_no_locks(job.db)
-    with closing(job.db.connect()) as conn:
-        left = conn.execute(
-            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hyperferry swap'"
-        ).fetchall()
-    assert not left
+    left = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hyperferry swap'"
+    eventually("the server's side has ended too", lambda: not job.db.execute(left), seconds=10)

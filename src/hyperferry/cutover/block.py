@@ -27,6 +27,7 @@ BACKLOG_TOO_LARGE = "HF001"
 NOT_PROVED = "HF002"
 CHANGED = "HF003"
 SNAPSHOTS = "HF004"
+OLDER_SNAPSHOT = "a session holds a snapshot that is older than the swap"
 QUARANTINED = "HF005"
 CHUNK_GONE = "HF006"
 MOVED = "HF007"
@@ -400,7 +401,7 @@ def swap_block(
         snapshots=_raise(
             SNAPSHOTS,
             snapshot_holders(snapshots_accepted),
-            "a session holds a snapshot that is older than the swap",
+            OLDER_SNAPSHOT,
         ),
     )
     return sql.SQL("DO {}").format(sql.Literal(body.as_string(None)))

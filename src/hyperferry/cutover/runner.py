@@ -70,6 +70,8 @@ NEARLY_EMPTY = 10
 LAST_SECONDS = 5.0
 """So long the backlog is applied again and again when all is prepared, until a round finds no more than NEARLY_EMPTY, or about as
 few as any round when they become no fewer."""
+LOOK_SECONDS = 0.5
+"""So long a moment is looked for, before the locks, in which nobody holds a snapshot from before the swap."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,8 @@ def _attempt(
         _drain(conn, flow, applier, say)
         cancel_autovacuum(conn, flow.active.name, flow.passive.name, *others(flow.rollout.plan.inspection))
         message = _prepare(conn, flow, gate, state)
+        if not gate.snapshots_accepted and not _free_of_old_snapshots(conn, state, should_stop):
+            return None
         _drain_again(applier)
         began = time.monotonic()
         try:
@@ -301,6 +305,19 @@ def _drain(
                 facts={"backlog": left, "seconds": f"{seconds:.0f}"},
                 remedy="swap at a quieter time, or slow the writers down; nothing was changed.",
             )
+
+
+def _free_of_old_snapshots(conn: Connection, state: _Attempt, should_stop: Callable[[], None]) -> bool:
+    """Whether there is a moment in which nobody is seen who holds a snapshot from before the swap. The swap looks again as its
+    last act; looked for here, nobody waits behind the locks of an attempt that could not succeed, and one that is found here
+    is not hidden there by beginning to wait itself."""
+    end = time.monotonic() + LOOK_SECONDS
+    while holders := snapshot_holders_of(conn):
+        if time.monotonic() > end:
+            state.reason, state.code, state.blockers = block.OLDER_SNAPSHOT, block.SNAPSHOTS, tuple(holders)
+            return False
+        _pause(0.01, should_stop)
+    return True
 
 
 def _drain_again(applier: Applier) -> None:
