@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import weakref
@@ -34,6 +35,9 @@ class Watch(Generic[T]):
         self._name = name
         self._troubled, self._changed, self._asked = troubled, changed, asked
         self._lock = threading.Lock()
+        self._saying = threading.Lock()
+        self._asks = itertools.count(1)
+        self._newest = 0  # the number of the question whose answer is known
         self._stop = threading.Event()
         self._watched_by: int | None = None  # the process whose thread asks: a thread does not outlive a fork
         self._in_trouble = False
@@ -54,8 +58,7 @@ class Watch(Generic[T]):
 
     def refresh(self) -> T:
         """Asks now; what the driver raises is raised."""
-        self._say(known := self._ask())
-        return known
+        return self._answer()
 
     def close(self) -> None:
         """Ends the thread; the last answer goes on."""
@@ -64,7 +67,7 @@ class Watch(Generic[T]):
     def ask(self) -> None:
         """Asks now; an error is told to `troubled`, once."""
         try:
-            self._say(self._ask())
+            self._answer()
         except Exception as error:
             self._trouble(error)
         else:
@@ -83,10 +86,18 @@ class Watch(Generic[T]):
             self._troubled(error)
         self._in_trouble = True
 
-    def _say(self, known: T) -> None:
-        before, self.known = self.known, known
+    def _answer(self) -> T:
+        """Asks, and keeps the answer, unless one to a question that was asked later has come before it."""
+        number = next(self._asks)
+        known = self._ask()
+        with self._saying:
+            if number < self._newest:
+                return known
+            self._newest = number
+            before, self.known = self.known, known
         if known != before:
             self._changed(known)
+        return known
 
     def _begin(self) -> None:
         """Begins to ask in this process: once now, so that the first answer is right, then by a thread."""
