@@ -224,5 +224,5 @@ def test_after_the_move_it_is_the_same_but_for_the_chunks_there_are(shapes: Data
     assert as_words(index) in dict(advice.facts)["rows"]
     gone = one(advice, "superfluous-index")
     assert numbers(gone)["index"] == "steady_hyper_ts_idx"
-    shapes.execute("SET lock_timeout = '5s'; " + gone.action)
+    shapes.execute("SET lock_timeout = '60s'; " + gone.action)
     assert all(each.rule != "superfluous-index" for each in ask(shapes, "steady_hyper").recommendations)

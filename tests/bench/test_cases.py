@@ -45,7 +45,7 @@ def test_conversion(place: Place) -> None:
 
 
 def test_feel(place: Place) -> None:
-    found = feel.measure(place, feel.Sizes(2_000, 400, 1.0, 2_000, 1, 0.1), silent)
+    found = feel.measure(place, feel.Sizes(2_000, 200, 1.0, 2_000, 1, 0.1), silent)
     assert {"alone", "captured, nothing applied", "catch-up", "reverse sync", "alone, again"} <= whos(found, "p99")
     assert {"start to synced, default throttle", "start to synced, no throttle"} <= whos(found, "p99")
     assert whos(found, "longest wait") == {"cutover", "rollback"}

@@ -158,17 +158,18 @@ def test_no_lock_is_taken_but_the_readers_own(synced: Database) -> None:
 
 
 def test_somebody_who_locks_the_table_for_a_moment_is_waited_for(synced: Database) -> None:
-    done = threading.Event()
+    held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
         with synced.connect(autocommit=False) as conn:
             conn.execute("LOCK TABLE player_stats IN ACCESS EXCLUSIVE MODE")
+            held.set()
             done.wait(1.5)
             conn.rollback()
 
     holder = threading.Thread(target=hold)
     holder.start()
-    time.sleep(0.3)
+    assert held.wait(60)
     try:
         assert len(measure(synced, POINT).outcomes) == 1
     finally:
@@ -178,9 +179,9 @@ def test_somebody_who_locks_the_table_for_a_moment_is_waited_for(synced: Databas
 
 def test_a_query_that_takes_too_long_is_given_up(synced: Database) -> None:
     slow = "-- name: slow\nSELECT count(*) FROM player_stats a, player_stats b, player_stats c"
-    report = measure(synced, POINT + slow, timeout=0.5)
+    report = measure(synced, POINT + slow, timeout=2)
     assert of(report, "slow").verdict is Verdict.NOT_MEASURED
-    assert "longer than 0.5 s" in (((before := of(report, "slow").before) and before.error) or "")
+    assert "longer than 2 s" in (((before := of(report, "slow").before) and before.error) or "")
     assert of(report, "point").after.runs
 
 
@@ -198,7 +199,7 @@ def test_a_query_that_only_the_hypertable_cannot_answer_in_time_fails(synced: Da
         "IF (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = $1) <> 'public' THEN PERFORM pg_sleep(5); END IF; "
         "RETURN true; END $$"
     )
-    report = measure(synced, "-- name: late\nSELECT * FROM player_stats WHERE id = 1 AND delayed(tableoid)", timeout=0.5)
+    report = measure(synced, "-- name: late\nSELECT * FROM player_stats WHERE id = 1 AND delayed(tableoid)", timeout=2)
     assert of(report, "late").verdict is Verdict.FAILED
     assert report.failed
 
@@ -357,7 +358,8 @@ def test_a_cold_cache_is_measured_where_it_can_be(synced: Database) -> None:
     report = measure(synced, POINT, cold=True)
     cold = of(report, "point").after.cold
     assert cold[0].read > 0
-    assert of(report, "point").after.runs[0].read == 0
+    # Others on this server may have had the buffers of one run meanwhile.
+    assert min(run.read for run in of(report, "point").after.runs) == 0
 
 
 def test_it_can_be_interrupted(synced: Database) -> None:

@@ -153,7 +153,7 @@ def test_an_interrupted_start_goes_on_by_the_same_command(hyperferry: Hyperferry
     with subprocess.Popen(
         hyperferry.command(*start),
         cwd=hyperferry.folder,
-        env=hyperferry.env(stats.dsn),
+        env=hyperferry.env(stats.dsn, HYPERFERRY_MAX_RATE="20000"),  # fifteen seconds: it is under way when it is interrupted
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

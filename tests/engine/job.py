@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, LiteralString, cast
+from weakref import WeakSet
 
 from psycopg import sql
 
@@ -49,14 +50,23 @@ def eventually(what: str, true: Callable[[], Any], *, seconds: float = WAIT_SECO
     """Asks until the answer is true, and returns it."""
     end = time.monotonic() + seconds
     while not (answer := true()):
-        assert time.monotonic() < end, f"never came true: {what}"
+        assert time.monotonic() < end, f"never came true: {what}; failed meanwhile: {_failed()}"
         time.sleep(0.01)
     return answer
+
+
+_asides: WeakSet[Future[Any]] = WeakSet()
+
+
+def _failed() -> list[BaseException]:
+    """The errors of works that run aside: what is waited for may never come for that reason."""
+    return [error for future in _asides if future.done() and (error := future.exception())]
 
 
 def aside(work: Callable[[], Any]) -> Future[Any]:
     """Runs `work` in a thread of its own; `.result(seconds)` gives its answer or raises its error."""
     future: Future[Any] = Future()
+    _asides.add(future)
 
     def run() -> None:
         try:

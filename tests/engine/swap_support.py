@@ -294,7 +294,7 @@ class Proxy:
                 server.sendall(data)
 
 
-def outcome(future: Future[Any], seconds: float = 30) -> Any:
+def outcome(future: Future[Any], seconds: float = 60) -> Any:
     """The answer of work that runs aside."""
     return future.result(seconds)
 

@@ -134,7 +134,8 @@ def test_one_against_wraparound_is_named_and_not_waited_for_without_end(
     eventually(
         "one against wraparound is at work",
         lambda: db.execute(
-            "SELECT pid FROM pg_stat_activity WHERE query LIKE 'autovacuum:%player_stats (to prevent wraparound)%'"
+            "SELECT pid FROM pg_stat_activity WHERE query LIKE 'autovacuum:%player_stats (to prevent wraparound)%' "
+            "AND datname = current_database()"
         ),
         seconds=90,
     )

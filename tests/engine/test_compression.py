@@ -31,6 +31,8 @@ from kit.tables import Table, described
 from kit.writers import Fleet
 from servers import Database
 
+pytestmark = pytest.mark.usefixtures("full_time")
+
 WISH = CompressionWish(segment_by=("n",))
 WEEKS = PlanOptions(chunk_interval="7 days", batch_rows=300, workers=2, compression=WISH)
 

@@ -397,7 +397,8 @@ def test_a_twin_that_was_mended_without_a_sync_does_not_stop_the_rollback(db: Da
 
 
 def test_the_rollback_takes_as_long_as_the_cutover(db: Database, capsys: pytest.CaptureFixture[str]) -> None:
-    """In one run, under a writer: medians of the longest wait that we can have caused."""
+    """In one run, under a writer: the longest wait that we can have caused, at the quickest of four swaps (what else a machine
+    does makes single ones longer, and none shorter)."""
     job = shop(db)
     stop = threading.Event()
 
@@ -421,7 +422,7 @@ def test_the_rollback_takes_as_long_as_the_cutover(db: Database, capsys: pytest.
     middle = {way: statistics.median(values) for way, values in stalls.items()}
     with capsys.disabled():
         print(f"\nstall in ms: {stalls}; rollback / cutover = {middle['rollback'] / middle['cutover']:.2f}")
-    assert middle["rollback"] < 10 * middle["cutover"] + 300
+    assert min(stalls["rollback"]) < 10 * min(stalls["cutover"]) + 300
     job.sync()
     job.assert_equal()
     job.close()

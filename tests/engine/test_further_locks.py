@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -72,14 +73,36 @@ def waiting_since(db: Database, conn: Connection, seconds: float) -> None:
     )
 
 
+def waits_until_it_is_free(db: Database, conn: Connection) -> bool:
+    """Whether `conn` waits for the second table, which the application lets go as soon as it is seen to, and gets it. So many
+    times at most, as a machine may be too busy to see it within the moment that it waits."""
+    for _ in range(20):
+        with db.connect(autocommit=False) as app, db.connect() as look:
+            app.execute("SELECT FROM second")
+            over = threading.Event()
+
+            def let_go(app: Any = app, look: Any = look, over: threading.Event = over) -> bool:
+                waits = f"SELECT 1 FROM pg_locks WHERE pid = {conn.info.backend_pid} AND NOT granted"
+                while not over.is_set():
+                    if look.execute(waits).fetchone():
+                        app.commit()
+                        return True
+                return False
+
+            seen: Future[bool] = aside(let_go)
+            try:
+                state = take_both(conn)[1]
+            finally:
+                over.set()
+            assert state in ("", "55P03")
+            if seen.result(60) and state == "":
+                return True
+            assert state == "55P03", "nobody let it go"
+    return False
+
+
 def test_a_lock_that_becomes_free_soon_is_waited_for(db: Database, ours: Connection) -> None:
-    with db.connect(autocommit=False) as app:
-        app.execute("SELECT FROM second")
-        done = aside(lambda: (time.sleep(0.1), app.commit()))
-        took, state = take_both(ours)
-        done.result(60)
-    assert state == ""
-    assert took > 20
+    assert waits_until_it_is_free(db, ours)
 
 
 def test_not_longer_than_a_quarter_of_the_shortest_deadlock_timeout(db: Database, ours: Connection) -> None:
@@ -90,8 +113,9 @@ def test_not_longer_than_a_quarter_of_the_shortest_deadlock_timeout(db: Database
         role = db.make_role()
         db.execute(f"ALTER ROLE \"{role}\" SET deadlock_timeout = '80ms'")
         assert deadlock_timeouts_ms(ours) == (80, 1000)
-        quick, state = take_both(ours)
-        assert (state, quick < took) == ("55P03", True)
+        quick = [take_both(ours) for _ in range(3)]
+        assert {state for _, state in quick} == {"55P03"}
+        assert min(each for each, _ in quick) < took
         db.execute(f'ALTER ROLE "{role}" RESET deadlock_timeout')
 
 
@@ -111,9 +135,9 @@ def test_no_wait_while_somebodys_deadlock_check_is_near(db: Database, ours: Conn
         holder.execute("LOCK TABLE third" if on == "relation" else "UPDATE third SET x = 2")
         waits: Future[Any] = aside(lambda: app.execute("UPDATE third SET x = 3"))
         waiting_since(db, app, so_far)
-        took, state = take_both(ours)
-        assert state == "55P03"
-        assert took < 190, "gave way at once"
+        tries = [take_both(ours) for _ in range(3)]  # one of them may be held up by the machine
+        assert {state for _, state in tries} == {"55P03"}
+        assert min(each for each, _ in tries) < 190, "gave way at once"
         waiting_since(db, app, 2.4)
         took, state = take_both(ours)
         assert state == "55P03"
@@ -143,9 +167,6 @@ def test_a_role_that_may_not_hurry_its_own_check_waits_all_the_same(db: Database
     db.execute(f'GRANT ALL ON SCHEMA public TO "{role}"')
     with db.connect(role) as owner:
         owner.execute("CREATE TABLE first (x int); CREATE TABLE second (x int)")
-    with connect(db.dsn_as(role), purpose="test") as conn, db.connect(autocommit=False) as app:
+    with connect(db.dsn_as(role), purpose="test") as conn:
         execute(conn, "SET search_path = public")
-        app.execute("SELECT FROM second")
-        done = aside(lambda: (time.sleep(0.1), app.commit()))
-        assert take_both(conn)[1] == ""
-        done.result(60)
+        assert waits_until_it_is_free(db, conn)

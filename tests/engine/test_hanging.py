@@ -19,9 +19,13 @@ from swap_support import (
 from kit.oracle import describe
 
 ROLES = """
-DO $$ BEGIN
-    CREATE ROLE hang_owner; CREATE ROLE hang_reader; CREATE ROLE hang_clerk;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+DO $$ DECLARE role text; BEGIN
+    FOREACH role IN ARRAY ARRAY['hang_owner', 'hang_reader', 'hang_clerk'] LOOP
+        BEGIN
+            EXECUTE format('CREATE ROLE %I', role);
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END;
+    END LOOP;
+END $$;
 """
 
 EVERYTHING = (

@@ -16,7 +16,10 @@ from swap_support import Ready, cutover_of, insert, outcome, ready_fixture, same
 
 from hyperferry import engine
 from hyperferry.cutover import runner
+from hyperferry.db import locks
 from hyperferry.model.rollout import Phase
+
+pytestmark = pytest.mark.usefixtures("full_time")
 
 MOMENTS = {
     # what is not passed on any more, from the message on that holds these words
@@ -95,7 +98,7 @@ def test_a_connection_that_hangs_in_the_swap(
     began = time.monotonic()
     insert(job)
     waited = time.monotonic() - began
-    assert waited < 4, "the writer went on before anybody noticed the hanging connection"
+    assert waited < 15, "the server let the lock go: the proxy keeps what hangs for half a minute"
     report = outcome(swap, 60)
     assert report.phase is (Phase.CUT_OVER if way == "cutover" else Phase.ROLLED_BACK)
     assert report.attempts == (1 if moment == "it was committed, and we are not told" else 2)
@@ -114,9 +117,12 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("command", ENDINGS)
-def test_a_connection_that_hangs_while_capture_comes_or_goes(ready: Ready, command: str) -> None:
+def test_a_connection_that_hangs_while_capture_comes_or_goes(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
     """Not the swap alone holds locks that writers want (`make torture SEED=710`)."""
     job: Job = ready()
+    monkeypatch.setattr(locks, "GONE_MS", 3_000)  # or a busy machine comes too late to wait
     if command == "finish":
         job.cutover()
     if command == "start":
@@ -132,9 +138,9 @@ def test_a_connection_that_hangs_while_capture_comes_or_goes(ready: Ready, comma
     eventually("it hangs", proxy.hung.is_set)
     began = time.monotonic()
     with job.db.connect() as app:
-        app.execute("SET lock_timeout = '8s'")
+        app.execute("SET lock_timeout = '20s'")
         app.execute("INSERT INTO t (at) VALUES ('2024-01-02')")
     waited = time.monotonic() - began
-    assert 0.5 < waited < 4, "the writer waited for the lock, and went on before anybody noticed the hanging connection"
+    assert 0.5 < waited < 15, "the writer waited for the lock, and went on before anybody noticed the hanging connection"
     proxy.listener.close()
     assert not work.done()

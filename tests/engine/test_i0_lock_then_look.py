@@ -20,7 +20,8 @@ from hyperferry.model.plan_options import PlanOptions
 
 @contextmanager
 def sampled(job: Job) -> Iterator[Callable[[], tuple[float, float]]]:
-    """Watches our sessions: the answer is the longest wait for a lock, and the age of the oldest transaction, in seconds."""
+    """Watches our sessions: the answer is the longest wait for a lock, and the age of the oldest transaction, in seconds. Each as
+    of the beginning of a look (now() is that): a look that is held up itself must not make them longer."""
     worst = [0.0, 0.0]
     over = threading.Event()
 
@@ -28,9 +29,9 @@ def sampled(job: Job) -> Iterator[Callable[[], tuple[float, float]]]:
         with job.db.connect() as conn:
             while not over.is_set():
                 row = conn.execute(
-                    "SELECT (SELECT EXTRACT(epoch FROM clock_timestamp() - min(l.waitstart)) FROM pg_locks l JOIN pg_stat_activity a "
+                    "SELECT (SELECT EXTRACT(epoch FROM now() - min(l.waitstart)) FROM pg_locks l JOIN pg_stat_activity a "
                     "USING (pid) WHERE NOT l.granted AND a.application_name LIKE 'hyperferry%' AND a.datname = current_database()), "
-                    "(SELECT EXTRACT(epoch FROM clock_timestamp() - min(xact_start)) FROM pg_stat_activity "
+                    "(SELECT EXTRACT(epoch FROM now() - min(xact_start)) FROM pg_stat_activity "
                     "WHERE application_name LIKE 'hyperferry%' AND datname = current_database())"
                 ).fetchone()
                 assert row is not None
@@ -86,7 +87,8 @@ def test_apply_that_waits_behind_vacuum_full(copied: Make) -> None:
         eventually(
             "VACUUM FULL waits",
             lambda: job.db.execute(
-                "SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock' AND relation = 't'::regclass"
+                "SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock' AND relation = 't'::regclass "
+                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
             ),
         )
         applying = aside(lambda: job.applier().drain(pending_batches=True))

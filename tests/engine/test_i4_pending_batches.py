@@ -72,13 +72,13 @@ def test_a_batch_in_flight_still_counts_as_pending(third: Job, monkeypatch: pyte
 
     def late(*args: Any) -> None:
         written.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         record(*args)
 
     monkeypatch.setattr(copier, "_done", late)
     other = third.session()
     copying = aside(lambda: copier.copy_next(other, third.flow))
-    assert written.wait(20), "the batch with rows 101 to 200 is written and not committed"
+    assert written.wait(60), "the batch with rows 101 to 200 is written and not committed"
 
     third.run("DELETE FROM {table} WHERE id = 150")
     third.run("UPDATE {table} SET v = 'new' WHERE id = 151")

@@ -28,6 +28,8 @@ from hyperferry.errors import CaptureBroken, Failed, NotProved, Refused, SchemaC
 from hyperferry.ledger import store
 from hyperferry.model.rollout import Phase
 
+pytestmark = pytest.mark.usefixtures("full_time")
+
 LOSE_A_ROW = "DELETE FROM {shadow} WHERE id = 77"
 
 

@@ -223,7 +223,7 @@ def test_a_session_that_waits_behind_us_is_no_victim_of_our_next_lock(
         cutover = aside(lambda: job.cutover(attempts=200))
         eventually("all are at it", lambda: len(done) == 2)
         outcome(done[0])
-        outcome(done[1], 10)  # a deadlock would come out here
+        outcome(done[1])  # a deadlock would come out here
         app.commit()
         assert outcome(cutover).phase is Phase.CUT_OVER
     same_after_sync(job)

@@ -56,7 +56,10 @@ def test_a_builder_that_loses_its_connection_builds_its_index_all_the_same(loade
         loaded.on(other, f'CREATE TABLE "{loaded.rollout.names.shadow.schema}".t_at ()')
         started = aside(loaded.start)
         eventually("it waits", lambda: loaded.value(WAITING))
-        assert loaded.value("SELECT pg_terminate_backend(pid) " + WAITING.partition("SELECT count(*) ")[2])
+        # Waits for its end: until then it would be taken for the new one.
+        assert loaded.value(
+            "SELECT pg_terminate_backend(pid, 60000) " + WAITING.partition("SELECT count(*) ")[2]
+        )
         eventually("it waits on a new connection", lambda: loaded.value(WAITING))
     assert started.result(60).phase is Phase.SYNCED
     assert len(built(loaded)) == 2

@@ -150,7 +150,7 @@ class Program:
 
     def end(self) -> tuple[int, str]:
         """Its exit code and what it said."""
-        said = self.process.communicate(timeout=60)
+        said = self.process.communicate(timeout=120)
         return self.process.returncode, said[1]
 
 
@@ -191,10 +191,12 @@ def test_workers_whose_backends_are_ended_connect_again(halfway: Job) -> None:
     with parked_in_an_insert(halfway) as let_go:
         running = aside(halfway.start)
         halfway.until_we_wait_for_a_row()
-        before = ours(halfway, "copy%") + ours(halfway, "apply")
-        assert len(before) >= 2
+        before: list[int] = eventually(
+            "the others are there too",
+            lambda: len(p := ours(halfway, "copy%") + ours(halfway, "apply")) >= 2 and p,
+        )
         for pid in before:
-            halfway.db.execute("SELECT pg_terminate_backend(%s, 5000)", pid)
+            halfway.db.execute("SELECT pg_terminate_backend(%s, 60000)", pid)
         halfway.until_we_wait_for_a_row()
         assert not set(before) & {*ours(halfway, "copy%"), *ours(halfway, "apply")}
         assert halfway.phase() == "copying"
@@ -209,7 +211,7 @@ def test_a_start_whose_own_session_is_ended_fails_and_can_be_run_again(halfway: 
         running = aside(halfway.start)
         halfway.until_we_wait_for_a_row()
         for pid in ours(halfway, "start"):
-            halfway.db.execute("SELECT pg_terminate_backend(%s, 5000)", pid)
+            halfway.db.execute("SELECT pg_terminate_backend(%s, 60000)", pid)
         with pytest.raises(Exception, match=r"(?i)terminat|connection|lost"):
             running.result(60)
     assert halfway.phase() == "copying"
@@ -284,13 +286,15 @@ def test_statistics_are_gathered_again_where_they_lose_a_deadlock(
     def analyze(conn: Connection, flow: Flow) -> None:
         calls.append(1)
         before.set()
-        assert held.wait(20)
+        assert held.wait(60)
+        # So long after it began to wait it looks for a deadlock, once: by then the other one has to wait for it.
+        conn.execute("SET deadlock_timeout = '5s'")
         gather(conn, flow)
 
     monkeypatch.setattr(indexes, "analyze", analyze)
     with halfway.db.connect(autocommit=False) as other:
         running = aside(halfway.start)
-        assert before.wait(20)
+        assert before.wait(60)
         chunk = halfway.value("SELECT tableoid::regclass::text FROM {shadow} LIMIT 1")
         other.execute("SET deadlock_timeout = '60s'")
         halfway.on(other, "LOCK TABLE ONLY {shadow} IN SHARE UPDATE EXCLUSIVE MODE")

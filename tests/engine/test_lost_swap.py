@@ -15,6 +15,8 @@ from hyperferry.errors import ConnectionFailed
 from hyperferry.ledger.flow import Flow
 from hyperferry.model.rollout import Phase
 
+pytestmark = pytest.mark.usefixtures("full_time")
+
 
 def asked(job: Ready, xid: str, seconds: float = 20) -> int | None:
     return after_loss(lambda: connect(job.dsn), job.flow, xid, seconds=seconds)

@@ -63,8 +63,8 @@ class Watch:
                         "SELECT w.relation::regclass::text, w.mode, h.relation::regclass::text, h.mode, a.query FROM pg_locks w "
                         "JOIN pg_locks h ON h.pid = w.pid AND h.granted AND h.locktype = 'relation' "
                         "JOIN pg_stat_activity a ON a.pid = w.pid JOIN pg_class c ON c.oid = h.relation "
-                        "WHERE NOT w.granted AND w.waitstart < clock_timestamp() - interval '250 ms' "
-                        f"AND a.application_name LIKE 'hyperferry%' AND h.mode IN ({STRONG}) "
+                        "WHERE NOT w.granted AND w.waitstart < now() - interval '250 ms' "
+                        f"AND a.application_name LIKE 'hyperferry%' AND a.datname = current_database() AND h.mode IN ({STRONG}) "
                         "AND c.relnamespace = 'public'::regnamespace"
                     ).fetchall()
                 }
@@ -80,7 +80,7 @@ class Watch:
         for thread in self.threads:
             thread.join(20)
 
-    def fine(self, seconds: float = 3.0) -> None:
+    def fine(self, seconds: float = 4.0) -> None:
         """No writer waited long, none saw an error, and nothing of ours waited while it stood in somebody's way."""
         assert not self.errors
         assert self.worst < seconds
@@ -90,10 +90,12 @@ class Watch:
 
 @pytest.fixture(autouse=True)
 def few_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a test need not wait for the last attempt."""
+    """So that a test need not wait for the last attempt. A further lock is waited for half as long as else, so that on a busy
+    machine too it is far from how long a first one is."""
     for patient in (locks.yield_and_retry, install_forward):
         monkeypatch.setitem(patient.__kwdefaults__ or {}, "attempts", 4)
     monkeypatch.setattr(locks, "READ_ATTEMPTS", 3)
+    monkeypatch.setattr(locks, "PATIENCE_MS", 100)
 
 
 def named(caught: pytest.ExceptionInfo[HyperferryError], pid: int) -> None:
@@ -212,7 +214,7 @@ def test_a_dropped_chunk_is_not_waited_for_by_what_reads_the_hypertable(ready: R
         with job.application() as other:
             began = time.monotonic()
             other.execute("LOCK TABLE ONLY t IN ACCESS EXCLUSIVE MODE")  # what a migration would ask for
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 10
         time.sleep(1)
     outcome(syncing)
     job.assert_equal()

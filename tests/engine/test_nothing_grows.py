@@ -80,8 +80,8 @@ EXEMPT = ("CREATE INDEX", "CREATE UNIQUE INDEX", "ANALYZE", "ALTER TABLE")
 """Index builds (ADD CONSTRAINT for keys) and ANALYZE may take longer than a batch (I0)."""
 
 OURS = (
-    "SELECT pid, application_name, EXTRACT(epoch FROM clock_timestamp() - xact_start)::float8, query, state, backend_xmin IS NOT NULL "
-    "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'hyperferry%'"
+    "SELECT pid, application_name, EXTRACT(epoch FROM now() - xact_start)::float8, query, state, backend_xmin IS NOT NULL, "
+    "state_change FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'hyperferry%'"
 )
 
 
@@ -94,12 +94,16 @@ def test_no_transaction_of_ours_outlives_a_batch(job: Make) -> None:
     idle_with_snapshot: list[tuple[Any, ...]] = []
 
     def watch() -> None:
+        # In two looks: state and snapshot are not read at the same moment, and a statement may begin in between.
+        before: set[tuple[Any, ...]] = set()
         with own.db.connect() as conn:
             while not ending.wait(0.05):
-                for row in conn.execute(OURS).fetchall():
+                rows = conn.execute(OURS).fetchall()
+                idle = {(row[0], row[6]) for row in rows if row[4] == "idle" and row[5]}
+                idle_with_snapshot.extend(row for row in rows if (row[0], row[6]) in idle & before)
+                before = idle
+                for row in rows:
                     looks[row[1]] += 1
-                    if row[4] == "idle" and row[5]:
-                        idle_with_snapshot.append(row)
                     if row[2] is not None and not row[3].lstrip().startswith(EXEMPT):
                         oldest[row[1]] = max(oldest[row[1]], row[2])  # type: ignore[assignment]
 

@@ -33,6 +33,8 @@ from hyperferry.errors import Refused
 from hyperferry.model.plan_options import PlanOptions
 from hyperferry.model.rollout import Phase
 
+pytestmark = pytest.mark.usefixtures("full_time")
+
 
 @pytest.mark.peer(number=1)
 def test_a_change_leaves_the_log_only_with_its_effect(copied: Make, monkeypatch: pytest.MonkeyPatch) -> None:

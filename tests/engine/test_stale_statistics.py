@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from job import HOURS, Job, Make
+from job import HOURS, Job, Make, eventually
 
 from hyperferry.model.plan_options import PlanOptions
 
@@ -18,6 +18,11 @@ READS = """
 SELECT COALESCE(sum(idx_tup_read), 0) FROM pg_stat_user_indexes i
 WHERE i.indexrelid IN (SELECT indexrelid FROM pg_index WHERE indrelid = ANY (%s::regclass[]::oid[]))
 """
+OTHERS = """
+SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+AND backend_type = 'client backend' AND application_name NOT IN ('hyperferry test', 'hyperferry look')
+"""
+"""Sessions but the job's own, which stay: they read the ledger alone."""
 
 
 def rows_of_one_day(job: Job) -> None:
@@ -40,6 +45,7 @@ def entries_read(job: Job, work: Callable[[], object]) -> int:
 
     def now() -> int:
         """Sessions report when they end, or about a second later."""
+        eventually("the others have ended", lambda: not job.db.execute(OTHERS))
         seen, again = -1, int(job.db.execute(READS, tables)[0][0])
         while seen != again:
             time.sleep(1.2)

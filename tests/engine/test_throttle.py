@@ -127,7 +127,7 @@ def test_a_slot_that_nobody_reads_stops_the_copy_and_slows_the_applier(own: Job,
         conn.execute("SELECT pg_create_physical_replication_slot('forgotten', true)")
         own.db.execute("CREATE TABLE noise AS SELECT repeat('x', 100) AS x FROM generate_series(1, 40000)")
         kept = conn.execute(
-            "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) FROM pg_replication_slots"
+            "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) FROM pg_replication_slots WHERE slot_name = 'forgotten'"
         ).fetchone()
         assert kept is not None
         assert kept[0] > 3 << 20
@@ -189,11 +189,14 @@ def test_slow_commits_that_are_not_our_doing_do_not_stop_it_for_ever(
     eventually("batches are copied", lambda: (r := status(own)) and r.batches_done > 1, seconds=60)
     slow(primary, standby, "700ms", "*")
     try:
-        eventually("the copy waits", lambda: stopped(own), seconds=60)
-        eventually("it goes on", lambda: (r := status(own)) and r.throttle.state != "stopped", seconds=60)
-        seen = own.status().throttle.seen
-        assert seen["baseline_ms"] is not None
-        assert seen["baseline_ms"] > 100, "a commit without the delay takes some milliseconds"
+
+        def goes_on() -> bool:
+            """A commit without the delay takes some milliseconds: enough to stop it too, on a busy machine, and not this long."""
+            report = own.status()
+            return report.throttle.state != "stopped" and (report.throttle.seen.get("baseline_ms") or 0) > 100
+
+        eventually("it goes on", goes_on, seconds=60)
+        assert any(line.startswith("copying waits: a commit takes ") for line in own.said)
     finally:
         slow(primary, standby, "0", "")
     engine.throttle(own.dsn, "t", {"max_rate": "none"})
@@ -296,7 +299,7 @@ def test_beside_others_at_work_one_worker_copies_at_once(own: Job) -> None:
     with ThreadPoolExecutor() as pool:
         try:
             jobs = [pool.submit(work), pool.submit(look)]
-            start = begun(own, max_rate="100", max_cores="1")
+            start = begun(own, max_rate="50", max_cores="1")
             report = eventually(
                 "company is seen",
                 lambda: (r := status(own)) and r.throttle.seen.get("others_at_work") and r,
@@ -304,8 +307,11 @@ def test_beside_others_at_work_one_worker_copies_at_once(own: Job) -> None:
             )
             assert "sessions of others are at work: 1 of 2 workers at once (limit 1)" in report.throttled_by
             assert report.throttle.limits["max_cores"] == "1"
-            eventually("some batches are copied", lambda: own.status().batches_done >= 15, seconds=90)
-            assert max(seen[-200:]) == 1
+            copied = own.status().batches_done
+            eventually("those in flight are done", lambda: own.status().batches_done >= copied + 2, seconds=90)
+            first = len(seen)
+            eventually("some batches are copied", lambda: own.status().batches_done >= copied + 8, seconds=90)
+            assert max(seen[first:]) == 1
         finally:
             busy.set()
         for done in jobs:

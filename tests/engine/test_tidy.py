@@ -69,7 +69,10 @@ def test_under_a_long_transaction_the_log_stays_small(held: Job) -> None:
     holder = status.xmin_holder
     assert holder is not None
     assert holder.pid in [
-        row[0] for row in held.run("SELECT pid FROM pg_stat_activity WHERE state = 'idle in transaction'")
+        row[0]
+        for row in held.run(
+            "SELECT pid FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()"
+        )
     ]
 
 

@@ -93,7 +93,7 @@ def test_a_lock_that_is_not_to_be_had_at_once_is_asked_for_again(one_db: Databas
     """As at a cutover, for an application whose lock_timeout is short."""
     alembic(one_db, "upgrade", "head")
     one_db.execute("INSERT INTO players VALUES (7, 'Ada')")
-    one_db.execute(f"ALTER DATABASE {one_db.name} SET lock_timeout = '300ms'")
+    one_db.execute(f"ALTER DATABASE {one_db.name} SET lock_timeout = '600ms'")
     stat = {
         "player_id": 7,
         "game_id": 1,
@@ -104,10 +104,11 @@ def test_a_lock_that_is_not_to_be_had_at_once_is_asked_for_again(one_db: Databas
     with application(one_db.dsn, driver) as client:
         holder = one_db.connect(autocommit=False)
         holder.execute("LOCK TABLE player_stats")
-        release = threading.Timer(0.5, holder.close)
+        given_back = threading.Event()
+        release = threading.Timer(0.8, lambda: (given_back.set(), holder.close()))
         release.start()
         assert client.post("/stats", json=stat).status_code == 201
-        assert not release.is_alive(), "it was written after the lock was given back"
+        assert given_back.is_set(), "it was written after the lock was given back"
         assert client.get("/players/7/stats/latest").json()[0]["game_id"] == 1
 
 

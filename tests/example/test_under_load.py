@@ -28,7 +28,7 @@ def test_a_whole_rollout_without_a_failed_request(one_db: Database, tmp_path: Pa
         "--rows",
         "20000",
         "--seconds",
-        "1",
+        "2",
         "--rate",
         "40",
         "--clients",

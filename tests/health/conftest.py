@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,8 +32,22 @@ Look = Callable[..., HealthReport]
 
 def fill(db: Database, rows: int) -> None:
     """So many rows, evenly over three days, analyzed."""
-    db.execute(FILL % {"rows": rows})
-    db.execute("ANALYZE sensors")
+    with db.connect() as conn:
+        conn.execute(FILL % {"rows": rows})
+        conn.execute("SELECT pg_stat_force_next_flush()")  # not after ANALYZE, as changes since
+        conn.execute("ANALYZE sensors")
+
+
+def settle(db: Database) -> None:
+    """Waits until the sessions that wrote have ended: it is then that the server's statistics get what they counted."""
+    others = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+        "AND backend_type = 'client backend' AND state IS DISTINCT FROM 'idle in transaction'"
+    )
+    until = time.monotonic() + 60
+    while db.execute(others) != [(0,)]:
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def of(report: HealthReport, rule: str) -> list[HealthFinding]:

@@ -91,7 +91,7 @@ def test_ctrl_c_ends_with_4_and_the_same_command_goes_on(sensors: Database, hype
             hyperferry.command("maintain", "sensors", "--all", "--only", "reindex"),
             env=hyperferry.env(sensors.dsn), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while not sensors.execute("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'REINDEX INDEX CONCURRENTLY%'"):
             assert time.monotonic() < until
             time.sleep(0.1)

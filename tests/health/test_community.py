@@ -9,7 +9,7 @@ import pytest
 
 from servers import Database
 
-from .conftest import SENSORS, chunks, examine, fill, keep_well, of, rules
+from .conftest import SENSORS, chunks, examine, fill, keep_well, of, rules, settle
 
 STOP = "SELECT _timescaledb_functions.stop_background_workers()"
 START = "SELECT _timescaledb_functions.start_background_workers()"
@@ -77,6 +77,7 @@ def test_rows_that_come_after_compression(old: Database) -> None:
         "INSERT INTO sensors (at, sensor, place) SELECT (SELECT range_start FROM timescaledb_information.chunks ORDER BY 1 LIMIT 1) + interval '20 hours' "
         "+ i * interval '1 s', 7, 'late' FROM generate_series(1, 1500) i"
     )
+    settle(old)
     [found] = of(examine(old), "rows-beside-compression")
     assert first.split(".")[1] in found.message
     old.execute(found.remedy.partition("by hand, chunk by chunk: ")[2].partition(";")[0])
@@ -89,6 +90,7 @@ def test_dead_rows_of_a_compressed_chunk_are_vacuumed_where_they_are(old: Databa
     first = chunks(old)[1]
     old.execute(f"SELECT compress_chunk('{first}')")
     old.execute(f"DELETE FROM sensors WHERE tableoid = '{first}'::regclass AND sensor < 40")
+    settle(old)
     [found] = of(examine(old), "dead-rows")
     assert "compress_hyper" in found.message or "_chunk" in found.message
     done = keep_well(old, "sensors", "vacuum")
@@ -102,7 +104,7 @@ def test_a_late_job_a_paused_one_and_an_owner_who_cannot_log_in(old: Database) -
     old.execute(f'ALTER TABLE sensors OWNER TO "{role}"')
     [(job,)] = old.execute("SELECT add_retention_policy('sensors', interval '300 days')")
     old.execute(f"SELECT alter_job({job}, next_start => now() - interval '5 hours')")
-    within(30, lambda: "scheduler does not run" in str(of(examine(old), "late-jobs")))
+    within(60, lambda: "scheduler does not run" in str(of(examine(old), "late-jobs")))
     old.execute(f'ALTER ROLE "{role}" NOLOGIN')
     assert [f.level for f in of(examine(old), "job-owners")] == ["critical"]
     old.execute(f'ALTER ROLE "{role}" LOGIN')

@@ -11,7 +11,7 @@ from hyperferry.errors import Refused, Usage
 from hyperferry.model.health import HealthReport
 from servers import Database
 
-from .conftest import SENSORS, chunks, examine, fill, keep_well, of, rules
+from .conftest import SENSORS, chunks, examine, fill, keep_well, of, rules, settle
 
 
 def test_a_table_in_good_order_has_nothing_to_say(db: Database) -> None:
@@ -50,6 +50,7 @@ def test_bloated_indexes_are_found_rebuilt_and_small_again(sensors: Database) ->
     fill(sensors, 60_000)
     assert "index-bloat" not in rules(sensors)
     sensors.execute("DELETE FROM sensors WHERE id % 20 <> 0")
+    settle(sensors)
     keep_well(sensors, "sensors", "vacuum", "analyze")
     before = index_bytes(sensors)
     [found] = of(examine(sensors), "index-bloat")
@@ -68,6 +69,7 @@ def test_the_estimate_of_bloat_is_near_what_is_measured(sensors: Database) -> No
     assert not {"table-bloat", "index-bloat"} & rules(sensors)
     assert not {"table-bloat", "index-bloat"} & rules(sensors, exact=True)
     sensors.execute("DELETE FROM sensors WHERE id % 4 <> 0")
+    settle(sensors)
     keep_well(sensors, "sensors", "vacuum", "analyze")
     estimated, measured = examine(sensors).figures, examine(sensors, exact=True).figures
     assert (estimated["bloat_measured"], measured["bloat_measured"]) == (False, True)
@@ -164,18 +166,24 @@ def test_old_transaction_ids_are_found_and_frozen(sensors: Database) -> None:
     for chunk in chunks(sensors):
         sensors.execute(f"ALTER TABLE {chunk} SET (autovacuum_freeze_max_age = 100000)")
     assert "wraparound" not in rules(sensors)
-    with sensors.connect() as conn:
-        conn.execute(
-            "DO $$ BEGIN FOR i IN 1..130000 LOOP BEGIN PERFORM pg_current_xact_id(); "
-            "RAISE EXCEPTION 'x'; EXCEPTION WHEN raise_exception THEN NULL; END; END LOOP; END $$"
-        )
-    if "wraparound" not in rules(sensors):
-        burn(sensors, 130_000)
-    [found] = of(examine(sensors), "wraparound")
+    with sensors.connect(autocommit=False) as old:
+        # Autovacuum, which may come at any moment, freezes nothing before this snapshot ends.
+        old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        old.execute("SELECT 1")
+        with sensors.connect() as conn:
+            conn.execute(
+                "DO $$ BEGIN FOR i IN 1..130000 LOOP BEGIN PERFORM pg_current_xact_id(); "
+                "RAISE EXCEPTION 'x'; EXCEPTION WHEN raise_exception THEN NULL; END; END LOOP; END $$"
+            )
+        if "wraparound" not in rules(sensors):
+            burn(sensors, 130_000)
+        [found] = of(examine(sensors), "wraparound")
+        report = keep_well(sensors, "sensors", "vacuum", dry_run=True)
+        old.rollback()
     assert found.level == "warning"
-    report = keep_well(sensors, "sensors", "vacuum")
     assert all(task.freeze for task in report.tasks)
     assert report.tasks
+    keep_well(sensors, "sensors", "vacuum")
     assert "wraparound" not in rules(sensors)
 
 
@@ -188,7 +196,7 @@ def burn(db: Database, number: int) -> None:
 
 def settled(db: Database) -> HealthReport:
     """The health, once the statistics of other sessions' writes have arrived."""
-    db.execute("SELECT pg_stat_force_next_flush()")
+    settle(db)
     return examine(db)
 
 
@@ -274,10 +282,13 @@ def test_a_chunk_that_somebody_holds_exclusively_stops_nothing(sensors: Database
 
 def test_autovacuum_that_did_not_come(sensors: Database) -> None:
     fill(sensors, 30_000)
-    for chunk in chunks(sensors):
-        sensors.execute(f"ALTER TABLE {chunk} SET (autovacuum_enabled = true, autovacuum_vacuum_scale_factor = 0.1)")
-    sensors.execute("DELETE FROM sensors WHERE sensor < 20")
-    [found] = of(settled(sensors), "autovacuum-behind")
+    with sensors.connect(autocommit=False) as busy:  # whose lock autovacuum passes by, should it come all the same
+        for chunk in chunks(sensors):
+            sensors.execute(f"ALTER TABLE {chunk} SET (autovacuum_enabled = true, autovacuum_vacuum_scale_factor = 0.1)")
+            busy.execute(f"LOCK TABLE {chunk} IN SHARE UPDATE EXCLUSIVE MODE")
+        sensors.execute("DELETE FROM sensors WHERE sensor < 20")
+        [found] = of(settled(sensors), "autovacuum-behind")
+        busy.rollback()
     assert "autovacuumed never" in found.message
     keep_well(sensors, "sensors", "vacuum")
     assert "autovacuum-behind" not in rules(sensors)
@@ -309,5 +320,5 @@ def test_more_than_a_thousand_chunks_take_seconds_and_no_locks(db: Database) -> 
     thread.join()
     assert report.figures["chunks"] == 1_200
     assert report.figures["sizes_measured"] == 1_200
-    assert took < 30, "a few seconds on a machine that has nothing else to do"
+    assert took < 60, "a few seconds on a machine that has nothing else to do"
     assert most[0] <= 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
@@ -15,11 +15,11 @@ from hyperferry.errors import Refused, Usage
 from hyperferry.maintenance import DropOptions, drop_chunks, parse_window
 from servers import Database
 
-from .conftest import chunks, examine, fill, keep_well, of, rules
+from .conftest import chunks, examine, fill, keep_well, of, rules, settle
 
 
 class Writer(threading.Thread):
-    """Inserts, updates and deletes all over the table, one statement after the other, each waiting half a second for a lock at most."""
+    """Inserts, updates and deletes all over the table, one statement after the other, each waiting for a lock for 2 s at most."""
 
     def __init__(self, db: Database) -> None:
         super().__init__(daemon=True)
@@ -28,7 +28,7 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         with self.db.connect() as conn:
-            conn.execute("SET lock_timeout = '500ms'")
+            conn.execute("SET lock_timeout = '2s'")
             number = 0
             while not self.ending.is_set():
                 number += 1
@@ -48,16 +48,18 @@ class Writer(threading.Thread):
 
 @contextmanager
 def writing(db: Database) -> Iterator[Writer]:
-    """A writer for the length of the block, which must not have met an error."""
+    """A writer for the length of the block, which must have written in it and not have met an error."""
     writer = Writer(db)
     writer.start()
+    wait_for(lambda: writer.done or not writer.is_alive())
+    before = writer.done
     try:
         yield writer
     finally:
         writer.ending.set()
         writer.join()
     assert writer.errors == []
-    assert writer.done > 0
+    assert writer.done > before
 
 
 @contextmanager
@@ -67,6 +69,24 @@ def busy(db: Database, statement: str) -> Iterator[psycopg.Connection[tuple[obje
         conn.execute(statement)
         yield conn
         conn.rollback()
+
+
+def waits(db: Database, statement: str) -> bool:
+    """Whether a session of this database waits for a lock in a statement that begins so."""
+    return bool(
+        db.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE %s",
+            statement + "%",
+        )
+    )
+
+
+def wait_for(what: Callable[[], object], seconds: float = 60.0) -> None:
+    """Waits until it is so."""
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def invalid(db: Database) -> int:
@@ -91,13 +111,14 @@ def test_all_of_it_beside_a_writer(filled: Database) -> None:
         report = keep_well(filled, everything=True)
     assert {outcome.state for outcome in report.outcomes} == {"done"}
     assert len(report.outcomes) == len(chunks(filled)) * 5
-    assert writer.longest < 5
+    assert writer.longest < 10
     assert invalid(filled) == 0
     assert "missing-indexes" not in rules(filled)
 
 
 def test_a_dry_run_does_nothing_and_says_why(filled: Database) -> None:
     filled.execute("DELETE FROM sensors WHERE sensor < 20")
+    settle(filled)
     before = filled.execute("SELECT max(last_vacuum) FROM pg_stat_user_tables")
     report = keep_well(filled, "sensors", "vacuum", dry_run=True)
     assert report.tasks
@@ -122,10 +143,21 @@ def test_only_the_chunks_of_the_range(filled: Database) -> None:
 def test_a_rebuild_that_is_interrupted_leaves_nothing_and_goes_on(filled: Database) -> None:
     stop = threading.Event()
     before = content(filled)
-    with busy(filled, "SELECT count(*) FROM sensors") as reader:  # REINDEX CONCURRENTLY waits for this snapshot
-        threading.Timer(2.0, stop.set).start()
-        threading.Timer(3.0, reader.rollback).start()  # and so does taking away what it left
+    with busy(filled, "SELECT count(*) FROM sensors") as reader:  # REINDEX CONCURRENTLY waits for this one
+
+        def interrupt() -> None:
+            try:
+                wait_for(lambda: waits(filled, "REINDEX INDEX CONCURRENTLY"))
+                stop.set()
+                wait_for(lambda: waits(filled, "DROP INDEX CONCURRENTLY"))  # and so does taking away what it left
+            finally:
+                stop.set()
+                reader.rollback()
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
         report = keep_well(filled, "sensors", "reindex", everything=True, stop=stop)
+        thread.join()
     assert report.ended == "interrupted"
     assert report.left > 0
     assert invalid(filled) == 0
@@ -139,7 +171,7 @@ def test_a_rebuild_that_is_interrupted_leaves_nothing_and_goes_on(filled: Databa
 def test_what_somebody_elses_interrupted_rebuild_left_is_taken_away(filled: Database) -> None:
     chunk = chunks(filled)[0]
     with busy(filled, "SELECT count(*) FROM sensors"), filled.connect() as conn, suppress(psycopg.errors.QueryCanceled):
-        conn.execute("SET statement_timeout = '1s'")
+        conn.execute("SET statement_timeout = '3s'")
         conn.execute(f"REINDEX TABLE CONCURRENTLY {chunk}")
     assert invalid(filled) > 0
     [found] = of(examine(filled), "invalid-indexes")
@@ -154,20 +186,23 @@ def test_what_somebody_elses_interrupted_rebuild_left_is_taken_away(filled: Data
 def test_who_begins_to_wait_for_us_gets_the_table(filled: Database) -> None:
     """An ALTER TABLE that comes while a rebuild waits for a reader has the rebuild cancelled, not the other way round."""
     altered = threading.Event()
+    with busy(filled, "SELECT count(*) FROM sensors") as reader:
 
-    def alter() -> None:
-        time.sleep(1.5)
-        with filled.connect() as conn:
-            conn.execute("SET lock_timeout = '30s'")
-            conn.execute(f"ALTER TABLE {chunks(filled)[0]} SET (fillfactor = 90)")
-        altered.set()
+        def alter() -> None:
+            try:
+                wait_for(lambda: waits(filled, "REINDEX INDEX CONCURRENTLY"))
+                with filled.connect() as conn:
+                    conn.execute("SET lock_timeout = '40s'")  # the rebuild would wait for a minute
+                    conn.execute(f"ALTER TABLE {chunks(filled)[0]} SET (fillfactor = 90)")
+                altered.set()
+            finally:
+                reader.rollback()  # what is left to do waits for nobody
 
-    thread = threading.Thread(target=alter)
-    with busy(filled, "SELECT count(*) FROM sensors"):
+        thread = threading.Thread(target=alter)
         thread.start()
-        report = keep_well(filled, "sensors", "reindex", everything=True, older_than="36 hours", longest_wait=3.0)
-        assert altered.wait(30)
-    thread.join()
+        report = keep_well(filled, "sensors", "reindex", everything=True, older_than="36 hours", longest_wait=60.0)
+        thread.join()
+    assert altered.is_set()
     assert "skipped" in {outcome.state for outcome in report.outcomes}
     assert any("has waited" in outcome.reason for outcome in report.outcomes)
 
@@ -197,9 +232,13 @@ def test_nothing_is_done_outside_the_window_and_it_ends_with_it(filled: Database
     now = datetime.now(UTC)
     closed = parse_window(f"{now + timedelta(hours=2):%H:%M}-{now + timedelta(hours=3):%H:%M} UTC")
     stop = threading.Event()
-    threading.Timer(1.5, stop.set).start()
     said: list[str] = []
-    report = keep_well(filled, everything=True, window=closed, stop=stop, say=said.append)
+
+    def say(text: str) -> None:
+        said.append(text)
+        threading.Timer(1.5, stop.set).start()
+
+    report = keep_well(filled, everything=True, window=closed, stop=stop, say=say)
     assert (report.ended, report.outcomes) == ("interrupted", ())
     assert "waiting for the window" in said[0]
     wide = parse_window(f"{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=1):%H:%M} UTC")

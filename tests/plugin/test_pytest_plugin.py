@@ -19,6 +19,8 @@ def page_blocks() -> list[str]:
 
 def test_the_page_on_a_server_that_is_there(pytester: pytest.Pytester, db: Database) -> None:
     """The template is prepared once, each test has a copy of its own, and nothing is left."""
+    role = db.make_role()  # whose databases are told from those of other tests on the same server
+    db.execute(f'ALTER ROLE "{role}" SUPERUSER')
     one, prepare = page_blocks()
     pytester.makeconftest("import psycopg, pytest\n" + prepare)
     pytester.makepyfile(
@@ -30,6 +32,8 @@ def test_the_page_on_a_server_that_is_there(pytester: pytest.Pytester, db: Datab
         "def test_players_are_there_again(timescaledb, timescaledb_server):\n"
         "    with psycopg.connect(timescaledb) as conn:\n"
         "        assert conn.execute('SELECT count(*) FROM players').fetchone() == (0,)\n"
+        "        owner = 'SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()'\n"
+        f"        assert conn.execute(owner).fetchone() == ('{role}',)\n"
         "    assert timescaledb_server.edition == 'apache'\n\n"
         "@pytest.mark.timescaledb_edition('community')\n"
         "def test_of_the_other_edition(timescaledb):\n"
@@ -42,13 +46,13 @@ def test_the_page_on_a_server_that_is_there(pytester: pytest.Pytester, db: Datab
         "    pass\n"
     )
     result = pytester.runpytest_subprocess(
-        "-rs", "-p", "no:cacheprovider", "--strict-markers", "--timescaledb-dsn", db.server.dsn
+        "-rs", "-p", "no:cacheprovider", "--strict-markers", "--timescaledb-dsn", db.dsn_as(role)
     )
     result.assert_outcomes(passed=4, skipped=1, errors=1)
     result.stdout.fnmatch_lines(
         ["*there are apache and community", "*needs the community edition; TimescaleDB 2.* here is apache"]
     )
-    left = db.execute("SELECT count(*) FROM pg_database WHERE datname LIKE 'hyperferry\\_%'")
+    left = db.execute("SELECT count(*) FROM pg_database WHERE pg_get_userbyid(datdba) = %s", role)
     assert left == [(0,)]
 
 

@@ -233,7 +233,7 @@ def test_a_reader_in_the_way_makes_us_wait_without_making_others_wait(db: Databa
     db.execute(TABLE)
     with connect(db.dsn) as conn, db.connect(autocommit=False) as reader:
         reader.execute("SELECT count(*) FROM player_stats")
-        ended = threading.Timer(1.0, reader.rollback)
+        ended = threading.Timer(4.0, reader.rollback)
         ended.start()
         waits: list[float] = []
         stop = threading.Event()
@@ -253,7 +253,7 @@ def test_a_reader_in_the_way_makes_us_wait_without_making_others_wait(db: Databa
         thread.join()
         ended.join()
     assert report.rows == 3000
-    assert max(waits) < report.blocked_seconds + 0.6
+    assert max(waits) < report.blocked_seconds + 2, "not for as long as the reader reads"
     assert len(waits) > 10
 
 

@@ -54,8 +54,11 @@ def see_company(db: Database, elsewhere: Database) -> None:
         )  # whoever made the databases is idle for longer than a second by now
         ours.execute("SELECT 1")
         assert Looks(conn).at_work(5) == 0
-        idle.execute("SELECT 1")
-        assert Looks(conn).at_work() == 1
+        for _ in range(5):  # a second's work is soon over on a busy machine
+            idle.execute("SELECT 1")
+            if (seen := Looks(conn).at_work()) == 1:
+                break
+        assert seen == 1
         with elsewhere.connect() as holder:
             holder.execute("BEGIN; SELECT 1")
             conn.execute("SELECT pg_sleep(1.5)")
@@ -69,6 +72,6 @@ def see_company(db: Database, elsewhere: Database) -> None:
             assert looks.company.hidden >= 1
         assert Looks(conn).company.hidden == 0
         # Looks are counted, not calls.
-        company = Company()
+        company = Company(clock=lambda: 0.0)
         idle.execute("SELECT 1")
         assert [company.look(conn) for _ in range(10)] == [0] * 10

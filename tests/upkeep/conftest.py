@@ -122,8 +122,8 @@ def weird(db: Database) -> Iterator[Hypertable]:
 
 @contextmanager
 def writers(table: Hypertable, moments: list[str], count: int = 2) -> Iterator[dict[str, Any]]:
-    """An application that inserts and updates on each of the days, without a pause; gives its longest wait, its
-    statements and its errors."""
+    """An application that inserts and updates on each of the days, without a pause, and is at it when the block begins; gives its
+    longest wait, its statements and its errors."""
     seen: dict[str, Any] = {"longest": 0.0, "statements": 0, "errors": []}
     stop = threading.Event()
 
@@ -153,6 +153,7 @@ def writers(table: Hypertable, moments: list[str], count: int = 2) -> Iterator[d
     for thread in threads:
         thread.start()
     try:
+        wait_for(lambda: seen["statements"] > 10)
         yield seen
     finally:
         stop.set()

@@ -113,7 +113,7 @@ def test_a_concurrent_build_stops_no_writer_of_the_chunk_that_it_waits_for(table
         thread, pid = begin(table, "superuser", caught)
         wait_for(lambda: waits(table, pid))
         with table.db.connect(table.owner) as app:
-            app.execute("SET lock_timeout = '200ms'")
+            app.execute("SET lock_timeout = '10s'")  # whoever holds the chunk does not end before
             for day in range(1, 5):
                 app.execute(f"INSERT INTO {table.ident} (id, player_id, game_date) VALUES (1, 1, '2024-01-0{day} 01:00+00')")
         assert thread.is_alive()
@@ -136,7 +136,7 @@ def test_a_concurrent_build_gives_way_to_whoever_waits_behind_it(table: Hypertab
         thread, pid = begin(table, "superuser", caught)
         wait_for(lambda: waits(table, pid))
         with table.db.connect() as ddl:
-            ddl.execute("SET lock_timeout = '20s'")
+            ddl.execute("SET lock_timeout = '60s'")
             ddl.execute(f"ALTER TABLE {chunk} SET (fillfactor = 90)")
         old.rollback()
     thread.join()

@@ -91,12 +91,13 @@ def test_writers_go_on_while_it_is_built(table: Hypertable, role: str) -> None:
     """No statement fails, and none waits for the whole of it: each chunk's build takes some milliseconds."""
     conn = table.connect(role)
     with writers(table, DAYS) as seen:
+        before = seen["statements"]
         for number, columns in enumerate((("player_id", "value"), ("lower(stat)",), ("value", "id"))):
             index = DeclaredIndex(f"by_{number}", columns)
             build(conn, table.name, index, say=said(), should_stop=nothing)
     assert seen["errors"] == []
-    assert seen["statements"] > 10
-    assert seen["longest"] < 3.0
+    assert seen["statements"] > before
+    assert seen["longest"] < 10.0
     assert not table.without("%by_2")
 
 

@@ -38,6 +38,12 @@ class Count:
             with self._lock:
                 self.now -= 1
 
+    def wait_for(self, number: int) -> None:
+        """Stays inside until so many ever were at once; not for ever, as there may be no others to come."""
+        end = time.monotonic() + 10
+        while self.most < number and time.monotonic() < end:
+            time.sleep(0.005)
+
 
 @pytest.mark.parametrize(
     ("said", "sessions", "helpers"), [(1, 1, 0), (2, 2, 0), (4, 2, 1), (9, 2, 3), (None, 2, None)]
@@ -54,6 +60,7 @@ def test_it_keeps_to_what_it_is_told(
         settings.add(task.helpers)
         with count.inside():
             time.sleep(0.02)
+            count.wait_for(sessions)
             return real(conn, task, within)
 
     def looking(conn: Connection, *given: Any) -> Any:
@@ -85,8 +92,10 @@ def test_what_it_is_told_later_counts_for_the_ranges_to_come(
     def slowly(
         conn: Connection, task: compare.Task, within: Any, go_on: Callable[[], None]
     ) -> compare.RangeResult:
-        with (after if alone.is_set() else before).inside():
+        count, number = (after, 2) if alone.is_set() else (before, 1)
+        with count.inside():
             time.sleep(0.05)
+            count.wait_for(number)
             return real(conn, task, within, go_on)
 
     def share(conn: Connection) -> int | None:
