@@ -32,7 +32,9 @@ def number(context: click.Context, option: click.Parameter, value: str) -> int:
 
 
 def tables(context: click.Context, option: click.Parameter, value: str) -> tuple[tuple[int, int], ...]:
-    """2e5x10,2e6x10 -> ((200000, 10), (2000000, 10))"""
+    """2e5x10,2e6x10 -> ((200000, 10), (2000000, 10)); - -> ()"""
+    if value == "-":
+        return ()
     try:
         return tuple(
             (int(float(rows)), int(chunks)) for rows, chunks in (word.split("x") for word in value.split(","))
@@ -203,6 +205,13 @@ def rate_of_apply(
     help="ROWSxCHUNKS, with commas.",
 )
 @click.option(
+    "--hanging",
+    default="2e5x10,2e5x1000",
+    show_default=True,
+    callback=tables,
+    help="Further tables, with a foreign key and a user trigger; none: '-'.",
+)
+@click.option(
     "--swaps",
     "count",
     default=10,
@@ -221,6 +230,7 @@ def rate_of_apply(
 @common
 def stall_of_swaps(
     sizes: tuple[tuple[int, int], ...],
+    hanging: tuple[tuple[int, int], ...],
     count: int,
     writers: int,
     rate: int,
@@ -228,7 +238,7 @@ def stall_of_swaps(
     keep: bool,
 ) -> None:
     """How long writers stand still at cutovers and rollbacks, by rows and chunks."""
-    what = swaps.Sizes(sizes, count, writers, rate or None)
+    what = swaps.Sizes(sizes, count, writers, rate or None, hanging)
     sys.exit(not run("swap", release, lambda place, say: swaps.measure(place, what, say), keep=keep))
 
 

@@ -37,7 +37,7 @@ def usual(rounds: int) -> dict[str, Measure]:
         "apply": lambda place, say: backlog.measure(
             place, backlog.Sizes(1_000_000, rounds, (500, 2_000, 5_000)), say
         ),
-        "swap": lambda place, say: swaps.measure(place, swaps.Sizes(tables, 10, 4, 500), say),
+        "swap": lambda place, say: swaps.measure(place, swaps.Sizes(tables, 10, 4, 500, tables[:1] + tables[-2:-1]), say),
         "growth": lambda place, say: growth.measure(
             place, growth.Sizes((1_000_000, 5_000_000, 10_000_000, 20_000_000), rounds), say
         ),
@@ -54,6 +54,6 @@ def quick(rounds: int) -> dict[str, Measure]:
             place, capture.Sizes(20_000, 20_000, 100, 2, rounds), say
         ),
         "apply": lambda place, say: backlog.measure(place, backlog.Sizes(20_000, rounds, (100,)), say),
-        "swap": lambda place, say: swaps.measure(place, swaps.Sizes(((5_000, 10),), 2, 2), say),
+        "swap": lambda place, say: swaps.measure(place, swaps.Sizes(((5_000, 10),), 2, 2, None, ((5_000, 10),)), say),
         "growth": lambda place, say: growth.measure(place, growth.Sizes((20_000, 40_000), rounds), say),
     }

@@ -38,6 +38,14 @@ INSERT INTO stats (at, n, v, note) SELECT timestamptz '2024-01-01' + i * interva
 CREATE INDEX stats_at ON stats (at); CREATE INDEX stats_n ON stats (n, at);
 CREATE VIEW per_n AS SELECT n, count(*) AS rows, sum(v) AS total FROM stats GROUP BY n;
 """
+HANGING = """
+CREATE TABLE games (n integer PRIMARY KEY);
+INSERT INTO games SELECT generate_series(0, 999);
+ALTER TABLE stats ADD FOREIGN KEY (n) REFERENCES games;
+CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.note := ''noted''; RETURN new; END';
+CREATE TRIGGER noted BEFORE UPDATE ON stats FOR EACH ROW EXECUTE FUNCTION noted();
+"""
+"""What has to go and come in the swap's own transaction."""
 BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
 ONE = "id = %(key)s AND at BETWEEN %(low)s AND %(high)s"
 """A row of the first ones by its id and its time, as an application of a hypertable does."""
@@ -151,14 +159,17 @@ def measure(
     chunks: int = 50,
     writers: int = 4,
     rate: int | None = None,
+    hanging: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
-    """`swaps` cutovers and as many rollbacks of a table made for it in the database of `dsn`. The writers make `rate`
-    statements a second together; None: as many as they can."""
+    """`swaps` cutovers and as many rollbacks of a table made for it in the database of `dsn`, with a foreign key and a user
+    trigger where `hanging`. The writers make `rate` statements a second together; None: as many as they can."""
     outcome = Outcome()
     days = chunks * WEEK_DAYS
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute(TABLE.format(days=days, rows=rows))
+        if hanging:
+            conn.execute(HANGING)
         conn.execute("VACUUM ANALYZE stats")
     plan = engine.make_plan(dsn, "stats", "at", PlanOptions(chunk_interval=f"{WEEK_DAYS} days"))
     engine.start(dsn, None, plan)

@@ -14,26 +14,32 @@ from .place import Place
 from .result import Figure, Measured
 
 AIM_MS = 50.0
+HANGING = ", a foreign key and a trigger"
+"""In the name of a case: PostgreSQL puts and drops both under the swap's locks, chunk by chunk."""
 
 
 @dataclass(frozen=True)
 class Sizes:
     """Tables as (rows, chunks); cutovers, and as many rollbacks, of each; writers, and their statements a second together
-    (None: as many as they can)."""
+    (None: as many as they can); further tables, with a foreign key and a user trigger."""
 
     tables: Sequence[tuple[int, int]]
     swaps: int
     writers: int
     rate: int | None = None
+    hanging: Sequence[tuple[int, int]] = ()
 
 
 def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
     """Each table in a database of its own. What failed is said in `missing`, and the others are measured all the same."""
     figures: list[Figure] = []
     missing: list[str] = []
-    for number, (rows, chunks) in enumerate(sizes.tables):
+    tables = [*((table, False) for table in sizes.tables), *((table, True) for table in sizes.hanging)]
+    for number, ((rows, chunks), hanging) in enumerate(tables):
         speed = "" if sizes.rate is None else f", {sizes.rate:,} writes/s"
         case = f"{place.title}, {rows:,} rows, {chunks:,} chunks, {sizes.writers} writers{speed}"
+        if hanging:
+            case += HANGING
         say(case)
         try:
             with place.made(f"swaps_{number}") as own:
@@ -44,6 +50,7 @@ def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
                     chunks=chunks,
                     writers=sizes.writers,
                     rate=sizes.rate,
+                    hanging=hanging,
                     say=say,
                 )
             figures += figures_of(case, outcome)

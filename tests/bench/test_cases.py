@@ -80,9 +80,11 @@ def test_apply(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_swap(place: Place) -> None:
-    found = swaps.measure(place, swaps.Sizes(((2_000, 4), (0, 4)), 1, 1), silent)
+    found = swaps.measure(place, swaps.Sizes(((2_000, 4), (0, 4)), 1, 1, None, ((2_000, 4),)), silent)
     assert whos(found, "longest writer, p99") == {"cutover", "rollback"}
     assert all(figure.median > 0 for figure in found.figures if figure.what == "stall_ms reported, p50")
+    cases = {figure.case for figure in found.figures}
+    assert {case.endswith(swaps.HANGING) for case in cases} == {False, True}
     # The second table cannot be made; the first one's figures are there all the same.
     [line] = found.missing
     assert "0 rows" in line
