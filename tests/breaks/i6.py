@@ -82,6 +82,13 @@ BREAKS = (
         "A swap that hangs keeps the table.",
     ),
     Break(
+        "too-slow-a-swap-again-and-again",
+        "tried again a bounded number of times",
+        (Edit(RUNNER, "    if state.too_long < TOO_LONG:\n", "    if state.too_long < 100 * TOO_LONG:\n"),),
+        f"{LOST}::test_a_swap_that_can_never_be_quick_enough_is_given_up_after_the_longest_time_twice",
+        "Each of sixty attempts keeps writers waiting for five seconds, in vain.",
+    ),
+    Break(
         "block-without-idle-timeout",
         "a vanished client cannot hold the table",
         (

@@ -14,6 +14,7 @@ import pytest
 from job import aside, eventually
 from psycopg import sql
 from swap_support import (
+    CHILD,
     Proxy,
     Ready,
     after_swap_message,
@@ -21,6 +22,7 @@ from swap_support import (
     insert,
     outcome,
     ready_fixture,  # noqa: F401
+    refused,
     same_after_sync,
     templates_fixture,  # noqa: F401
 )
@@ -28,7 +30,7 @@ from swap_support import (
 from hyperferry import engine
 from hyperferry.cutover import block, runner
 from hyperferry.db.connection import Connection
-from hyperferry.errors import ConnectionFailed, LockUnavailable
+from hyperferry.errors import ConnectionFailed, Failed, LockUnavailable
 from hyperferry.model.rollout import Phase
 from hyperferry.model.statement import Statement
 
@@ -106,6 +108,37 @@ def test_the_first_attempt_is_given_a_second_and_the_next_twice_as_long(
     report = job.cutover()
     assert (report.phase, report.attempts >= 2) == (Phase.CUT_OVER, True)
     assert report.stall_ms > 1_000
+    same_after_sync(job)
+
+
+def test_a_swap_that_can_never_be_quick_enough_is_given_up_after_the_longest_time_twice(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every attempt would keep writers waiting as long as the longest time allows. Times that were shorter do not count."""
+    job = ready(CHILD)
+    monkeypatch.setattr(runner, "STATEMENT_TIMEOUT_MS", 800)
+    monkeypatch.setattr(runner, "_Attempt", partial(runner._Attempt, timeout_ms=400))
+    made = block.swap_statements
+    monkeypatch.setattr(
+        block,
+        "swap_statements",
+        lambda flow: (*made(flow), Statement("slow", "slow", sql.SQL("SELECT pg_sleep(5)"))),
+    )
+    with refused(job, Failed, "takes longer than it may keep others waiting"):
+        job.cutover(attempts=20)
+    gave_way = [line for line in job.said if line.startswith("attempt") and "statement timeout" in line]
+    assert len(gave_way) == 2, "0.4 s and 0.8 s; the second 0.8 s ends it"
+    with pytest.raises(Failed) as caught:
+        job.cutover(attempts=20)
+    text = str(caught.value)
+    chunks = job.value("SELECT count(*) FROM show_chunks('hyperferry_new_1.t')")
+    assert f"chunks: {chunks}\n" in text
+    assert "off every chunk, the longer the more there are): 1\n" in text
+    assert "given: 0.8 s under the locks, 2 times" in text
+    assert "--chunk-interval" in text
+    assert "drop them before `start`" in text
+    monkeypatch.setattr(block, "swap_statements", made)
+    job.cutover()
     same_after_sync(job)
 
 

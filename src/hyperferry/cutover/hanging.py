@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from ..model.inspection import Constraint, Inspection, OwnedSequence
+from ..model.inspection import Constraint, Inspection, OwnedSequence, Trigger
 from ..model.names import TableName
 from ..model.statement import Statement, fragment
 from .inbound import not_valid
@@ -107,6 +107,11 @@ def create_triggers(inspection: Inspection) -> list[Statement]:
                 )
             )
     return out
+
+
+def row_triggers(inspection: Inspection) -> list[Trigger]:
+    """Those of the user triggers that TimescaleDB puts on every chunk."""
+    return [trigger for trigger in inspection.triggers if trigger.row_level]
 
 
 def serials(inspection: Inspection) -> list[OwnedSequence]:

@@ -46,10 +46,11 @@ from ..ledger.compressed import compressed_below
 from ..ledger.flow import Flow
 from ..model.names import TableName
 from ..model.report import SwapReport
+from ..model.rollout import Direction
 from ..model.statement import Statement
 from ..verify import excused_groups
 from ..verify.pairwise import Group
-from . import block, bound, hanging
+from . import block, bound, hanging, inbound
 from .loss import after_loss, changes_recorded
 from .order import PATIENT_FROM, first, further, order
 from .swap import others, target_phase, wanted_locks
@@ -58,6 +59,8 @@ STATEMENT_TIMEOUT_MS = 5_000
 """How long the swap itself may take under the locks, at most, before the server ends it."""
 FIRST_TIMEOUT_MS = 1_000
 """How long it may take at first: twice as long each time that it was too short."""
+TOO_LONG = 2
+"""So often the longest time there is may be too short: it would be again, and everybody waits for as long each time."""
 IDLE_TIMEOUT_MS = GONE_MS
 """How long the server waits for the COMMIT, or for whatever else comes next from us."""
 ANSWER_SECONDS = 2 * (STATEMENT_TIMEOUT_MS + IDLE_TIMEOUT_MS) / 1000
@@ -107,6 +110,7 @@ class _Attempt:
     refused: int = 0
     code: str = ""
     timeout_ms: int = FIRST_TIMEOUT_MS
+    too_long: int = 0
     blockers: tuple[Blocker, ...] = ()
 
 
@@ -174,8 +178,9 @@ def run_swap(
     """Swaps the flow's two tables in one transaction, or leaves everything as it is. `pools` are paused for each attempt.
 
     Raises LockUnavailable after the bounded number of attempts, naming the blockers, NotInTime where `should_stop` raised
-    OutOfTime after an attempt; Refused where a check under the lock said no (NotProved: the proof is void); SchemaChanged or
-    CaptureBroken where the table is not what was verified.
+    OutOfTime after an attempt; Failed where it takes longer than STATEMENT_TIMEOUT_MS, TOO_LONG times; Refused where a check
+    under the lock said no (NotProved: the proof is void); SchemaChanged or CaptureBroken where the table is not what was
+    verified.
     """
     state = _Attempt()
     conn = connect()
@@ -400,6 +405,8 @@ def _try_once(
             state.reason, state.code = "the connection was lost", ""
             conn.close()
             raise _Lost(xid) from None
+        if error.sqlstate == "57014" and (time.monotonic() - started) * 1000 >= 0.9 * STATEMENT_TIMEOUT_MS:
+            _note_too_long(conn, flow, state)
         _judge(error, conn, flow, gate, state)
         return None
     finally:
@@ -411,6 +418,41 @@ def _try_once(
     except psycopg.Error:  # it is swapped, whatever becomes of these questions
         conn.close()
         raise _Lost(xid) from None
+
+
+def _note_too_long(conn: Connection, flow: Flow, state: _Attempt) -> None:
+    """The longest time there is was too short. Raises Failed where that is no accident: whoever needs the table waits that long
+    for each attempt, and what takes long is not the sessions of others, but what the swap has to do."""
+    state.too_long += 1
+    if state.too_long < TOO_LONG:
+        return
+    inspection, forward = flow.rollout.plan.inspection, flow.direction is Direction.FORWARD
+    keys = len(hanging.foreign_keys(inspection)) + len(inbound.kept_keys(flow))
+    chunks = int(fetch_value(conn, "SELECT count(*) FROM pg_inherits WHERE inhparent = %s", [hypertable_of(flow).oid]))
+    ways = ["swap at a quieter time, if the server was busy with something else"]
+    if forward:
+        ways.append(
+            "if there are many chunks: `hyperferry abort`, then start anew with a longer --chunk-interval"
+            + (
+                ", or without the foreign keys (drop them before `start`, or give up those that point at the table by "
+                "--drop-inbound-fk, and add them after the cutover, one at a time: each of these takes the same locks)"
+                if keys
+                else ""
+            )
+        )
+    else:
+        ways.append("if there are many chunks: drop or merge some; or keep the hypertable (`hyperferry finish`)")
+    raise Failed(
+        f"The swap of {flow.rollout.table} takes longer than it may keep others waiting; nothing was changed.",
+        facts={
+            "given": f"{STATEMENT_TIMEOUT_MS / 1000:g} s under the locks, {state.too_long} times; less before",
+            "attempts": state.number,
+            "chunks": chunks,
+            "foreign keys (each is put on or taken off every chunk, the longer the more there are)": keys,
+            "row triggers (each on every chunk)": len(hanging.row_triggers(inspection)),
+        },
+        remedy="; ".join(ways) + ".",
+    ) from None
 
 
 def _as_before(conn: Connection) -> None:
