@@ -9,6 +9,7 @@ from . import catalog, db, gates
 from .advance import prove
 from .apply import quarantine_size
 from .cutover import Gate, dropped, run_swap, validate_foreign_keys
+from .cutover.runner import EXCUSED_UNDER_LOCK
 from .db.connection import Connection
 from .db.pgbouncer import Pools
 from .errors import NotProved
@@ -20,6 +21,7 @@ from .model.rollout import Direction, Rollout
 from .strategies import blue_green
 from .strategies.monitor import Monitor
 from .strategies.workers import Connect
+from .verify import excused_by_others
 
 PROVED_AGAIN = 2
 """How often a proof that was voided during the attempts is made anew."""
@@ -90,6 +92,9 @@ def _gate(
     if quarantine_size(conn, flow):
         blue_green.catch_up(conn, rollout, monitor)  # what stood in the way of those rows may be gone by now
     verification = gates.valid_verification(conn, rollout)
+    if verification is not None and excused_by_others(conn, flow, verification.id) > EXCUSED_UNDER_LOCK:
+        monitor.say("a verification that was interrupted left too much to be looked at under the locks")
+        verification = None
     if verification is None and not unverified:
         blue_green.catch_up(conn, rollout, monitor)
         prove(conn, connect, rollout, monitor)

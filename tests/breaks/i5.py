@@ -166,4 +166,24 @@ BREAKS = (
         f"{FILE}::test_a_truncation_that_was_applied_ends_the_verification",
         "The shadow was emptied and filled anew since it was compared.",
     ),
+    Break(
+        "interrupted-verification-never-forgotten",
+        "what is still excused is checked under the lock",
+        (Edit("swapping.py", "verification.id) > EXCUSED_UNDER_LOCK:", "verification.id) < 0:"),),
+        f"{FILE}::test_what_an_interrupted_verification_excused_is_not_looked_at_under_the_lock",
+        "Each cutover is refused for it as long as nobody verifies: the swap alone cannot make the proof anew.",
+        case="before",
+        fails_by=("AssertionError", "NotProved"),
+    ),
+    Break(
+        "what-was-excused-without-a-bound",
+        "what is still excused is checked under the lock",
+        (
+            Edit("swapping.py", "verification.id) > EXCUSED_UNDER_LOCK:", "verification.id) < 0:"),
+            Edit("cutover/runner.py", "    if pairs > EXCUSED_UNDER_LOCK:\n", "    if pairs < 0:\n"),
+        ),
+        f"{FILE}::test_what_an_interrupted_verification_excused_is_not_looked_at_under_the_lock",
+        "Hundreds of thousands of pairs are looked at while everybody waits, in each attempt.",
+        case="before",
+    ),
 )

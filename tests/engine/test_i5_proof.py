@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ from swap_support import (
 from hyperferry import swapping
 from hyperferry.cutover import Gate, run_swap
 from hyperferry.db import connect
-from hyperferry.errors import CaptureBroken, Failed, NotProved, Refused, SchemaChanged
+from hyperferry.errors import CaptureBroken, Failed, Interrupted, NotProved, Refused, SchemaChanged
 from hyperferry.ledger import store
 from hyperferry.model.rollout import Phase
 
@@ -476,6 +477,72 @@ def test_what_is_added_while_it_is_proved_stops_the_swap(
     job.db.execute("DROP VIEW fresh")
     getattr(job, way)()
     same_after_sync(job)
+
+
+def interrupt_a_verification(job: Job, changes: str = "UPDATE {table} SET v = v + 1") -> None:
+    """Its ranges are done, and it has excused the pairs that were changed; nothing else of it comes to its end."""
+    job.run(changes)
+    stop = threading.Event()
+    with pytest.raises(Interrupted):
+        job.verify(stop=stop, say=lambda text: stop.set() if "stand in the backlog" in text else None)
+
+
+def left_excused(job: Job) -> int:
+    return int(job.value("SELECT count(*) FROM hyperferry.excused_1"))
+
+
+@pytest.mark.parametrize("way", ["cutover", "rollback"])
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_what_an_interrupted_verification_excused_is_not_looked_at_under_the_lock(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch, way: str, when: str
+) -> None:
+    """Nobody would forget it, and everybody would wait for as long as so many pairs take: the proof is made anew instead."""
+    job = ready()
+    if way == "rollback":
+        job.cutover()
+        job.verify()
+    before = verifications(job)
+    if when == "before":
+        interrupt_a_verification(job)
+        assert left_excused(job) == 400
+        job.sync()
+    else:
+        interrupt = once(lambda: interrupt_a_verification(job))
+        real = swapping.run_swap
+        monkeypatch.setattr(swapping, "run_swap", lambda *args, **options: (interrupt(), real(*args, **options))[1])
+    counts: list[int] = []
+    before_swap_message(monkeypatch, lambda conn: counts.append(left_excused(job)), times=99)
+    getattr(job, way)()
+    assert verifications(job) == before + 1
+    assert any("verification that was interrupted left" in line for line in job.said)
+    assert counts
+    assert set(counts) == {0}
+    same_after_sync(job)
+
+
+def test_a_few_pairs_of_an_interrupted_verification_are_looked_at(ready: Ready) -> None:
+    job = ready()
+    before = verifications(job)
+    interrupt_a_verification(job, "UPDATE {table} SET v = v + 1 WHERE id <= 300")
+    assert left_excused(job) == 300
+    job.cutover()
+    assert verifications(job) == before
+    same_after_sync(job)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "said"), [(100, NotProved, "excused differs"), (400, Refused, "not the same")]
+)
+def test_a_difference_that_an_interrupted_verification_met_is_not_forgotten(
+    ready: Ready, changed: int, error: type[Refused], said: str
+) -> None:
+    """Few pairs or many: the one whose change was applied wrongly keeps the table from being cut over."""
+    job = ready()
+    interrupt_a_verification(job, f"UPDATE {{table}} SET v = v + 1 WHERE id <= {changed}")
+    job.sync()
+    job.run(LOSE_A_ROW)
+    with refused(job, error, said):
+        job.cutover()
 
 
 def test_a_cutover_is_not_even_tried_without_a_verification(ready: Ready) -> None:

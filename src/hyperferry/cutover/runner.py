@@ -48,7 +48,7 @@ from ..model.names import TableName
 from ..model.report import SwapReport
 from ..model.rollout import Direction
 from ..model.statement import Statement
-from ..verify import excused_groups
+from ..verify import excused_by_others, excused_groups
 from ..verify.pairwise import Group
 from . import block, bound, hanging, inbound
 from .loss import after_loss, changes_recorded
@@ -65,6 +65,9 @@ IDLE_TIMEOUT_MS = GONE_MS
 """How long the server waits for the COMMIT, or for whatever else comes next from us."""
 ANSWER_SECONDS = 2 * (STATEMENT_TIMEOUT_MS + IDLE_TIMEOUT_MS) / 1000
 """After so long the server has ended an attempt, whatever happened: an answer that has not come is lost."""
+EXCUSED_UNDER_LOCK = 300
+"""So many pairs that an interrupted verification excused are looked at under the locks; where there are more, the proof is void,
+and one anew forgets them: 50,000 took 0.6 s."""
 SMALL_BACKLOG = 200
 DRAIN_SECONDS = 60.0
 PATIENCE = 5
@@ -362,6 +365,8 @@ class _Lost(Exception):
 def _prepare(conn: Connection, flow: Flow, gate: Gate, state: _Attempt) -> sql.Composed:
     """Everything that can be ready before the locks; the swap's message."""
     # Read before the locks: they tell the check under the locks in which chunks to look.
+    if gate.verification is not None and gate.excused:
+        _refuse_many_excused(conn, flow, gate.verification, state)
     excused = excused_groups(conn, flow) if gate.excused else None
     timeouts = deadlock_timeouts_ms(conn) if state.number >= PATIENT_FROM else ()
     settings = cold.settings(conn) if cold.may_be_compressed(flow) else {}
@@ -372,6 +377,23 @@ def _prepare(conn: Connection, flow: Flow, gate: Gate, state: _Attempt) -> sql.C
     )
     execute(conn, block.prepare(flow))
     return message
+
+
+def _refuse_many_excused(conn: Connection, flow: Flow, verification: int, state: _Attempt) -> None:
+    """Raises NotProved where another verification that did not come to its end excused so many pairs that to look at them under
+    the locks takes too long. That they differ is possible, so they are not passed over: a proof anew compares them too."""
+    pairs = excused_by_others(conn, flow, verification)
+    if pairs > EXCUSED_UNDER_LOCK:
+        unproved = NotProved(
+            "Nothing is cut over unproved.",
+            facts={
+                "rollout": flow.rollout.id,
+                "server said": f"a verification that was interrupted left {pairs:,} pairs to be looked at under the locks",
+            },
+            remedy="run `hyperferry verify` to its end, then try again.",
+        )
+        unproved.attempts, unproved.stall_ms = state.number, round(state.longest_ms, 1)
+        raise unproved
 
 
 def _try_once(

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..db import fetch_all, fetch_value
 from ..db.connection import Connection
+from ..ledger.flow import Flow
 from ..ledger.transaction import flow_transaction
 from ..model.report import Difference
 from . import statements
@@ -48,6 +49,12 @@ def excused_count(conn: Connection, task: Task) -> int:
             {"started": task.started},
         )
     )
+
+
+def excused_by_others(conn: Connection, flow: Flow, verification: int) -> int:
+    """How many pairs are excused by other verifications than the recorded one of that number: interrupted, or at work now."""
+    statement = statements.query("excused_by_others").format(excused=flow.of_ledger("excused"))
+    return int(fetch_value(conn, statement, {"id": verification}))
 
 
 def look_at_excused(

@@ -99,6 +99,11 @@ SELECT count(*) FROM put;
 -- How many pairs of this verification are excused.
 SELECT count(*) FROM {excused} WHERE verification_started = %(started)s;
 
+-- name: excused_by_others
+-- How many pairs were excused by other verifications than this recorded one: they were interrupted before they could forget any.
+SELECT count(*) FROM {excused}
+WHERE verification_started IS DISTINCT FROM (SELECT v.started_at FROM hyperferry.verification AS v WHERE v.id = %(id)s);
+
 -- name: look_at_pairs
 -- Both sides of given pairs, found by index.
 SELECT {columns_e}, e.place, s.n AS sn, t.n AS tn, s.n <> t.n OR s.h <> t.h AS differs
