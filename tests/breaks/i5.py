@@ -172,7 +172,7 @@ BREAKS = (
         (Edit("swapping.py", "verification.id) > EXCUSED_UNDER_LOCK:", "verification.id) < 0:"),),
         f"{FILE}::test_what_an_interrupted_verification_excused_is_not_looked_at_under_the_lock",
         "Each cutover is refused for it as long as nobody verifies: the swap alone cannot make the proof anew.",
-        case="before",
+        case="before-cutover",
         fails_by=("AssertionError", "NotProved"),
     ),
     Break(
@@ -184,6 +184,6 @@ BREAKS = (
         ),
         f"{FILE}::test_what_an_interrupted_verification_excused_is_not_looked_at_under_the_lock",
         "Hundreds of thousands of pairs are looked at while everybody waits, in each attempt.",
-        case="before",
+        case="before-cutover",
     ),
 )
