@@ -14,7 +14,7 @@ from swap_support import Sessions
 
 import servers
 from hyperferry import sandbox
-from hyperferry.db import yield_and_retry
+from hyperferry.db import autovacuum, yield_and_retry
 from hyperferry.errors import LockUnavailable
 from hyperferry.model.plan_options import PlanOptions
 from hyperferry.strategies import ending
@@ -116,6 +116,45 @@ def test_finish_ends_while_autovacuum_is_at_work_on_the_chunks_and_on_old(db: Da
     assert writers.done
     assert writers.worst < 5.0, "one deadlock_timeout after the other: somebody waited behind us"
     assert not db.execute("SELECT tgname FROM pg_trigger WHERE tgname LIKE 'hyperferry%'")
+    job.close()
+
+
+CHUNKS_CHANGE = {
+    "foreign key": "CREATE TABLE stat (type text PRIMARY KEY); INSERT INTO stat SELECT DISTINCT stat_type FROM player_stats; "
+    "ALTER TABLE player_stats ADD FOREIGN KEY (stat_type) REFERENCES stat",
+    "row trigger": "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END'; "
+    "CREATE TRIGGER touch BEFORE UPDATE ON player_stats FOR EACH ROW EXECUTE FUNCTION touch()",
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "quick"), [("foreign key", True), ("row trigger", False)], ids=["foreign key", "row trigger"]
+)
+def test_the_swap_ends_while_autovacuum_is_at_work_on_chunks_that_it_changes(
+    db: Database, monkeypatch: pytest.MonkeyPatch, what: str, quick: bool
+) -> None:
+    """Each is changed, so all have to be free at one moment; on the way back the application uses them. A role that may not
+    set deadlock_timeout sends each worker off after a second only."""
+    if not quick:
+        monkeypatch.setattr(autovacuum, "_quick_check", lambda: "BEGIN END")
+    with db.connect() as conn:
+        table = tables.player_stats(conn, rows=20_000)
+    db.execute(CHUNKS_CHANGE[what])
+    job = Job(db, table, PlanOptions(chunk_interval="30 days"))
+    job.start()
+    for chunk in db.execute("SELECT show_chunks('hyperferry_new_1.player_stats')::text"):
+        db.execute(ALWAYS.format(chunk[0]))
+    writes = "UPDATE player_stats SET value = value + 1 WHERE id = 5"
+    for number, step in enumerate((job.cutover, job.rollback)):
+        db.execute(f"UPDATE player_stats SET value = {number} WHERE id % 3 = 0")
+        job.sync()
+        eventually("it is at work on chunks", lambda: len(vacuumed(db, r"\_hyper%chunk")) >= 2, seconds=90)
+        with Sessions(db.dsn, lambda conn: conn.execute(writes)) as writers:
+            report = aside(lambda step=step: step(attempts=10)).result(90)
+        assert report.attempts <= 10
+        assert not writers.errors
+        assert writers.worst < 2.0
+    assert job.phase() == "rolled_back"
     job.close()
 
 

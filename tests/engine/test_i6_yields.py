@@ -137,6 +137,27 @@ def test_attempts_are_bounded_and_name_who_is_in_the_way(ready: Ready, holds: st
     same_after_sync(job)
 
 
+@pytest.mark.parametrize("way", ["cutover", "rollback"])
+def test_whoever_is_at_work_on_a_chunk_that_the_swap_changes_is_named_and_nobody_waits(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A foreign key is put on every chunk, or taken off it: a VACUUM, say, of a single one is in the way. It is met before the
+    locks for which writers would wait."""
+    job = ready(CHILD)
+    if way == "rollback":
+        job.cutover()
+    chunk = job.value("SELECT show_chunks('{shadow}')::text ORDER BY 1 LIMIT 1")
+    seen = before_swap_message(monkeypatch, lambda conn: None)
+    with job.application() as app:
+        app.execute(f"LOCK TABLE ONLY {chunk} IN SHARE UPDATE EXCLUSIVE MODE")
+        with pytest.raises(LockUnavailable, match=f"pid {app.info.backend_pid} ") as caught:
+            getattr(job, way)(attempts=2)
+        assert chunk.rpartition(".")[2] in str(caught.value.facts["last reason"])
+    assert not seen
+    getattr(job, way)()
+    same_after_sync(job)
+
+
 @pytest.mark.usefixtures("patience")
 def test_a_session_that_waited_before_we_came_is_no_victim(ready: Ready) -> None:
     """It holds the parent and waits for the table behind a third session when we come, and has waited for long."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import psycopg
@@ -17,6 +17,8 @@ from ..db import (
     DATA_ERRORS,
     GONE_MS,
     Blocker,
+    autovacuum_at_work,
+    autovacuum_sent_off,
     blocker_facts,
     blockers_of,
     cancel_autovacuum,
@@ -26,6 +28,7 @@ from ..db import (
     further_locks,
     is_lost_connection,
     is_transient,
+    keep_off_at_once,
     pause_seconds,
     snapshot_holders_of,
 )
@@ -53,7 +56,7 @@ from ..verify.pairwise import Group
 from . import block, bound, hanging, inbound
 from .loss import after_loss, changes_recorded
 from .order import PATIENT_FROM, first, further, order
-from .swap import others, target_phase, wanted_locks
+from .swap import on_every_chunk, others, target_phase, wanted_locks
 
 STATEMENT_TIMEOUT_MS = 5_000
 """How long the swap itself may take under the locks, at most, before the server ends it."""
@@ -130,7 +133,8 @@ def locked_tables(flow: Flow) -> list[TableName]:
 
 def _in_the_way(conn: Connection, flow: Flow, state: _Attempt) -> tuple[Blocker, ...]:
     """Who made the last attempt give way, as far as it can be seen now."""
-    found = blockers_of(conn, locked_tables(flow))
+    chunks = on_every_chunk(flow)
+    found = blockers_of(conn, [*locked_tables(flow), *([flow.passive.name] if chunks else [])], chunks=chunks)
     if state.code == block.SNAPSHOTS:
         found = [*snapshot_holders_of(conn), *found]
     return tuple(dict.fromkeys(found)) or state.blockers
@@ -245,11 +249,11 @@ def _attempt(
     try:
         applier = Applier(conn, flow, should_stop=should_stop)
         _drain(conn, flow, applier, say)
-        cancel_autovacuum(conn, flow.active.name, flow.passive.name, *others(flow.rollout.plan.inspection))
-        message = _prepare(conn, flow, gate, state)
-        if not gate.snapshots_accepted and not _free_of_old_snapshots(conn, state, should_stop):
-            return None
-        _drain_again(applier)
+        with _without_autovacuum(connect, conn, flow):
+            message = _prepare(conn, flow, gate, state)
+            if not gate.snapshots_accepted and not _free_of_old_snapshots(conn, state, should_stop):
+                return None
+            _drain_again(applier)
         began = time.monotonic()
         try:
             with nullcontext() if pools is None else pools.paused():
@@ -272,6 +276,22 @@ def _attempt(
         state.reason = "the connection was lost"
         conn.close()
         return None
+
+
+@contextmanager
+def _without_autovacuum(connect: Callable[[], Connection], conn: Connection, flow: Flow) -> Iterator[None]:
+    """Sends autovacuums off the tables that the swap locks. Where it locks every chunk, a worker that is cancelled must not go on
+    with the next of them: another session of ours holds them all until the block's end, which stops no writer and no reader, and
+    workers pass over what they cannot have."""
+    hypertable, plain = hypertable_of(flow), flow.passive if flow.active.hypertable else flow.active
+    cancel_autovacuum(conn, plain.name, *others(flow.rollout.plan.inspection))
+    chunks = on_every_chunk(flow)
+    cancel_autovacuum(conn, hypertable.name, chunks=not chunks)
+    if not chunks or not autovacuum_at_work(conn, hypertable.name):
+        yield
+        return
+    with closing(connect()) as guard, autovacuum_sent_off(guard, hypertable.oid):
+        yield
 
 
 def _pause(seconds: float, should_stop: Callable[[], None]) -> None:
@@ -417,6 +437,8 @@ def _try_once(
             # application's is held yet.
             execute(conn, sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(flow.lock))
             xid = str(fetch_value(conn, "SELECT pg_current_xact_id()"))
+            if on_every_chunk(flow):  # nobody waits behind an attempt that would meet somebody there
+                keep_off_at_once(conn, hypertable_of(flow).oid)
             started = time.monotonic()
             execute(conn, message)
         state.longest_ms = max(state.longest_ms, (time.monotonic() - started) * 1000)

@@ -82,6 +82,14 @@ def others(inspection: Inspection) -> list[TableName]:
     )
 
 
+def on_every_chunk(flow: Flow) -> bool:
+    """Whether the swap puts something on every chunk of the hypertable, or takes it off there: it locks them all then."""
+    inspection = flow.rollout.plan.inspection
+    return bool(
+        hanging.foreign_keys(inspection) or hanging.row_triggers(inspection) or inbound.kept_keys(flow)
+    )
+
+
 def _restated(kind: LiteralString, name: TableName, owner: str, comment: str) -> Lock:
     statement = sql.SQL("ALTER {} {} OWNER TO {}").format(
         sql.SQL(kind),

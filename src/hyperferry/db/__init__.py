@@ -1,6 +1,13 @@
 """Connections, session settings, attempts at locks, SQLSTATE classes, the loader of .sql files. See README.md."""
 
-from .autovacuum import cancel_autovacuum, keep_autovacuum_off, outlast_toast_vacuum
+from .autovacuum import (
+    autovacuum_at_work,
+    autovacuum_sent_off,
+    cancel_autovacuum,
+    keep_autovacuum_off,
+    keep_off_at_once,
+    outlast_toast_vacuum,
+)
 from .connection import (
     SESSION_SETTINGS,
     answered_within,
@@ -50,6 +57,8 @@ __all__ = [
     "again_after_deadlock",
     "answered_within",
     "at_most",
+    "autovacuum_at_work",
+    "autovacuum_sent_off",
     "blocker_facts",
     "blockers_of",
     "cancel_autovacuum",
@@ -68,6 +77,7 @@ __all__ = [
     "is_transient",
     "is_unique_violation",
     "keep_autovacuum_off",
+    "keep_off_at_once",
     "load_queries",
     "not_held_by_the_gone",
     "outlast_toast_vacuum",
