@@ -170,7 +170,6 @@ BREAKS = (
         ),
         "engine/test_autovacuum.py::test_the_swap_ends_while_autovacuum_is_at_work_on_chunks_that_it_changes",
         "With a foreign key or a row trigger no attempt meets all chunks free: a worker that is cancelled is on the next one.",
-        case="foreign key",
         fails_by=("AssertionError", "LockUnavailable", "TimeoutError"),
     ),
     Break(

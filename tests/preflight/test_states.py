@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from hyperferry.model.inspection import Inspection, StatementFacts, Trigger
+from hyperferry.model.inspection import InboundKey, Inspection, StatementFacts, Trigger
+from hyperferry.model.names import TableName
 from hyperferry.model.options import PreflightOptions
 from hyperferry.model.plan import Strategy
 from hyperferry.preflight import run
@@ -128,6 +129,47 @@ def test_many_chunks_are_told_of_before_sessions_meet_them(clean: Inspection) ->
             for level, text in found(many, "first-statements")
         ] == ([("note", True, True)] if told else [])
     assert found(replace(clean, scan=None), "first-statements") == []
+
+
+@pytest.mark.parametrize(
+    ("chunks", "keys", "said"),
+    [
+        (5_000, 0, None),
+        (900, 1, None),
+        (1_000, 1, "about 0.5 s"),
+        (600, 2, None),
+        (700, 2, "about 0.6 s"),
+        (2_000, 1, "about 1.9 s"),
+        (4_000, 1, "about 7.0 s"),
+    ],
+)
+def test_foreign_keys_on_many_chunks(clean: Inspection, chunks: int, keys: int, said: str | None) -> None:
+    assert clean.scan is not None
+    key = replace(clean.constraints[0], kind="f", references=TableName("s", "parent"))
+    others = tuple(c for c in clean.constraints if c.kind != "f")
+    many = replace(clean, constraints=(*others, *([key] * keys)), scan=replace(clean.scan, buckets=chunks))
+    findings = found(many, "foreign-keys-and-chunks")
+    assert [level for level, _ in findings] == (["warning"] if said else [])
+    if said:
+        assert said in findings[0][1]
+        assert ("would not succeed" in findings[0][1]) == (chunks == 4_000)
+        assert f"each of {chunks:,} chunks" in findings[0][1]
+    assert found(replace(many, scan=None), "foreign-keys-and-chunks") == []
+
+
+def test_a_foreign_key_that_points_at_many_chunks(clean: Inspection) -> None:
+    assert clean.scan is not None
+    key = InboundKey("k", TableName("s", "child"), 1, "FOREIGN KEY (i, t) REFERENCES s.t(id, ts)", ("id", "ts"), True)
+    many = replace(
+        clean,
+        inbound_keys=(key,),
+        scan=replace(clean.scan, buckets=1_000),
+        server=replace(clean.server, timescaledb_installed="2.31.0"),
+    )
+    ((level, text),) = found(many, "foreign-keys-and-chunks")
+    assert level == "warning"
+    assert "about 0.9 s" in text
+    assert found(many, "foreign-keys-and-chunks", drop_inbound_fks=("child.k",)) == []
 
 
 def test_too_many_chunks(clean: Inspection) -> None:
@@ -259,6 +301,7 @@ def test_blockers_come_first(clean: Inspection) -> None:
 
 TESTED = {rule for rule, *_ in SERVER + TABLE} | {
     "first-statements",
+    "foreign-keys-and-chunks",
     "security-labels",
     "subscription-target",
     "replicas",
