@@ -135,9 +135,10 @@ def test_many_chunks_are_told_of_before_sessions_meet_them(clean: Inspection) ->
     ("chunks", "keys", "said"),
     [
         (5_000, 0, None),
-        (900, 1, None),
+        (700, 1, None),
+        (720, 1, "about 0.3 s"),
         (1_000, 1, "about 0.5 s"),
-        (600, 2, None),
+        (450, 2, None),
         (700, 2, "about 0.6 s"),
         (2_000, 1, "about 1.9 s"),
         (4_000, 1, "about 7.0 s"),
