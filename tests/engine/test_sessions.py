@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import time
+import uuid
+from collections.abc import Iterator
 
 import psycopg
 import pytest
+from job import HOURS, THIRDS, Job, Make
 
+from hyperferry import engine
 from hyperferry.db import connect, execute, fetch_value, is_lost_connection
-from servers import Database
+from hyperferry.errors import HyperferryError
+from hyperferry.flag.connected import connected
+from kit.tables import Table
+from servers import Database, Server, drop_database
 
 LIMITS = ("statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
 
@@ -43,3 +50,50 @@ def test_a_session_that_a_time_limit_ended_is_a_lost_connection(db: Database, li
             conn.execute("SELECT pg_sleep(2)")
     assert caught.value.sqlstate == "25P04"
     assert is_lost_connection(caught.value)
+
+
+SNOW = r"""
+CREATE TABLE t (k text PRIMARY KEY, at timestamptz NOT NULL, v integer);
+INSERT INTO t SELECT E'k\xe2\x98\x83' || i, timestamptz '2024-01-01' + i * interval '1 hour', i FROM generate_series(1, 300) AS i;
+"""
+"""A text key with a sign that LATIN1 lacks, by which the batches are cut; the statements themselves are ASCII."""
+
+
+@pytest.fixture
+def ascii_db(server: Server) -> Iterator[Database]:
+    """A database in SQL_ASCII, in which nothing says what the bytes of a text mean."""
+    made = Database(f"t_ascii_{uuid.uuid4().hex[:8]}", server)
+    with server.connect() as conn:
+        conn.execute(f"CREATE DATABASE {made.name} ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'".encode())
+    made.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    yield made
+    drop_database(made)
+
+
+def test_in_a_database_without_an_encoding_texts_are_texts(ascii_db: Database) -> None:
+    ascii_db.execute(SNOW)
+    job = Job(ascii_db, Table("public", "t", "at", ("k",), ("k", "at", "v"), 300), THIRDS)
+    with pytest.raises(HyperferryError, match="There is no table missing"):
+        engine.status(job.dsn, "missing")
+    with connected(job.dsn, "test", 5) as conn:  # as the flag and the reads of applications do
+        assert conn.execute("SELECT 'text'::text").fetchone() == ("text",)
+    assert job.start().phase == "synced"
+    ascii_db.execute("UPDATE t SET v = -v WHERE v % 3 = 0")
+    assert job.cutover()
+    ascii_db.execute("UPDATE t SET v = v - 7 WHERE v % 5 = 0")
+    job.sync()
+    assert job.verify().match
+    job.close()
+
+
+@pytest.mark.parametrize("whose", ["environment", "dsn"])
+def test_an_encoding_that_the_user_chose_is_not_ours(job: Make, monkeypatch: pytest.MonkeyPatch, whose: str) -> None:
+    made = job(SNOW, options=THIRDS)
+    dsn = made.dsn
+    if whose == "environment":
+        monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    else:
+        dsn += "?client_encoding=LATIN1&options=-c%20client_encoding%3DLATIN1"
+    plan = engine.make_plan(dsn, "t", "at", THIRDS)
+    assert engine.start(dsn, None, plan, limits={"max_cores": "none"}).phase == "synced"
+    made.assert_equal()

@@ -98,7 +98,8 @@ def _said(error: psycopg.Error, dsn: str) -> str:
 def connect(dsn: str, *, purpose: str = "", connect_timeout: int = 10) -> Connection:
     """An autocommit session with `SESSION_SETTINGS`, named `hyperferry <purpose>` in pg_stat_activity.
 
-    `dsn` may be empty: libpq's own variables, service and password files then decide.
+    `dsn` may be empty: libpq's own variables, service and password files then decide. The encoding is UTF-8 whatever they say:
+    from a database in SQL_ASCII psycopg would give bytes for text, and another encoding may lack what a key holds.
     Raises ConnectionFailed with what libpq said (never the password).
     """
     try:
@@ -107,6 +108,7 @@ def connect(dsn: str, *, purpose: str = "", connect_timeout: int = 10) -> Connec
             autocommit=True,
             connect_timeout=connect_timeout,
             application_name=f"hyperferry {purpose}".strip(),
+            client_encoding="utf8",
             prepare_threshold=None,
             keepalives_idle=30,
             keepalives_interval=10,

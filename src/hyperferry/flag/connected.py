@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 LOST = {"tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
@@ -17,6 +18,8 @@ def connected(dsn: str, name: str, connect_timeout: int, *, autocommit: bool = F
 
     said = conninfo_to_dict(dsn)
     options: dict[str, Any] = {key: value for key, value in LOST.items() if key not in said}
+    if "client_encoding" not in said and "PGCLIENTENCODING" not in os.environ:
+        options["client_encoding"] = "utf8"  # from a database in SQL_ASCII psycopg would give bytes for text
     return psycopg.connect(
         dsn,
         autocommit=autocommit,

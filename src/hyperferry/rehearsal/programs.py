@@ -103,6 +103,7 @@ def environment(dsn: str, *, options: str = "") -> tuple[dict[str, str], str]:
     if options:
         values["PGOPTIONS"] = f"{values.get('PGOPTIONS', '')} {options}".strip()
     values |= {"LC_ALL": "C", "PGAPPNAME": "hyperferry rehearse"}
+    values.pop("PGCLIENTENCODING", None)  # the database's own lacks nothing that stands in it
     return values, make_conninfo(**rest) if rest else ""
 
 
