@@ -97,3 +97,14 @@ def test_an_encoding_that_the_user_chose_is_not_ours(job: Make, monkeypatch: pyt
     plan = engine.make_plan(dsn, "t", "at", THIRDS)
     assert engine.start(dsn, None, plan, limits={"max_cores": "none"}).phase == "synced"
     made.assert_equal()
+
+
+def test_a_backslash_is_itself_whatever_the_database_says(job: Make) -> None:
+    made = job(HOURS, options=THIRDS)
+    made.db.execute(f'ALTER DATABASE "{made.db.name}" SET standard_conforming_strings = off')
+    assert made.start().phase == "synced"
+    made.run("UPDATE {table} SET v = 'changed' WHERE id % 3 = 0")
+    made.cutover()
+    made.run("UPDATE {table} SET v = 'changed back' WHERE id % 5 = 0")
+    made.rollback()
+    made.assert_equal()

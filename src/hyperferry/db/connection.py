@@ -36,6 +36,8 @@ SESSION_SETTINGS: dict[str, str] = {
     "bytea_output": "hex",
     "lc_monetary": "C",
     "xmloption": "content",
+    # A backslash in our statements is itself.
+    "standard_conforming_strings": "on",
     # What is made goes where its statement says, whatever the role's own defaults are.
     "default_tablespace": "",
     "client_min_messages": "warning",
