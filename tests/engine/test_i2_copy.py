@@ -14,6 +14,7 @@ from hyperferry.copy.copier import Outcome
 from hyperferry.db import is_lost_connection
 from hyperferry.errors import Refused
 from hyperferry.model.plan_options import PlanOptions
+from hyperferry.strategies import workers
 from kit import tables
 
 
@@ -209,6 +210,30 @@ def test_an_infinite_time_in_a_batch_is_named_and_the_rest_arrives(captured: Mak
     job.run("DELETE FROM {table} WHERE id = 7")
     job.start()
     job.assert_equal()
+
+
+def test_a_batch_goes_to_the_applier_as_soon_as_its_lock_is_to_be_had(
+    captured: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody holds the table in the moment in which a batch that the shadow refuses is left to the applier."""
+    job, leave = captured(HOURS, options=THIRDS), workers.leave_to_applier
+    job.run("UPDATE {table} SET at = '-infinity' WHERE id = 7")
+    kept: list[str | None] = []
+
+    def leaving(*args: Any) -> str | None:
+        if kept:
+            return leave(*args)
+        with job.application() as conn:
+            job.on(conn, "LOCK TABLE {source} IN ACCESS EXCLUSIVE MODE")
+            kept.append(leave(*args))
+        return kept[0]
+
+    monkeypatch.setattr(workers, "leave_to_applier", leaving)
+    with pytest.raises(Refused, match="not the same"):
+        job.start()
+    assert kept == ["canceling statement due to lock timeout"]
+    assert [q.pair["id"] for q in job.status().quarantined] == ["7"]
+    assert job.value("SELECT count(*) FROM {shadow}") == 299
 
 
 def test_a_row_without_a_time_that_slips_in_before_capture_is_named(job: Make) -> None:

@@ -159,26 +159,33 @@ def copy_next(conn: Connection, flow: Flow, *, only: int | None = None) -> Copie
         raise
 
 
-def leave_to_applier(conn: Connection, flow: Flow, batch: int) -> None:
+def leave_to_applier(conn: Connection, flow: Flow, batch: int) -> str | None:
     """Puts the pair of every row of the batch into the change log and marks the batch done: the applier finds the rows that the
-    shadow refuses, quarantines those and brings the others."""
-    with suppress(_Taken), flow_transaction(conn, flow, snapshot=False, passive_mode=LockMode.ROW_EXCLUSIVE):
-        part = _claim(conn, flow, batch)
-        if part is None:
-            return
-        execute(
-            conn,
-            sql.SQL(
-                "INSERT INTO {log} (op, {pair}) SELECT 'W', {values} FROM {source} AS s WHERE {within}"
-            ).format(
-                log=flow.log,
-                pair=flow.pairs.columns(),
-                values=flow.pairs.of_row("s"),
-                source=flow.active.ident,
-                within=_within(flow, part, "s"),
-            ),
-        )
-        _done(conn, flow, part.id, 0)
+    shadow refuses, quarantines those and brings the others. Where a lock was not to be had, gives what the server said, with the
+    batch still pending."""
+    try:
+        with suppress(_Taken), flow_transaction(conn, flow, snapshot=False, passive_mode=LockMode.ROW_EXCLUSIVE):
+            part = _claim(conn, flow, batch)
+            if part is None:
+                return None
+            execute(
+                conn,
+                sql.SQL(
+                    "INSERT INTO {log} (op, {pair}) SELECT 'W', {values} FROM {source} AS s WHERE {within}"
+                ).format(
+                    log=flow.log,
+                    pair=flow.pairs.columns(),
+                    values=flow.pairs.of_row("s"),
+                    source=flow.active.ident,
+                    within=_within(flow, part, "s"),
+                ),
+            )
+            _done(conn, flow, part.id, 0)
+    except psycopg.Error as error:
+        if not is_transient(error):
+            raise
+        return (error.diag.message_primary or str(error)).strip()
+    return None
 
 
 @dataclass(frozen=True)

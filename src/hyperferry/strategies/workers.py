@@ -137,14 +137,18 @@ def copier(flow: Flow, monitor: Monitor, compressing: Compressing) -> Callable[[
             if copied.outcome is Outcome.NONE_LEFT:
                 compressing.rest(conn)
                 return
-            if copied.outcome is Outcome.BUSY:
+            in_the_way = copied.reason if copied.outcome is Outcome.BUSY else None
+            if copied.batch is not None and copied.outcome in (Outcome.UNIQUE, Outcome.REFUSED):
+                tries[copied.batch] = tries.get(copied.batch, 0) + 1
+                in_the_way = _deal_with(conn, flow, monitor, compressing, copied, tries[copied.batch])
+            if in_the_way is not None:
                 busy += 1
                 if busy > BUSY_RETRIES:
                     raise Failed(
                         "The copy does not get on: its locks are not to be had.",
                         facts={
                             "attempts": busy,
-                            "server said": copied.reason,
+                            "server said": in_the_way,
                             **blocker_facts(blockers_of(conn, [flow.active.name])),
                         },
                         remedy="wait for the sessions named or end them, then run the same command again.",
@@ -152,25 +156,24 @@ def copier(flow: Flow, monitor: Monitor, compressing: Compressing) -> Callable[[
                 time.sleep(pause_seconds(min(busy, 10)))
                 continue
             busy = 0
-            if copied.batch is not None and copied.outcome in (Outcome.UNIQUE, Outcome.REFUSED):
-                tries[copied.batch] = tries.get(copied.batch, 0) + 1
-                _deal_with(conn, flow, monitor, compressing, copied, tries[copied.batch])
 
     return body
 
 
 def _deal_with(
     conn: Connection, flow: Flow, monitor: Monitor, compressing: Compressing, copied: Copied, tries: int
-) -> None:
+) -> str | None:
     """A batch that the shadow does not take: a stale row in its way goes when the backlog is applied; else
-    the applier gets it."""
+    the applier gets it. Where a lock was not to be had for that, gives what the server said."""
     assert copied.batch is not None
     if copied.outcome is Outcome.UNIQUE and tries <= UNIQUE_RETRIES:
         with compressing.applying():
             Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say).drain(pending_batches=True)
-        return
-    monitor.say(f"batch {copied.batch} goes row by row: {copied.reason}")
-    leave_to_applier(conn, flow, copied.batch)
+        return None
+    in_the_way = leave_to_applier(conn, flow, copied.batch)
+    if in_the_way is None:
+        monitor.say(f"batch {copied.batch} goes row by row: {copied.reason}")
+    return in_the_way
 
 
 def applier(
