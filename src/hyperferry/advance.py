@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import psycopg
+
 from . import gates
+from .db import is_transient
 from .db.connection import Connection
 from .errors import Refused
 from .model.report import StatusReport, VerifyReport
 from .model.rollout import Phase, Rollout
-from .status import status_of
+from .status import status_now
 from .strategies import blue_green
 from .strategies.monitor import Monitor
 from .strategies.workers import Connect
@@ -19,7 +22,8 @@ Progress = Callable[[StatusReport], None]
 
 
 class Ticker:
-    """Reports progress about once a second, on the command's own connection."""
+    """Reports progress about once a second, on the command's own connection. Where a lock is not to be had for that just now (a
+    part of the change log is being emptied, say) it says nothing that time. Whoever loses that connection loses the claim with it."""
 
     def __init__(self, conn: Connection, rollout: Rollout, progress: Progress) -> None:
         self.conn, self.rollout, self.progress = conn, rollout, progress
@@ -29,7 +33,13 @@ class Ticker:
         if time.monotonic() - self._last < 1.0:
             return
         self._last = time.monotonic()
-        self.progress(status_of(self.conn, self.rollout))
+        try:
+            report = status_now(self.conn, self.rollout)
+        except psycopg.Error as error:
+            if not is_transient(error):
+                raise
+            return
+        self.progress(report)
 
 
 def advance(
@@ -56,7 +66,7 @@ def advance(
             blue_green.catch_up(conn, rollout, monitor)
             if rollout.phase is not Phase.CUT_OVER and gates.valid_verification(conn, rollout) is None:
                 prove(conn, connect, rollout, monitor)
-            progress(status_of(conn, rollout))
+            tick()
             return rollout
 
 

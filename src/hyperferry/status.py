@@ -11,7 +11,7 @@ from .catalog.horizon import oldest_holder, our_oldest
 from .compression import compression_of
 from .copy.copier import progress
 from .cutover import dropped
-from .db import fetch_all, fetch_value
+from .db import fetch_all, fetch_value, patient_read
 from .db.connection import Connection
 from .ledger import controls, objects, store
 from .ledger.flow import Flow, flow_of
@@ -80,7 +80,18 @@ def eta_seconds(left: int, rows_per_second: float | None, throttle: ThrottleRepo
 
 
 def status_of(conn: Connection, rollout: Rollout) -> StatusReport:
-    """The rollout's status now. Cheap enough to be asked for every second."""
+    """The rollout's status, asked for again while somebody holds what it is read from (a part of the change log that is being
+    emptied, say). Raises LockUnavailable where that does not end."""
+    return patient_read(
+        conn,
+        f"read how the rollout of {rollout.table} stands",
+        objects.table_names(rollout),
+        lambda: status_now(conn, rollout),
+    )
+
+
+def status_now(conn: Connection, rollout: Rollout) -> StatusReport:
+    """The rollout's status now. Cheap enough to be asked for every second. Raises psycopg's errors, of locks too."""
     rollout = store.get(conn, rollout.id)
     names, phase = rollout.names, rollout.phase
     estimated = max(rollout.plan.inspection.table.estimated_rows, 0)

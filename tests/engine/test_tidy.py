@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
+import psycopg
 import pytest
 from job import HOURS, Job, Make, aside, eventually
 
+from hyperferry import advance
 from hyperferry.apply import tidy_log
 from hyperferry.apply.tidy import EMPTY_BYTES
 from hyperferry.ledger.transaction import flow_transaction
+from hyperferry.model.plan_options import PlanOptions
+from hyperferry.model.report import StatusReport
 from hyperferry.model.rollout import Phase
 from hyperferry.strategies import blue_green
 from hyperferry.strategies.monitor import Monitor
@@ -125,6 +130,48 @@ def test_while_it_is_emptied_writers_write(copied: Make) -> None:
         aside(lambda: job.run("UPDATE {table} SET v = 'x' WHERE id < 9")).result(60)
     job.apply()
     job.assert_equal()
+
+
+def test_its_commit_waits_for_no_standby(copied: Make) -> None:
+    """It holds the part's lock meanwhile; a synchronous standby may answer late."""
+    job = copied(HOURS)
+    changes(job, 0)
+    job.apply()
+    in_step(job)
+    job.db.execute(
+        "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION USING MESSAGE = 'commits ' || current_setting('synchronous_commit'); END $$; "
+        "CREATE TRIGGER tell BEFORE TRUNCATE ON hyperferry.forward_log_1 EXECUTE FUNCTION tell()"
+    )
+    with pytest.raises(psycopg.errors.RaiseException, match="commits off"):
+        tidy_log(job.conn, job.flow)
+
+
+@pytest.mark.parametrize("part", ["log", "spare_log"])
+def test_while_a_part_is_locked_a_copy_goes_on_and_its_progress_is_not_told(
+    job: Make, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    made = job(HOURS, options=PlanOptions(chunk_interval="365 days", batch_rows=20, workers=1)).cut()
+    told, failed, told_now = [0], threading.Event(), advance.status_now
+
+    def status_now(*args: Any) -> StatusReport:
+        try:
+            return told_now(*args)
+        except psycopg.errors.LockNotAvailable:
+            failed.set()
+            raise
+
+    def progress(report: StatusReport) -> None:
+        told.append(report.batches_done)
+
+    monkeypatch.setattr(advance, "status_now", status_now)
+    with made.application() as holder:
+        made.on(holder, f"LOCK TABLE ONLY hyperferry.forward_{part}_1 IN ACCESS EXCLUSIVE MODE")
+        started = aside(lambda: made.start(progress=progress))
+        eventually("a progress line failed", failed.is_set)
+    assert started.result(60).phase == "synced"
+    assert told[-1] == 15
+    made.assert_equal()
 
 
 def test_a_swap_in_between_leaves_capture_as_it_should_be(synced: Make) -> None:

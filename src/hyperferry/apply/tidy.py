@@ -16,7 +16,7 @@ from ..capture.functions import function_name
 from ..db import execute, fetch_one, fetch_value, is_transient, load_queries
 from ..db.connection import Connection
 from ..ledger.flow import Flow
-from ..ledger.transaction import flow_transaction
+from ..ledger.transaction import UNFLUSHED, flow_transaction
 
 PART_BYTES = 32 << 20
 """From this size on writers go over to the other part: some 300,000 pairs, which every slice would read over."""
@@ -60,12 +60,13 @@ def _go_over(conn: Connection, flow: Flow, *, spare: bool) -> bool:
 
 
 def _truncate(conn: Connection, flow: Flow, *, spare: bool) -> bool:
-    """Empties the part that nobody writes to, if every row of it is applied."""
+    """Empties the part that nobody writes to, if every row of it is applied. Its lock is held through the commit, and must not be
+    through an answer of a synchronous standby: whatever is lost of this, the part is to be emptied again."""
     queries = load_queries(__package__, "tidy.sql")
     part = flow.spare_log if spare else flow.log
     if fetch_value(conn, queries["any_left"].format(part=part)):
         return False
-    with flow_transaction(conn, flow, snapshot=False, applier=True):
+    with flow_transaction(conn, flow, snapshot=False, applier=True, settings=UNFLUSHED):
         execute(conn, queries["lock_part"].format(part=part))
         # A new snapshot, now that every writer of this part has ended.
         if fetch_value(conn, queries["any_left"].format(part=part)):

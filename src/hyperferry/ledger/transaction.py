@@ -23,8 +23,9 @@ from .flow import Flow, Side
 UNFLUSHED = {"synchronous_commit": "off"}
 """Batches and slices do not wait for the disk. WAL is one sequence: a crash that takes a batch's commit takes its mark in the
 ledger with it, one that takes a slice's brings its log rows back with the state that the target had before, and either takes
-everything that was committed later. What is built upon them (the end of the copy, a verification's record, the swap, the end of a
-truncated part of the log) is committed later and waits for the disk, and so for them."""
+everything that was committed later. What is built upon them (the end of the copy, a verification's record, the swap) is committed
+later and waits for the disk, and so for them. So does the end of a truncated part of the log, since a commit that removes a file
+waits for the disk at any rate; what it need not wait for is a standby."""
 
 
 @dataclass(frozen=True)
