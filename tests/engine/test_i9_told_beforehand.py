@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 from swap_support import (
     SMALL,
@@ -17,6 +18,7 @@ from swap_support import (
 from hyperferry import engine
 from hyperferry.errors import Refused, Usage
 from hyperferry.model.rollout import Phase
+from servers import Server
 
 RULES = {"cross-chunk-updates", "on-conflict-key", "snapshot-transactions", "widened-key"}
 
@@ -154,6 +156,47 @@ def test_updates_across_chunks_are_found_under_the_lock(
     assert job.phase() == "synced"
     assert needed(job, frozenset({"widened-key"})) == {"cross-chunk-updates"}
     same_after_sync(job)
+
+
+UUIDS = """
+CREATE FUNCTION at_day(n numeric) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+SELECT regexp_replace(lpad(to_hex((1704067200000 + n * 86400000)::bigint), 12, '0') || '70008000000000000000',
+                      '(.{8})(.{4})(.{4})(.{4})', '\\1-\\2-\\3-\\4-')::uuid $$;
+CREATE TABLE t (id bigint PRIMARY KEY, at uuid NOT NULL, note text);
+INSERT INTO t SELECT i, at_day(i) FROM generate_series(1, 60) AS i;
+CREATE INDEX t_at ON t (at);
+"""
+"""Row i is of day i of 2024; a week's chunks begin with the days 3, 10, 17, ..."""
+
+
+def test_updates_of_a_uuid_across_chunks_are_found(ready: Ready, server: Server) -> None:
+    if server.release == "stable":
+        pytest.skip("TimescaleDB 2.19 cannot cut by a uuid; 2.22 was the first that could")
+    job = ready(UUIDS, WEEKS)
+    job.run("UPDATE t SET at = at_day(9.999) WHERE id = 4; UPDATE t SET at = at_day(10) WHERE id = 16")
+    job.sync()
+    assert needed(job) == {"widened-key"}
+    job.run("UPDATE t SET at = at_day(10) WHERE id = 5")
+    with refused(job, Refused, "was not accepted"):
+        job.cutover(accept=frozenset({"widened-key"}))
+    assert needed(job, frozenset({"widened-key"})) == {"cross-chunk-updates"}
+    job.cutover(accept=frozenset({"widened-key", "cross-chunk-updates"}))
+    with pytest.raises(psycopg.errors.CheckViolation):
+        job.run("UPDATE t SET at = at_day(10) WHERE id = 6")
+    job.run("UPDATE t SET at = at_day(3) WHERE id = 6; UPDATE t SET note = 'changed' WHERE id % 3 = 0")
+    same_after_sync(job)
+
+
+def test_updates_of_a_uuid_across_chunks_are_found_under_the_lock(
+    ready: Ready, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if server.release == "stable":
+        pytest.skip("TimescaleDB 2.19 cannot cut by a uuid; 2.22 was the first that could")
+    job = ready(UUIDS, WEEKS)
+    before_swap_message(monkeypatch, lambda conn: job.run("UPDATE t SET at = at_day(10) WHERE id = 5"))
+    with pytest.raises(Refused, match="was not accepted") as caught:
+        job.cutover(accept=frozenset({"widened-key"}))
+    assert "--accept cross-chunk-updates" in str(caught.value)
 
 
 def test_updates_across_chunks_are_found_while_the_copy_runs(copied) -> None:  # type: ignore[no-untyped-def]

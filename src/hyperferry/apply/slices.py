@@ -118,6 +118,12 @@ def _bucket(flow: Flow) -> sql.Composable:
             "CASE WHEN pg_catalog.isfinite(p.t) THEN "
             "pg_catalog.floor(pg_catalog.date_part('epoch', p.t) * 1000000 / {}::float8) END"
         ).format(width)
+    if kind == "pg_catalog.uuid":
+        # RFC 9562: 48 bits of milliseconds, then the version.
+        return sql.SQL(
+            "CASE WHEN pg_catalog.substr(p.t::text, 15, 1) = '7' THEN 1000 * ('x' || pg_catalog.left("
+            "pg_catalog.replace(p.t::text, '-', ''), 12))::pg_catalog.bit(48)::bigint / {}::bigint END"
+        ).format(width)
     return sql.SQL("0::bigint")
 
 
