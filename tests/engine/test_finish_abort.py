@@ -284,6 +284,40 @@ def test_abort_where_the_table_is_gone(ready: Ready) -> None:
     assert job.abort().phase is Phase.ABORTED, "asked again"
 
 
+ELSEWHERE = {
+    "renamed": ("ALTER TABLE t RENAME TO renamed", "public.renamed"),
+    "moved": ("CREATE SCHEMA other; ALTER TABLE t SET SCHEMA other", "other.t"),
+    "schema renamed": ("ALTER SCHEMA public RENAME TO other", "other.t"),
+    "replaced": ("ALTER TABLE t RENAME TO renamed; CREATE TABLE t (id int)", "public.renamed"),
+}
+
+
+@pytest.mark.parametrize("when", ["before", "in the moment"])
+@pytest.mark.parametrize("how", ELSEWHERE)
+def test_abort_where_the_table_is_called_otherwise(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch, how: str, when: str
+) -> None:
+    """Capture goes off the table that it is on, also where that is renamed between the look at its name and the lock."""
+    job = ready()
+    statement, name = ELSEWHERE[how]
+    if when == "before":
+        job.db.execute(statement)
+    else:
+        cancel, renamed = ending.cancel_autovacuum, threading.Event()
+
+        def cancel_autovacuum(*args: Any, **options: Any) -> Any:
+            if not renamed.is_set():
+                renamed.set()
+                job.db.execute(statement)
+            return cancel(*args, **options)
+
+        monkeypatch.setattr(ending, "cancel_autovacuum", cancel_autovacuum)
+    assert job.abort().phase is Phase.ABORTED
+    assert job.db.execute(LEFT) == []
+    job.db.execute(f"UPDATE {name} SET note = 'on' WHERE id < 9; DELETE FROM {name} WHERE id = 9")
+    assert job.db.execute(f"SELECT count(*) FROM {name}") == [(399,)]
+
+
 def test_abort_where_our_triggers_were_tampered_with(ready: Ready) -> None:
     job = ready()
     job.db.execute(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import psycopg
@@ -16,6 +17,7 @@ from ..db import (
     cancel_autovacuum,
     execute,
     fetch_all,
+    fetch_one,
     fetch_value,
     keep_autovacuum_off,
     load_queries,
@@ -58,24 +60,46 @@ def _drop(
     )
 
 
-def _exists(conn: Connection, table: TableName, oid: int) -> bool:
-    return bool(fetch_value(conn, "SELECT to_regclass(%s)::oid::bigint = %s", [table.quoted, oid]))
+FOLLOWED = 10
+"""How often a source that is renamed or moved in the very moment is looked for again."""
+
+
+class _Moved(Exception):
+    """The table has another name by now."""
+
+
+def _as_it_is_called(conn: Connection, side: Side) -> Side | None:
+    """The side under the name that its table has now; None where the table is gone."""
+    row = fetch_one(conn, load_queries(__package__, "ending.sql")["name_of"], {"oid": side.oid})
+    return None if row is None else replace(side, name=TableName(row[0], row[1]))
 
 
 def abort(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
-    """Leaves the source as it was found: capture off it first, then everything that was built."""
+    """Leaves the source as it was found, but for what others changed of it: capture off it first, whatever it is called now, then
+    everything that was built."""
     if rollout.hypertable_oid is not None:
-        flow = flow_of(rollout, Direction.FORWARD)
-        source = flow.active
-        if _exists(conn, source.name, source.oid):
-            _drop(
-                conn,
-                f"take capture off {source.name}",
-                source,
-                lambda: _run(conn, drop_trigger_statements(flow, source)),
-                monitor,
-            )
+        _release(conn, flow_of(rollout, Direction.FORWARD), monitor)
     return _end(conn, rollout, Phase.ABORTED, monitor)
+
+
+def _release(conn: Connection, flow: Flow, monitor: Monitor) -> None:
+    """Takes capture off the source, if that is still there."""
+
+    def take_off(side: Side) -> None:
+        if _as_it_is_called(conn, side) != side:
+            raise _Moved
+        _run(conn, drop_trigger_statements(flow, side))
+
+    for left in range(FOLLOWED - 1, -1, -1):
+        side = _as_it_is_called(conn, flow.active)
+        if side is None:
+            return
+        try:
+            _drop(conn, f"take capture off {side.name}", side, partial(take_off, side), monitor)
+            return
+        except (_Moved, psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            if not left:
+                raise
 
 
 def finish(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
