@@ -22,8 +22,8 @@ Progress = Callable[[StatusReport], None]
 
 
 class Ticker:
-    """Reports progress about once a second, on the command's own connection. Where a lock is not to be had for that just now (a
-    part of the change log is being emptied, say) it says nothing that time. Whoever loses that connection loses the claim with it."""
+    """Reports progress about once a second, on the command's own connection (with which the claim would be lost as well). Where a
+    lock is not to be had for that just now, as a part of the change log is being emptied, say, it says nothing that time."""
 
     def __init__(self, conn: Connection, rollout: Rollout, progress: Progress) -> None:
         self.conn, self.rollout, self.progress = conn, rollout, progress
