@@ -123,6 +123,20 @@ STORIES = {
         ),
         interval="3 days",
     ),
+    "keys of types with dots in their names": Story(
+        plain('CREATE SCHEMA "my.types"; CREATE TYPE "My.Enum" AS ENUM (\'a\', \'b\'); CREATE TYPE "my.types".word AS ENUM (\'x\', \'y\');'
+              'CREATE TABLE t (k "My.Enum", d "my.types".word, n integer, at timestamptz NOT NULL, v text, PRIMARY KEY (k, d, n));'
+              "INSERT INTO t SELECT (CASE WHEN i % 2 = 0 THEN 'a' ELSE 'b' END)::\"My.Enum\", (CASE WHEN i % 3 = 0 THEN 'x' ELSE 'y' END)::\"my.types\".word, "
+              "i, timestamptz '2024-01-01' + i * interval '2 hours', 'row' FROM generate_series(1, 400) AS i;"),
+        (
+            "UPDATE {table} SET v = v || '!' WHERE n %% 40 = %(n)s %% 40",
+            "UPDATE {table} SET k = 'a' WHERE n = %(n)s * 3",
+            "DELETE FROM {table} WHERE n = %(n)s * 5 + 1",
+            "INSERT INTO {table} VALUES ('b', 'x', 1000 + %(n)s, '2024-01-09', 'new')",
+        ),
+        ("UPDATE {table} SET at = at + interval '25 days' WHERE n = %(n)s * 7",),
+        interval="3 days",
+    ),
     "date time, identity always": Story(
         plain("CREATE TABLE t (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at date NOT NULL, v numeric);"
               "INSERT INTO t (at, v) SELECT date '2024-01-01' + i / 8, i FROM generate_series(1, 400) AS i;"),

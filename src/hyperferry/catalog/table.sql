@@ -65,14 +65,15 @@ LEFT JOIN pg_roles b ON b.oid = a.grantor
 ORDER BY s.number, 1, 2, 3;
 
 -- name: columns
--- Live columns, with domains resolved to their base types.
+-- Live columns, with domains resolved to their base types. A type's name with a dot in it is quoted, and its schema's likewise.
 WITH RECURSIVE base(number, type_oid) AS (
     SELECT attnum, atttypid FROM pg_attribute WHERE attrelid = %(oid)s AND attnum > 0 AND NOT attisdropped
     UNION ALL
     SELECT b.number, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.type_oid WHERE t.typtype = 'd'
 )
 SELECT a.attname::text AS name, a.attnum::int AS number, format_type(a.atttypid, a.atttypmod) AS type_sql,
-       a.atttypid::bigint AS type_oid, bn.nspname || '.' || bt.typname AS base_type,
+       a.atttypid::bigint AS type_oid, CASE WHEN strpos(concat(bn.nspname, bt.typname), '.') > 0
+           THEN concat(quote_ident(bn.nspname), '.', quote_ident(bt.typname)) ELSE concat(bn.nspname, '.', bt.typname) END AS base_type,
        CASE WHEN bt.typsubscript = 'array_subscript_handler'::regproc THEN 'a' ELSE bt.typtype::text END AS type_kind,
        a.attnotnull AS not_null, pg_get_expr(d.adbin, d.adrelid) AS default,
        a.attgenerated::text AS generated, a.attidentity::text AS identity,

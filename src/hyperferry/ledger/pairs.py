@@ -41,8 +41,9 @@ class PairField:
 
 def type_name(column: Column) -> sql.Composed:
     """The column's type without domain and modifiers, as SQL: what the ledger can hold any value of, NULL too."""
-    schema, _, name = column.base_type.rpartition(".")
-    return sql.SQL("{}").format(sql.Identifier(schema, name))
+    schema, *names = column.base_type.split(".")
+    quoted = len(names) > 1  # by its inspection
+    return sql.SQL("{}").format(fragment(column.base_type) if quoted else sql.Identifier(schema, *names))
 
 
 def _collated(plan: Plan) -> bool:

@@ -121,7 +121,7 @@ class Column:
     number: int  # attnum
     type_sql: str  # format_type(), qualified where not in pg_catalog
     type_oid: int
-    base_type: str  # 'schema.typname' with domains resolved, e.g. 'pg_catalog.numeric'
+    base_type: str  # 'schema.typname' with domains resolved, e.g. 'pg_catalog.numeric'; as SQL has it if either has a dot in it
     type_kind: str  # typtype of the resolved base type: b, c, e, r, m; 'a' for a true array
     not_null: bool
     default: str | None  # expression, for ordinary defaults and for generated columns

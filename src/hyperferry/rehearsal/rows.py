@@ -206,7 +206,7 @@ NUMBERS = ("int2", "int4", "int8", "numeric", "float4", "float8", "money", "oid"
 
 def _value(column: Column, checks: list[str], variant: int) -> sql.Composable:
     """A value for the column. Every next variant is another: what its checks compare it with, then plainer ones."""
-    plain = column.base_type.partition(".")[2]
+    plain = column.base_type.rpartition(".")[2]  # of a name that has a dot itself, no more than its end
     strings = [text.replace("''", "'") for check in checks for text in _STRINGS.findall(check)]
     numbers = [number for check in checks for number in _NUMBERS.findall(_STRINGS.sub("", check))]
     candidates: list[sql.Composable] = []
