@@ -137,6 +137,20 @@ STORIES = {
         ("UPDATE {table} SET at = at + interval '25 days' WHERE n = %(n)s * 7",),
         interval="3 days",
     ),
+    "a key of a domain over an enum": Story(
+        plain("CREATE TYPE word AS ENUM ('x', 'y'); CREATE DOMAIN said AS word;"
+              "CREATE TABLE t (d said, n integer, at timestamptz NOT NULL, v text, PRIMARY KEY (d, n));"
+              "INSERT INTO t SELECT (CASE WHEN i % 3 = 0 THEN 'x' ELSE 'y' END)::said, i, timestamptz '2024-01-01' + i * interval '2 hours', 'row' "
+              "FROM generate_series(1, 400) AS i;"),
+        (
+            "UPDATE {table} SET v = v || '!' WHERE n %% 40 = %(n)s %% 40",
+            "UPDATE {table} SET d = 'x' WHERE n = %(n)s * 5",
+            "DELETE FROM {table} WHERE n = %(n)s * 5 + 1",
+            "INSERT INTO {table} VALUES ('y', 1000 + %(n)s, '2024-01-09', 'new')",
+        ),
+        ("UPDATE {table} SET at = at + interval '25 days' WHERE n = %(n)s * 7",),
+        interval="3 days",
+    ),
     "date time, identity always": Story(
         plain("CREATE TABLE t (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at date NOT NULL, v numeric);"
               "INSERT INTO t (at, v) SELECT date '2024-01-01' + i / 8, i FROM generate_series(1, 400) AS i;"),

@@ -11,6 +11,7 @@ from psycopg import sql
 from ..db import execute
 from ..db.connection import Connection
 from ..ledger.flow import Flow
+from ..ledger.pairs import as_compared
 from ..model.inspection import Index, IndexColumn
 from ..model.plan import Plan
 from ..model.statement import fragment
@@ -25,13 +26,15 @@ def _alias(number: int) -> sql.Identifier:
     return sql.Identifier(f"hyperferry's value {number}")
 
 
-def _expressions(columns: tuple[IndexColumn, ...]) -> sql.Composed:
+def _expressions(plan: Plan, columns: tuple[IndexColumn, ...]) -> sql.Composed:
     return sql.SQL(", ").join(
-        sql.SQL("({}) AS {}").format(
-            sql.Identifier(c.column) if c.column else fragment(c.expression), _alias(n)
-        )
-        for n, c in enumerate(columns, 1)
+        sql.SQL("({}) AS {}").format(_value(plan, column), _alias(n)) for n, column in enumerate(columns, 1)
     )
+
+
+def _value(plan: Plan, part: IndexColumn) -> sql.Composable:
+    column = plan.inspection.column(part.column) if part.column else None
+    return fragment(part.expression) if column is None else as_compared(column, sql.Identifier(column.name))
 
 
 def unique_indexes(plan: Plan) -> list[Index]:
@@ -65,7 +68,7 @@ def _in_the_way(flow: Flow, index: Index, *, add_time: bool) -> sql.Composed | N
         "(SELECT DISTINCT {pair} FROM {log} l WHERE l.id = ANY({ids})) AS p ON {match}) AS x WHERE true{predicate}) AS wanted"
     ).format(
         every=every,
-        expressions=_expressions(index.columns),
+        expressions=_expressions(plan, index.columns),
         source=flow.active.ident,
         ids=IDS,
         pair=flow.pairs.columns("l"),
@@ -74,7 +77,7 @@ def _in_the_way(flow: Flow, index: Index, *, add_time: bool) -> sql.Composed | N
         predicate=predicate,
     )
     held = sql.SQL("(SELECT {every}, {expressions} FROM {target} AS x WHERE true{predicate}) AS held").format(
-        every=every, expressions=_expressions(index.columns), target=flow.passive.ident, predicate=predicate
+        every=every, expressions=_expressions(plan, index.columns), target=flow.passive.ident, predicate=predicate
     )
     return sql.SQL(
         "INSERT INTO {log} (op, {pair}) SELECT DISTINCT 'W'::\"char\", {plain} FROM "

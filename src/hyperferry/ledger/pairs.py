@@ -52,8 +52,14 @@ def _collated(plan: Plan) -> bool:
     return any(" COLLATE " in element for tail in tails for element in key_elements(tail))
 
 
-def _reader(column: str) -> Callable[[str], sql.Composed]:
-    return lambda alias: sql.SQL("{}.{}").format(sql.Identifier(alias), sql.Identifier(column))
+def as_compared(column: Column, value: sql.Composable) -> sql.Composed:
+    """A value of the column as operators take it: to those of enums a domain over one is no enum."""
+    cast = sql.SQL("::{}").format(type_name(column)) if column.type_kind == "e" else sql.SQL("")
+    return sql.SQL("{}{}").format(value, cast)
+
+
+def _reader(column: Column) -> Callable[[str], sql.Composed]:
+    return lambda alias: as_compared(column, sql.Identifier(alias, column.name))
 
 
 @dataclass(frozen=True)
@@ -157,12 +163,12 @@ def pairs_of(plan: Plan) -> Pairs:
                 PairField(
                     f"k{number}",
                     type_name(column),
-                    _reader(part.name),
+                    _reader(column),
                     fragment(part.equals),
                     part.name,
                     collation=column.collation,
                 )
             )
-    fields.append(PairField("t", type_name(time), _reader(time.name), PG_EQUALS, time.name, is_time=True))
+    fields.append(PairField("t", type_name(time), _reader(time), PG_EQUALS, time.name, is_time=True))
     key_alone = not plan.identity.by_image and len(fields) > len(plan.identity.columns) and not _collated(plan)
     return Pairs(tuple(fields), plan.identity.by_image, key_alone)
