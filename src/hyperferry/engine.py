@@ -349,6 +349,7 @@ def cutover_dry_run(dsn: str, table: str, *, accept: frozenset[str] = frozenset(
         refusals = [
             f"{rule}: {why} (--accept {rule})" for rule, why in gates.refusals(conn, rollout, accept).items()
         ]
+        refusals += [f"{found.rule}: {found.message}" for found in gates.blockers_now(conn, rollout)]
         if rollout.phase not in (Phase.SYNCED, Phase.ROLLED_BACK):
             refusals.append(f"the rollout is in phase {rollout.phase}, not synced")
         return CutoverPreview(
@@ -430,6 +431,7 @@ def _wait(
         with _working(conn, rollout):
             gates.refuse_cutover(conn, rollout, accept)
             gates.refuse_changed(conn, rollout)
+            gates.refuse_new_blockers(conn, rollout)
             monitor.say(f"waiting in sync for {appointment.text(rollout.table)}")
             store.install(conn)
             with throttling(connect, rollout, monitor, limits, copying=False):

@@ -5,6 +5,8 @@ Each function either returns or raises with the facts; none changes anything.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from . import catalog, planner
 from . import preflight as rules
 from .cutover import dropped
@@ -21,7 +23,7 @@ from .model.names import TableName
 from .model.options import PreflightOptions
 from .model.plan import Plan, Strategy
 from .model.plan_options import PlanOptions
-from .model.rollout import Phase, Rollout
+from .model.rollout import Direction, Phase, Rollout
 
 
 def refuse_blockers(findings: tuple[Finding, ...], table: TableName) -> None:
@@ -47,6 +49,23 @@ def check_plan(conn: Connection, plan: Plan) -> None:
         )
     refuse_blockers(plan.findings, plan.table)
     refuse_blockers(rules.run(now, preflight_options(plan)), plan.table)
+
+
+def blockers_now(conn: Connection, rollout: Rollout) -> tuple[Finding, ...]:
+    """What stands in the way of a swap by now although the plan did not know it. What can be accepted is asked for elsewhere."""
+    now = catalog.inspect(conn, rollout.table.quoted, rollout.plan.time_column, scan=False)
+    options = preflight_options(rollout.plan)
+    if rollout.direction is Direction.FORWARD:
+        found = rules.run(now, options)
+    else:  # the table is a hypertable, whose reverse capture sees nothing of what a subscription writes
+        rule = rules.RULES["subscription-target"]
+        found = tuple(replace(f, rule=rule.name) for f in rule.check(now, options))
+    return tuple(f for f in found if f.level is Level.BLOCKER and not f.accept)
+
+
+def refuse_new_blockers(conn: Connection, rollout: Rollout) -> None:
+    """Raises Refused with the blockers that came since the start: capture may be blind to what they write."""
+    refuse_blockers(blockers_now(conn, rollout), rollout.table)
 
 
 def preflight_options(options: Plan | PlanOptions) -> PreflightOptions:

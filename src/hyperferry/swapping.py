@@ -46,6 +46,7 @@ def swap(
     settle(conn, rollout, monitor)
     gates.refuse_changed(conn, rollout)
     gates.refuse_missing_rights(conn, rollout)
+    gates.refuse_new_blockers(conn, rollout)
     port = int(db.fetch_value(conn, "SELECT setting FROM pg_settings WHERE name = 'port'"))
     used, longest = 0, 0.0
     for again in range(PROVED_AGAIN + 1):

@@ -186,4 +186,33 @@ BREAKS = (
         "Hundreds of thousands of pairs are looked at while everybody waits, in each attempt.",
         case="before-cutover",
     ),
+    Break(
+        "new-blockers-not-looked-for",
+        "nothing is cut over unproved",
+        (Edit("gates.py", "    refuse_blockers(blockers_now(conn, rollout), rollout.table)\n", "    return\n"),),
+        "engine/test_unseen.py::test_a_child_table_made_after_the_start_stops_the_cutover",
+        "The look under the lock still refuses, without a word of what is to be done.",
+    ),
+    Break(
+        "child-table-at-the-last-moment",
+        "checked again under the lock",
+        (Edit("cutover/block.py", "    if not flow.active.hypertable:\n        parts.append(\n            _raise(\n                CHANGED,\n", "    if False:\n        parts.append(\n            _raise(\n                CHANGED,\n"),),
+        "engine/test_unseen.py::test_a_child_table_made_at_the_last_moment_stops_the_cutover",
+        "The rows of a child made after the start are seen through the table no longer, in silence.",
+    ),
+    Break(
+        "subscription-at-the-last-moment",
+        "checked again under the lock",
+        (Edit("cutover/block.py", "\"EXISTS (SELECT FROM pg_catalog.pg_subscription_rel s WHERE s.srrelid", "\"false AND EXISTS (SELECT FROM pg_catalog.pg_subscription_rel s WHERE s.srrelid"),),
+        "engine/test_unseen.py::test_a_subscription_made_at_the_last_moment_stops_the_cutover",
+        "What a subscription writes fires no trigger by statement: its rows stay behind in old.",
+    ),
+    Break(
+        "subscription-on-the-hypertable",
+        "reverse capture on the hypertable: a subscription's target is refused",
+        (Edit("cutover/block.py", "    parts += _unseen(flow)\n", "    parts += _unseen(flow) if flow.direction is Direction.FORWARD else []\n"),),
+        "engine/test_unseen.py::test_a_subscription_on_the_hypertable_stops_the_rollback",
+        "What it wrote into the hypertable is not carried back.",
+        case="chunk",
+    ),
 )

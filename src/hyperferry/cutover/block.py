@@ -226,6 +226,31 @@ def _moved(flow: Flow) -> sql.Composable:
     return _raise(MOVED, noted, "updates moved rows from one chunk to another")
 
 
+def _unseen(flow: Flow) -> list[sql.Composable]:
+    """Ways in for rows that no trigger of ours sees, and that the fingerprint leaves out: a child of the source, a subscription."""
+    oid, name = sql.Literal(flow.active.oid), flow.active.name
+    parts: list[sql.Composable] = []
+    if not flow.active.hypertable:
+        parts.append(
+            _raise(
+                CHANGED,
+                sql.SQL("EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhparent = {})").format(oid),
+                f"{name} has got a child table, whose rows are seen through it and would be left behind",
+            )
+        )
+    parts.append(
+        _raise(
+            CHANGED,
+            sql.SQL(
+                "EXISTS (SELECT FROM pg_catalog.pg_subscription_rel s WHERE s.srrelid = {oid} OR EXISTS (SELECT "
+                "FROM pg_catalog.pg_inherits i WHERE i.inhrelid = s.srrelid AND i.inhparent = {oid}))"
+            ).format(oid=oid),
+            f"a subscription writes into {name}, which is not captured",
+        )
+    )
+    return parts
+
+
 def _checks(
     flow: Flow,
     verification: int | None,
@@ -278,6 +303,7 @@ def _checks(
             f"the triggers that capture writes on {flow.active.name} were changed",
         )
     )
+    parts += _unseen(flow)
     if verification is not None:
         parts.append(
             _raise(
