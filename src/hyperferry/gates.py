@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import catalog, planner
+from psycopg import sql
+
+from . import catalog, db, planner
 from . import preflight as rules
 from .cutover import dropped
 from .db.connection import Connection
@@ -135,6 +137,8 @@ def valid_verification(conn: Connection, rollout: Rollout) -> store.Verification
     if found is None or not found.match or found.epoch != store.epoch(conn, rollout.id):
         return None
     if found.fingerprint != catalog.fingerprint(conn, flow_of(rollout).active.oid):
+        return None
+    if direction is Direction.REVERSE and db.fetch_value(conn, sql.SQL("SELECT {}").format(dropped.unproved(flow_of(rollout)))):
         return None
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .model import Break, Edit
+from .model import COMMUNITY, Break, Edit
 
 SWAP = "cutover/swap.py"
 DROPPED = "cutover/dropped.sql"
@@ -126,5 +126,38 @@ BREAKS = (
         ),
         f"{FILE}::test_writes_that_no_trigger_saw_are_found_before_the_way_back",
         "A write in the role of a replica is not captured on a hypertable: only the comparison finds it.",
+    ),
+    Break(
+        "chunk-writers-not-looked-for",
+        "the way back loses nothing: who writes into a chunk by its own name holds no lock on the hypertable",
+        (Edit("cutover/block.py", "\"IF writers IS NOT NULL THEN RAISE", "\"IF false THEN RAISE"),),
+        "engine/test_unseen.py::test_a_rollback_gives_way_to_who_writes_into_a_chunk",
+        "What such a session commits after the rollback stays in the log for ever: deleted rows are back.",
+    ),
+    Break(
+        "log-not-looked-at-after-the-drain",
+        "the way back loses nothing: what is committed into a chunk after the drain",
+        (Edit("cutover/block.py", "            CHUNK_WRITTEN,\n            sql.SQL(\"EXISTS (SELECT", "            CHUNK_WRITTEN,\n            sql.SQL(\"false AND EXISTS (SELECT"),),
+        "engine/test_unseen.py::test_what_is_committed_into_a_chunk_after_the_drain_is_not_lost",
+        "The same, committed a moment earlier.",
+    ),
+    Break(
+        "attached-chunks-known-without-a-proof",
+        "rollback needs a proof too: a table attached as a chunk voids it",
+        (Edit("strategies/blue_green.py", "dropped.look(conn, flow, verifying=True) if reverse else ()", "dropped.look(conn, flow) if reverse else ()"),
+         Edit("cutover/dropped.py", "execute(conn, _of(\"record\", flow, attached=verifying))", "execute(conn, _of(\"record\", flow, attached=True))")),
+        "engine/test_unseen.py::test_rows_attached_as_a_chunk_after_the_verification_are_not_lost",
+        "The look before the attempt would take it for known, or the check under the lock would have to do alone.",
+        case="before",
+        release=COMMUNITY,
+    ),
+    Break(
+        "attached-chunk-voids-no-proof",
+        "rollback needs a proof too, checked under the lock: a table attached as a chunk voids it",
+        (Edit("cutover/block.py", "_raise(NOT_PROVED, dropped.unproved(flow), ", "_raise(NOT_PROVED, sql.SQL(\"false\"), "),),
+        "engine/test_unseen.py::test_rows_attached_as_a_chunk_after_the_verification_are_not_lost",
+        "Its rows are left behind in the hypertable.",
+        case="at the last moment",
+        release=COMMUNITY,
     ),
 )

@@ -14,6 +14,7 @@ from ..apply import cold, slices
 from ..apply.barrier import pending_truncation
 from ..apply.places import Places
 from ..catalog import fingerprint_expression
+from ..db import load_queries
 from ..errors import Failed
 from ..ledger.flow import Flow
 from ..ledger.store import MOVES
@@ -31,6 +32,8 @@ OLDER_SNAPSHOT = "a session holds a snapshot that is older than the swap"
 QUARANTINED = "HF005"
 CHUNK_GONE = "HF006"
 MOVED = "HF007"
+CHUNK_WRITTEN = "55P03"
+"""lock_not_available: what a lock on the chunk would have met; the attempt gives way."""
 MAX_UNDER_LOCK = 2_000
 """More changes than this are not applied under the lock: the swap gives up, the backlog is applied, and it is tried again."""
 
@@ -226,8 +229,27 @@ def _moved(flow: Flow) -> sql.Composable:
     return _raise(MOVED, noted, "updates moved rows from one chunk to another")
 
 
+def _chunk_writers(flow: Flow) -> sql.Composable:
+    """Who writes into a chunk by the chunk's own name needs no lock on the hypertable, and is not kept off by ours: after the
+    swap nothing would carry that back. First who holds a lock still, then what was committed since the drain."""
+    if flow.direction is Direction.FORWARD:
+        return sql.SQL("")
+    return sql.SQL("writers := ({});\n{}{}").format(
+        load_queries(__package__, "block.sql")["chunk_writers"].format(oid=sql.Literal(flow.active.oid)),
+        sql.SQL(
+            "IF writers IS NOT NULL THEN RAISE EXCEPTION USING ERRCODE = {}, "
+            "MESSAGE = pg_catalog.concat({}::text, writers); END IF;\n"
+        ).format(sql.Literal(CHUNK_WRITTEN), sql.Literal("a chunk is being written into by its own name: ")),
+        _raise(
+            CHUNK_WRITTEN,
+            sql.SQL("EXISTS (SELECT FROM {})").format(flow.log),
+            "a chunk was written into by its own name meanwhile",
+        ),
+    )
+
+
 def _unseen(flow: Flow) -> list[sql.Composable]:
-    """Ways in for rows that no trigger of ours sees, and that the fingerprint leaves out: a child of the source, a subscription."""
+    """Ways in for rows that no trigger of ours sees, and that the fingerprint leaves out: a child table, a subscription."""
     oid, name = sql.Literal(flow.active.oid), flow.active.name
     parts: list[sql.Composable] = []
     if not flow.active.hypertable:
@@ -317,6 +339,8 @@ def _checks(
                 "the verification no longer counts: something was copied, swapped, repaired or verified since",
             )
         )
+        if flow.direction is Direction.REVERSE:
+            parts.append(_raise(NOT_PROVED, dropped.unproved(flow), "a table was attached as a chunk since it was verified"))
     elif flow.direction is Direction.FORWARD:
         raise Failed("A cutover is tried without a verification.", facts={"rollout": flow.rollout.id})
     if flow.direction is Direction.FORWARD:
@@ -407,7 +431,7 @@ def swap_block(
         sql.SQL("EXECUTE {};\n").format(sql.Literal(statement.text)) for statement in swap_statements(flow)
     )
     body = sql.SQL(
-        "DECLARE changes bigint; drained bigint[]; chunks text[]; on_root bigint; definition text; part record; "
+        "DECLARE changes bigint; drained bigint[]; chunks text[]; on_root bigint; definition text; writers text; part record; "
         "row_there record;\n"
         "BEGIN\n{checks}{swap}"
         "UPDATE hyperferry.rollout SET phase = {phase}, epoch = epoch + 1, updated_at = "
@@ -415,7 +439,7 @@ def swap_block(
         "DELETE FROM {excused};\n"
         "INSERT INTO hyperferry.event (rollout_id, kind, detail) VALUES ({id}, 'swap', pg_catalog.jsonb_build_object("
         "'phase', {phase}::text, 'changes_under_lock', changes, 'xid', pg_catalog.pg_current_xact_id()::text));\n"
-        "{snapshots}END"
+        "{chunk_writers}{snapshots}END"
     ).format(
         checks=_checks(
             flow, verification, fingerprint, excused, dropped_accepted, moves_accepted, places, below, most, cost
@@ -424,6 +448,7 @@ def swap_block(
         phase=sql.Literal(after.value),
         id=sql.Literal(flow.rollout.id),
         excused=flow.of_ledger("excused"),
+        chunk_writers=_chunk_writers(flow),
         snapshots=_raise(
             SNAPSHOTS,
             snapshot_holders(snapshots_accepted),

@@ -32,8 +32,8 @@ _TEXTS = {
 }
 
 
-def _of(name: str, flow: Flow) -> sql.Composed:
-    """A statement of `dropped.sql`, whichever way the flow goes."""
+def _of(name: str, flow: Flow, *, attached: bool = False) -> sql.Composed:
+    """A statement of `dropped.sql`, whichever way the flow goes. `record` knows chunks that were attached where asked for."""
     time, oid = flow.rollout.plan.inspection.time, flow.rollout.hypertable_oid
     assert time is not None
     queries = load_queries(__package__, "dropped.sql")
@@ -45,9 +45,12 @@ def _of(name: str, flow: Flow) -> sql.Composed:
         end=sql.Identifier(f"range_end{suffix}"),
         oid=sql.Literal(oid),
     )
+    children = queries["attached"].format(oid=sql.Literal(oid))
     return queries[name].format(
         known=known,
         present=present,
+        attached=children,
+        which=sql.SQL("true") if attached else queries["not_attached"].format(attached=children),
         gone=queries["gone"].format(
             present=present, known=known, log=flow_of(flow.rollout, Direction.REVERSE).log
         ),
@@ -60,15 +63,16 @@ def begin(conn: Connection, flow: Flow) -> None:
     """Records the chunks as they are before a cutover; what was dropped in an earlier one no longer counts."""
     with conn.transaction():
         execute(conn, _of("forget", flow))
-        execute(conn, _of("record", flow))
+        execute(conn, _of("record", flow, attached=True))
 
 
-def look(conn: Connection, flow: Flow) -> Ranges:
-    """Records new chunks and dropped ones, an event for each of these; returns every dropped range."""
+def look(conn: Connection, flow: Flow, *, verifying: bool = False) -> Ranges:
+    """Records new chunks and dropped ones, an event for each of these; returns every dropped range. A table that was attached as
+    a chunk is recorded where a verification begins (`verifying`), and by nothing else: until then its rows are unproved."""
     with conn.transaction():
         for low, high in fetch_all(conn, _of("mark", flow)):
             store.event(conn, flow.rollout.id, "dropped", {"from": low, "to": high})
-        execute(conn, _of("record", flow))  # afterwards: a chunk that was made anew is not known before
+        execute(conn, _of("record", flow, attached=verifying))  # afterwards: a chunk that was made anew is not known before
     return known(conn, flow)
 
 
@@ -86,6 +90,18 @@ def known(conn: Connection, flow: Flow) -> Ranges:
 def of_rollout(conn: Connection, rollout: Rollout) -> Ranges:
     """`known` in the one phase in which there can be any."""
     return known(conn, flow_of(rollout)) if rollout.phase is Phase.CUT_OVER else ()
+
+
+def unproved(flow: Flow) -> sql.Composed:
+    """A boolean expression, cheap at any number of chunks: a table was attached as a chunk since the last verification. For use
+    under the rollback's lock as well."""
+    return (
+        load_queries(__package__, "dropped.sql")["unproved"]
+        .format(
+            known=flow.of_ledger("chunk"),
+            attached=load_queries(__package__, "dropped.sql")["attached"].format(oid=sql.Literal(flow.rollout.hypertable_oid)),
+        )
+    )
 
 
 def unnoticed(flow: Flow) -> sql.Composed:

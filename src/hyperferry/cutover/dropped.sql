@@ -6,7 +6,23 @@ DELETE FROM {known};
 -- Chunks that are not known yet.
 INSERT INTO {known} (chunk, low, high)
 SELECT p.chunk, p.low, p.high FROM ({present}) AS p
-WHERE NOT EXISTS (SELECT FROM {known} AS k WHERE k.chunk = p.chunk);
+WHERE NOT EXISTS (SELECT FROM {known} AS k WHERE k.chunk = p.chunk) AND {which};
+
+-- name: attached
+-- Children of the hypertable that were tables of their own before: columns of a chunk that TimescaleDB made are inherited alone. Of rows that
+-- came in with such a table no trigger knows.
+SELECT pg_catalog.concat(n.nspname, '.', c.relname) AS chunk FROM pg_catalog.pg_inherits AS i
+JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE i.inhparent = {oid} AND EXISTS (
+    SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attislocal)
+
+-- name: unproved
+-- Whether a table was attached as a chunk since the last verification.
+EXISTS (SELECT FROM ({attached}) AS p WHERE p.chunk NOT IN (SELECT k.chunk FROM {known} AS k));
+
+-- name: not_attached
+-- Of present chunks those that TimescaleDB made.
+p.chunk NOT IN (SELECT x.chunk FROM ({attached}) AS x)
 
 -- name: present
 -- The ranges of the hypertable's chunks now.

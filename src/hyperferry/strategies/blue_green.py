@@ -230,7 +230,7 @@ def prove(
     if quarantine_size(conn, flow):
         apply_backlog()  # what is tried once more may succeed by now
     reverse = flow.direction is Direction.REVERSE
-    ranges = dropped.look(conn, flow) if reverse else ()
+    ranges = dropped.look(conn, flow, verifying=True) if reverse else ()
     share = sharing(rollout, monitor)
     while True:
         report = verify(
