@@ -449,7 +449,8 @@ def _try_once(
             state.reason, state.code = "the connection was lost", ""
             conn.close()
             raise _Lost(xid) from None
-        if error.sqlstate == "57014" and (time.monotonic() - started) * 1000 >= 0.9 * STATEMENT_TIMEOUT_MS:
+        longest = timeout == STATEMENT_TIMEOUT_MS and (time.monotonic() - started) * 1000 >= 0.9 * timeout
+        if error.sqlstate == "57014" and longest:  # ended by the server, not cancelled by somebody
             _note_too_long(conn, flow, state)
         _judge(error, conn, flow, gate, state)
         return None
