@@ -9,7 +9,7 @@ from . import catalog, db, gates
 from .advance import prove
 from .apply import quarantine_size
 from .cutover import Gate, dropped, run_swap, validate_foreign_keys
-from .cutover.runner import EXCUSED_UNDER_LOCK
+from .cutover.before import EXCUSED_UNDER_LOCK
 from .db.connection import Connection
 from .db.pgbouncer import Pools
 from .errors import NotProved
@@ -49,11 +49,14 @@ def swap(
     gates.refuse_new_blockers(conn, rollout)
     port = int(db.fetch_value(conn, "SELECT setting FROM pg_settings WHERE name = 'port'"))
     used, longest = 0, 0.0
+    proof: int | None = None
+    void: int | None = None
     for again in range(PROVED_AGAIN + 1):
         try:
             gate = _gate(
-                conn, connect, rollout, monitor, snapshots_accepted, unverified, dropped_accepted, moves_accepted
+                conn, connect, rollout, monitor, snapshots_accepted, unverified, dropped_accepted, moves_accepted, void
             )
+            proof = gate.verification
             with Pools(pgbouncer, conn.info.dbname, port) as pools:
                 report = run_swap(
                     lambda: connect("swap"),
@@ -68,6 +71,7 @@ def swap(
         except NotProved as error:
             if again == PROVED_AGAIN:
                 raise
+            void = proof
             used, longest = used + error.attempts, max(longest, error.stall_ms)
             then = "going on without one" if unverified else "verifying again before the next attempt"
             monitor.say(f"the proof is void ({error.facts['server said']}): {then}")
@@ -85,16 +89,19 @@ def _gate(
     unverified: bool,
     dropped_accepted: bool,
     moves_accepted: bool,
+    void: int | None,
 ) -> Gate:
-    """What allows the swap as things are now; proved anew where no verification counts, unless `unverified`. Raises NotProved
-    where that proof was voided while it was made, SchemaChanged where the table is no longer what the plan knows, whose
-    statements the swap executes."""
+    """What allows the swap as things are now; proved anew where no verification counts, nor the one that was found `void` under
+    the locks, unless `unverified`. Raises NotProved where that proof was voided while it was made, SchemaChanged where the table
+    is no longer what the plan knows, whose statements the swap executes."""
     flow = flow_of(rollout)
     if quarantine_size(conn, flow):
         blue_green.catch_up(conn, rollout, monitor)  # what stood in the way of those rows may be gone by now
     verification = gates.valid_verification(conn, rollout)
     if verification is not None and excused_by_others(conn, flow, verification.id) > EXCUSED_UNDER_LOCK:
         monitor.say("a verification that was interrupted left too much to be looked at under the locks")
+        verification = None
+    if verification is not None and verification.id == void:  # for what the ledger does not tell: an excused pair that differs
         verification = None
     if verification is None and not unverified:
         blue_green.catch_up(conn, rollout, monitor)

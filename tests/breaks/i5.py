@@ -180,7 +180,7 @@ BREAKS = (
         "what is still excused is checked under the lock",
         (
             Edit("swapping.py", "verification.id) > EXCUSED_UNDER_LOCK:", "verification.id) < 0:"),
-            Edit("cutover/runner.py", "    if pairs > EXCUSED_UNDER_LOCK:\n", "    if pairs < 0:\n"),
+            Edit("cutover/before.py", "    if pairs <= EXCUSED_UNDER_LOCK:\n", "    if pairs >= 0:\n"),
         ),
         f"{FILE}::test_what_an_interrupted_verification_excused_is_not_looked_at_under_the_lock",
         "Hundreds of thousands of pairs are looked at while everybody waits, in each attempt.",

@@ -6,6 +6,7 @@ from .model import Break, Edit
 
 BLOCK = "cutover/block.py"
 RUNNER = "cutover/runner.py"
+BEFORE = "cutover/before.py"
 SWAP = "cutover/swap.py"
 BOUND = "cutover/bound.py"
 FUNCTIONS = "capture/functions.py"
@@ -163,7 +164,7 @@ BREAKS = (
         "what fails releases everything and is tried again",
         (
             Edit(
-                RUNNER,
+                BEFORE,
                 "    with closing(connect()) as guard, autovacuum_sent_off(guard, hypertable.oid):\n        yield\n",
                 "    cancel_autovacuum(conn, hypertable.name)\n    yield\n",
             ),
@@ -227,7 +228,7 @@ BREAKS = (
     Break(
         "older-snapshots-not-looked-for-before-the-locks",
         "sessions that hold one are waited for as blockers (I9)",
-        (Edit(RUNNER, "if not gate.snapshots_accepted and not _free_of_old_snapshots(", "if False and not _free_of_old_snapshots("),),
+        (Edit(RUNNER, "if not gate.snapshots_accepted and (holders := older_snapshots(", "if False and (holders := older_snapshots("),),
         f"{FILE}::test_nobody_waits_behind_an_attempt_that_an_older_snapshot_forbids",
         "Writers stand still behind attempts that cannot succeed.",
     ),

@@ -264,6 +264,24 @@ def test_replica_identity_and_forced_row_security(db: Database, identity: str) -
         assert getattr(found[0], fact) == getattr(found[1], fact), fact
 
 
+def test_a_hypertable_of_old_has_no_replica_identity(db: Database) -> None:
+    """Before TimescaleDB 2.12 it is refused; preflight says that the hypertable goes without."""
+    db.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, at timestamptz, UNIQUE (id, at)); ALTER TABLE t ALTER at SET NOT NULL; "
+        "ALTER TABLE t REPLICA IDENTITY USING INDEX t_id_at_key; CREATE TABLE u (id int PRIMARY KEY, at timestamptz); "
+        "ALTER TABLE u REPLICA IDENTITY FULL"
+    )
+    for table in ("t", "u"):
+        names = Names(1, TableName("public", table))
+        with connect(db.dsn) as conn:
+            plan = plan_of(conn, names.table, "at")
+        for version, times in (("2.12.0", 1), ("2.11.2", 0)):
+            server = replace(plan.inspection.server, timescaledb_installed=version)
+            old = replace(plan, inspection=replace(plan.inspection, server=server))
+            texts = [s.text for s in (*shadow_statements(old, names), *key_statements(old, names))]
+            assert sum("REPLICA IDENTITY" in text for text in texts) == times, (table, version)
+
+
 def test_a_name_that_ends_our_quotes(db: Database) -> None:
     table = TableName("public", 'a$hyperferry$"; DROP TABLE keep; --')
     db.execute(f"CREATE TABLE keep (); CREATE TABLE {table.quoted} (id int PRIMARY KEY, at timestamptz)")

@@ -33,14 +33,14 @@ IDENTITY = PLAIN.replace("id int PRIMARY KEY", "id int GENERATED ALWAYS AS IDENT
 
 def _before_the_locks(monkeypatch: pytest.MonkeyPatch, act: object) -> None:
     """Has `act` called once, between the last drain and the swap's locks."""
-    drain, acts = runner._drain_again, [act]
+    drain, acts = runner.drain_again, [act]
 
     def drained(*args: object) -> None:
         drain(*args)  # type: ignore[arg-type]
         if acts:
             acts.pop()()  # type: ignore[operator]
 
-    monkeypatch.setattr(runner, "_drain_again", drained)
+    monkeypatch.setattr(runner, "drain_again", drained)
 
 
 def test_a_slice_is_widened_by_a_partial_index_with_a_percent_sign_in_its_predicate(synced: Make) -> None:

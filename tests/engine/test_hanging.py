@@ -168,7 +168,7 @@ def meant(line: str) -> bool:
         or (kind == "indexes" and what[2:].startswith(("('t_pkey', ", "('t_code', ")))
         or (
             kind == "more index columns"
-            and what in ("+ ('t_pkey', None, 'at', None)", "+ ('t_code', None, 'at', None)")
+            and what.replace("-1)", "None)") in ("+ ('t_pkey', None, 'at', None)", "+ ('t_code', None, 'at', None)")
         )
         or (kind == "triggers" and what.startswith(("+ ('hyperferry_reverse_", "+ ('ts_insert_blocker'")))
     )

@@ -115,7 +115,7 @@ def test_a_dimension_that_is_added_before_the_locks_of_the_way_back(ready: Ready
     """Where the swap had looked already for what dimensions there are."""
     job = ready(TWOFOLD)
     job.cutover()
-    again, added = runner._drain_again, threading.Event()
+    again, added = runner.drain_again, threading.Event()
 
     def then_add(applier: Applier) -> None:
         again(applier)
@@ -126,7 +126,7 @@ def test_a_dimension_that_is_added_before_the_locks_of_the_way_back(ready: Ready
                 "INSERT INTO t (at, n, v) SELECT timestamptz '2024-05-01' + i % 50 * interval '5 hours', i, i FROM generate_series(1, 100) AS i"
             )
 
-    monkeypatch.setattr(runner, "_drain_again", then_add)
+    monkeypatch.setattr(runner, "drain_again", then_add)
     assert job.rollback().changes_under_lock == 100
     job.sync()
     job.assert_equal()

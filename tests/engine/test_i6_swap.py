@@ -23,7 +23,7 @@ from swap_support import (
 )
 
 from hyperferry import engine
-from hyperferry.cutover import block, runner
+from hyperferry.cutover import before, block, runner
 from hyperferry.errors import LockUnavailable
 from hyperferry.model.rollout import Phase
 
@@ -178,7 +178,7 @@ def test_nobody_waits_behind_an_attempt_that_an_older_snapshot_forbids(
         with pytest.raises(LockUnavailable, match="older than the swap"):
             job.cutover(accept=frozenset({"widened-key"}), attempts=2)
         assert not tried
-        monkeypatch.setattr(runner, "LOOK_SECONDS", 60.0)
+        monkeypatch.setattr(before, "LOOK_SECONDS", 60.0)
         swap = aside(lambda: job.cutover(accept=frozenset({"widened-key"}), attempts=1))
         eventually("it looks", lambda: looks_for_snapshots(job) or swap.done())
         app.commit()
@@ -202,7 +202,7 @@ def test_one_that_takes_its_snapshot_after_the_look_is_seen_by_the_swap(
 ) -> None:
     """Between the look before the locks and the last act before the commit."""
     job = ready()
-    drain = runner._drain_again
+    drain = runner.drain_again
     with job.application() as app:
         app.isolation_level = REPEATABLE_READ
 
@@ -210,7 +210,7 @@ def test_one_that_takes_its_snapshot_after_the_look_is_seen_by_the_swap(
             drain(applier)
             app.execute("SELECT count(*) FROM pg_class")
 
-        monkeypatch.setattr(runner, "_drain_again", drained)
+        monkeypatch.setattr(runner, "drain_again", drained)
         with pytest.raises(LockUnavailable, match="older than the swap") as caught:
             job.cutover(accept=frozenset({"widened-key"}), attempts=1)
         assert f"pid {app.info.backend_pid} " in str(caught.value)

@@ -173,6 +173,27 @@ def test_a_foreign_key_that_points_at_many_chunks(clean: Inspection) -> None:
     assert found(many, "foreign-keys-and-chunks", drop_inbound_fks=("child.k",)) == []
 
 
+@pytest.mark.parametrize(
+    ("version", "strategy", "level", "word"),
+    [
+        ("2.12.0", Strategy.BLUE_GREEN, "note", "names of the chunks"),
+        ("2.11.2", Strategy.BLUE_GREEN, "warning", "goes without"),
+        ("2.11.2", Strategy.IN_PLACE, "blocker", "REPLICA IDENTITY DEFAULT"),
+    ],
+)
+def test_a_replica_identity_by_version(
+    clean: Inspection, version: str, strategy: Strategy, level: str, word: str
+) -> None:
+    full = replace(
+        clean,
+        table=replace(clean.table, replica_identity="f"),
+        server=replace(clean.server, timescaledb_installed=version),
+    )
+    ((said, text),) = found(full, "replica-identity", strategy=strategy)
+    assert said == level
+    assert word in text
+
+
 def test_too_many_chunks(clean: Inspection) -> None:
     assert clean.scan is not None
     many = replace(clean, scan=replace(clean.scan, buckets=25_000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -76,3 +77,23 @@ def _entries(one: Any) -> int:
     name = one.flow.active.name.quoted
     rows = one.run("SELECT idx_tup_read FROM pg_stat_all_indexes WHERE relid = %s::text::regclass", name)
     return sum(int(row[0]) for row in rows)
+
+
+def test_the_plain_table_is_not_read_whole_for_a_part_of_it(lab: Make) -> None:
+    """The planner takes the pages of a bitmap for scattered, and would read the whole table for each of its tenths."""
+    one = lab(tables.player_stats, rows=20_000)
+    one.run("VACUUM ANALYZE {source}")
+    at_work = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'hyperferry%%verify%%'"
+
+    def scanned() -> int:
+        while one.run(at_work):  # sessions tell what they did when they end
+            time.sleep(0.01)
+        return int(one.run("SELECT seq_scan FROM pg_stat_user_tables WHERE relid = %s", one.flow.active.oid)[0][0])
+
+    before = scanned()
+    one.run("SELECT count(v) FROM (SELECT value AS v, game_date FROM {source} WHERE game_date IS NOT NULL) AS x")
+    assert scanned() == before + 1
+    report = one.verify(range_rows=18_000)
+    assert report.match
+    assert len(report.ranges) == 2
+    assert scanned() == before + 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from ..ledger.flow import Flow
-from ..ledger.rights import Kind, owner_alone
+from ..ledger.rights import Kind, owner_alone, schema_lock
 from ..model.names import LEDGER_SCHEMA
 from ..model.rollout import Direction
 from ..model.statement import Statement
@@ -127,6 +127,7 @@ def grant_statements(flow: Flow, name: str | None = None) -> tuple[Statement, ..
     schema = sql.Identifier(LEDGER_SCHEMA)
     usage = sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, owner)
     return (
+        schema_lock(STEP),
         Statement(STEP, "the owner, in whose name chunks get their triggers, may name the functions", usage),
         *(
             Statement(

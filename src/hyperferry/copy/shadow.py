@@ -152,9 +152,9 @@ def _checks(plan: Plan, shadow: TableName) -> list[Statement]:
 
 
 def _replica_identity(plan: Plan, shadow: TableName) -> list[Statement]:
-    """FULL and NOTHING; one that uses an index comes with its index."""
+    """FULL and NOTHING, where a hypertable can have them; one that uses an index comes with its index."""
     word = {"f": "FULL", "n": "NOTHING"}.get(plan.inspection.table.replica_identity)
-    if word is None:
+    if word is None or not plan.inspection.server.keeps_replica_identity:
         return []
     return [
         Statement(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from psycopg import sql
 
 from ..model.definitions import insert_clause
@@ -56,8 +58,11 @@ def _identifier(table: TableName) -> sql.Identifier:
 
 
 def _source_index(plan: Plan, key_name: str) -> Index | None:
-    """The source's index of that key or index (a constraint's index has its name)."""
-    return next((i for i in plan.inspection.indexes if key_name in (i.constraint or i.name, i.name)), None)
+    """The source's index of that key or index (a constraint's index has its name), as the hypertable can have it."""
+    found = next((i for i in plan.inspection.indexes if key_name in (i.constraint or i.name, i.name)), None)
+    if found is not None and not plan.inspection.server.keeps_replica_identity:
+        return replace(found, replica_identity=False)
+    return found
 
 
 def _key(key: PlannedKey, table: TableName) -> Statement:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import psycopg
 from psycopg import sql
 
-from ..apply import Applier, backlog_size, cold
+from ..apply import Applier, cold
 from ..apply.places import Places, hypertable_of, places_of
 from ..catalog import fingerprint
 from ..db import (
     DATA_ERRORS,
     GONE_MS,
     Blocker,
-    autovacuum_at_work,
-    autovacuum_sent_off,
     blocker_facts,
     blockers_of,
-    cancel_autovacuum,
     deadlock_timeouts_ms,
     execute,
     fetch_value,
@@ -51,9 +48,19 @@ from ..model.names import TableName
 from ..model.report import SwapReport
 from ..model.rollout import Direction
 from ..model.statement import Statement
-from ..verify import excused_by_others, excused_groups
+from ..verify import excused_groups
 from ..verify.pairwise import Group
 from . import block, bound, hanging, inbound
+from .before import (
+    PATIENCE,
+    drain,
+    drain_again,
+    older_snapshots,
+    pause,
+    planned_chunks,
+    too_many_excused,
+    without_autovacuum,
+)
 from .loss import after_loss, changes_recorded
 from .order import PATIENT_FROM, first, further, order
 from .swap import on_every_chunk, others, target_phase, wanted_locks
@@ -68,19 +75,6 @@ IDLE_TIMEOUT_MS = GONE_MS
 """How long the server waits for the COMMIT, or for whatever else comes next from us."""
 ANSWER_SECONDS = 2 * (STATEMENT_TIMEOUT_MS + IDLE_TIMEOUT_MS) / 1000
 """After so long the server has ended an attempt, whatever happened: an answer that has not come is lost."""
-EXCUSED_UNDER_LOCK = 300
-"""So many pairs that an interrupted verification excused are looked at under the locks; where there are more, the proof is void,
-and one anew forgets them: 50,000 took 0.6 s."""
-SMALL_BACKLOG = 200
-DRAIN_SECONDS = 60.0
-PATIENCE = 5
-"""So many rounds without progress, and the backlog is as small as it gets."""
-NEARLY_EMPTY = 10
-LAST_SECONDS = 5.0
-"""So long the backlog is applied again and again when all is prepared, until a round finds no more than NEARLY_EMPTY, or about as
-few as any round when they become no fewer."""
-LOOK_SECONDS = 0.5
-"""So long a moment is looked for, before the locks, in which nobody holds a snapshot from before the swap."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +204,7 @@ def run_swap(
                 if not conn.closed:
                     state.blockers = _in_the_way(conn, flow, state)
                 say(f"attempt {state.number} gave way: {state.reason}" + _names(state.blockers))
-                _pause(pause_seconds(state.number), should_stop)
+                pause(pause_seconds(state.number), should_stop)
             except OutOfTime as error:
                 if not state.reason:
                     raise
@@ -248,12 +242,13 @@ def _attempt(
     """Drains, then tries once. The number of changes applied under the lock, or None when it gave way."""
     try:
         applier = Applier(conn, flow, should_stop=should_stop)
-        _drain(conn, flow, applier, say)
-        with _without_autovacuum(connect, conn, flow):
+        drain(conn, flow, applier, say)
+        with without_autovacuum(connect, conn, flow):
             message = _prepare(conn, flow, gate, state)
-            if not gate.snapshots_accepted and not _free_of_old_snapshots(conn, state, should_stop):
+            if not gate.snapshots_accepted and (holders := older_snapshots(conn, should_stop)):
+                state.reason, state.code, state.blockers = block.OLDER_SNAPSHOT, block.SNAPSHOTS, tuple(holders)
                 return None
-            _drain_again(applier)
+            drain_again(applier)
         began = time.monotonic()
         try:
             with nullcontext() if pools is None else pools.paused():
@@ -278,100 +273,8 @@ def _attempt(
         return None
 
 
-@contextmanager
-def _without_autovacuum(connect: Callable[[], Connection], conn: Connection, flow: Flow) -> Iterator[None]:
-    """Sends autovacuums off the tables that the swap locks. Where it locks every chunk, a worker that is cancelled must not go on
-    with the next of them: another session of ours holds them all until the block's end, which stops no writer and no reader, and
-    workers pass over what they cannot have."""
-    hypertable, plain = hypertable_of(flow), flow.passive if flow.active.hypertable else flow.active
-    cancel_autovacuum(conn, plain.name, *others(flow.rollout.plan.inspection))
-    chunks = on_every_chunk(flow)
-    cancel_autovacuum(conn, hypertable.name, chunks=not chunks)
-    if not chunks or not autovacuum_at_work(conn, hypertable.name):
-        yield
-        return
-    with closing(connect()) as guard, autovacuum_sent_off(guard, hypertable.oid):
-        yield
-
-
-def _pause(seconds: float, should_stop: Callable[[], None]) -> None:
-    """Sleeps, and looks now and then whether to stop."""
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        should_stop()
-        time.sleep(min(left, 0.2))
-
-
 def _names(blockers: tuple[Blocker, ...]) -> str:
     return "".join(f"; in the way: {blocker}" for blocker in blockers[:2])
-
-
-def _drain(
-    conn: Connection, flow: Flow, applier: Applier, say: Callable[[str], None] = lambda text: None
-) -> None:
-    """Applies the backlog without any lock that matters until it is small; or, while writers go on, as small as it gets.
-
-    Raises Failed where even that is more than may be applied under the lock.
-    """
-    started = time.monotonic()
-    smallest: int | None = None
-    stale = 0
-    while True:
-        applier.drain(pending_batches=False, at_most_seconds=DRAIN_SECONDS)
-        left = backlog_size(conn, flow)
-        if left <= SMALL_BACKLOG:
-            return
-        stale = 0 if smallest is None or left < smallest else stale + 1
-        smallest = left if smallest is None else min(left, smallest)
-        seconds = time.monotonic() - started
-        if left <= block.MAX_UNDER_LOCK // 2 and (stale >= PATIENCE or seconds > DRAIN_SECONDS):
-            say(f"writers keep the backlog at about {left} changes; going on with that")
-            return
-        if seconds > DRAIN_SECONDS and stale >= PATIENCE:
-            raise Failed(
-                "The backlog does not become small: changes come about as fast as they are applied.",
-                facts={"backlog": left, "seconds": f"{seconds:.0f}"},
-                remedy="swap at a quieter time, or slow the writers down; nothing was changed.",
-            )
-
-
-def _free_of_old_snapshots(conn: Connection, state: _Attempt, should_stop: Callable[[], None]) -> bool:
-    """Whether there is a moment in which nobody is seen who holds a snapshot from before the swap. The swap looks again as its
-    last act; looked for here, nobody waits behind the locks of an attempt that could not succeed, and one that is found here
-    is not hidden there by beginning to wait itself."""
-    end = time.monotonic() + LOOK_SECONDS
-    while holders := snapshot_holders_of(conn):
-        if time.monotonic() > end:
-            state.reason, state.code, state.blockers = block.OLDER_SNAPSHOT, block.SNAPSHOTS, tuple(holders)
-            return False
-        _pause(0.01, should_stop)
-    return True
-
-
-def _drain_again(applier: Applier) -> None:
-    """The last thing before the locks: what was written during the preparations is applied, so that only the changes of a few
-    milliseconds are left to the time under the locks, each of which may need a chunk of its own there."""
-    started = time.monotonic()
-    smallest: int | None = None
-    stale = 0
-    while True:
-        changes = 0
-        while not (one := applier.apply_slice(pending_batches=False)).empty:
-            changes += one.changes
-        changes += one.changes
-        if changes <= NEARLY_EMPTY or time.monotonic() - started > LAST_SECONDS:
-            return
-        stale = 0 if smallest is None or changes < smallest else stale + 1
-        smallest = changes if smallest is None else min(changes, smallest)
-        if stale >= PATIENCE and changes <= smallest * 3 // 2:
-            return
-
-
-_PLANNED_CHUNKS = (
-    "SELECT CASE WHEN current_setting('timescaledb.enable_hypertable_expansion_for_dml', true) = 'on' THEN 0 "
-    "ELSE (SELECT count(*) FROM pg_inherits WHERE inhparent = %s) END"
-)
-"""Over how many chunks a DELETE of some times is planned: TimescaleDB 2.29 leaves out those that cannot have them."""
 
 
 class _Lost(Exception):
@@ -385,35 +288,17 @@ class _Lost(Exception):
 def _prepare(conn: Connection, flow: Flow, gate: Gate, state: _Attempt) -> sql.Composed:
     """Everything that can be ready before the locks; the swap's message."""
     # Read before the locks: they tell the check under the locks in which chunks to look.
-    if gate.verification is not None and gate.excused:
-        _refuse_many_excused(conn, flow, gate.verification, state)
+    if gate.verification is not None and gate.excused and (void := too_many_excused(conn, flow, gate.verification)):
+        raise _unproved(flow, state, void)
     excused = excused_groups(conn, flow) if gate.excused else None
     timeouts = deadlock_timeouts_ms(conn) if state.number >= PATIENT_FROM else ()
     settings = cold.settings(conn) if cold.may_be_compressed(flow) else {}
     below = compressed_below(conn, flow)
-    chunks = int(fetch_value(conn, _PLANNED_CHUNKS, [hypertable_of(flow).oid]))
     message = _message(
-        flow, gate, state.number, excused, timeouts, places_of(conn, flow), below, chunks, settings
+        flow, gate, state.number, excused, timeouts, places_of(conn, flow), below, planned_chunks(conn, flow), settings
     )
     execute(conn, block.prepare(flow))
     return message
-
-
-def _refuse_many_excused(conn: Connection, flow: Flow, verification: int, state: _Attempt) -> None:
-    """Raises NotProved where another verification that did not come to its end excused so many pairs that to look at them under
-    the locks takes too long. That they differ is possible, so they are not passed over: a proof anew compares them too."""
-    pairs = excused_by_others(conn, flow, verification)
-    if pairs > EXCUSED_UNDER_LOCK:
-        unproved = NotProved(
-            "Nothing is cut over unproved.",
-            facts={
-                "rollout": flow.rollout.id,
-                "server said": f"a verification that was interrupted left {pairs:,} pairs to be looked at under the locks",
-            },
-            remedy="run `hyperferry verify` to its end, then try again.",
-        )
-        unproved.attempts, unproved.stall_ms = state.number, round(state.longest_ms, 1)
-        raise unproved
 
 
 def _try_once(
@@ -505,6 +390,17 @@ def _as_before(conn: Connection) -> None:
     execute(conn, "SET statement_timeout = 0")
 
 
+def _unproved(flow: Flow, state: _Attempt, why: str) -> NotProved:
+    """With what was tried so far, as whoever makes the proof anew goes on from there."""
+    error = NotProved(
+        "Nothing is cut over unproved.",
+        facts={"rollout": flow.rollout.id, "server said": why},
+        remedy="run `hyperferry verify` to its end, then try again.",
+    )
+    error.attempts, error.stall_ms = state.number, round(state.longest_ms, 1)
+    return error
+
+
 def _judge(error: psycopg.Error, conn: Connection, flow: Flow, gate: Gate, state: _Attempt) -> None:
     """Notes why an attempt that may be repeated gave way; raises for one that may not."""
     code = error.sqlstate or ""
@@ -520,11 +416,7 @@ def _judge(error: psycopg.Error, conn: Connection, flow: Flow, gate: Gate, state
         return
     facts: dict[str, object] = {"rollout": flow.rollout.id, "server said": text}
     if code == block.NOT_PROVED:
-        unproved = NotProved(
-            "Nothing is cut over unproved.", facts=facts, remedy="run `hyperferry verify`, then try again."
-        )
-        unproved.attempts, unproved.stall_ms = state.number, round(state.longest_ms, 1)
-        raise unproved from None
+        raise _unproved(flow, state, text) from None
     if code == block.MOVED:
         store.note_moves(conn, flow.rollout.id)
         raise Refused(

@@ -75,6 +75,7 @@ _FLOAT = (
     "WHEN {{v}} IS NOT NULL THEN pg_catalog.hash_record_extended(ROW(pg_catalog.{kind}send({{v}})), {{seed}}) END"
 )
 _TEXT = "pg_catalog.hashtextextended({v}::text COLLATE \"C\", {seed})"
+_AS_TEXT = sql.SQL(_TEXT)
 # Exact hashes of single values, NULL only for NULL; {v} the value, {seed} a bigint.
 _QUICK = {
     f"pg_catalog.{name}": sql.SQL(form)
@@ -101,6 +102,11 @@ _QUICK = {
 
 def _column(alias: str, column: Column) -> sql.Composed:
     return sql.SQL("{}.{}").format(sql.Identifier(alias), sql.Identifier(column.name))
+
+
+def _by_text(column: Column) -> bool:
+    """Whether nothing but the value's text shows its image. A record of one text takes a third longer than its own hash."""
+    return column.base_type not in _SENDERS and column.base_type not in _PLAIN and column.type_kind != "e"
 
 
 def _rest(alias: str, column: Column) -> sql.Composable:
@@ -144,7 +150,7 @@ def exact_hash(alias: str, columns: Iterable[Column]) -> sql.Composed:
     parts: list[sql.Composable] = []
     rest: list[sql.Composable] = []
     for number, column in enumerate(column for column in columns if column.generated != "v"):
-        form = _QUICK.get(column.base_type)
+        form = _QUICK.get(column.base_type) or (_AS_TEXT if _by_text(column) else None)
         if form is None:
             rest.append(_rest(alias, column))
             continue

@@ -12,6 +12,13 @@ from ..model.statement import Statement
 _TAG = "$hyperferry$"
 
 
+def schema_lock(step: str = "ledger") -> Statement:
+    """To be executed before a GRANT or REVOKE on the ledger's schema: rollouts of several tables may begin and end at once."""
+    return Statement(
+        step, "nobody else changes the schema's rights in this moment", load_queries(__package__, "rights.sql")["schema_lock"]
+    )
+
+
 class Kind(Enum):
     """A kind of object: the word in REVOKE, its catalog, the columns of its rights and its owner, how its name is read."""
 

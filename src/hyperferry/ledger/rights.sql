@@ -1,3 +1,7 @@
+-- name: schema_lock
+-- One at a time changes the rights on the ledger's schema, to its transaction's end: PostgreSQL refuses the second of two as concurrent.
+SELECT pg_catalog.pg_advisory_xact_lock(7150917265);
+
 -- name: owner_alone
 -- Takes from everybody but its owner what ALTER DEFAULT PRIVILEGES gave on a new object. A body for DO.
 DECLARE

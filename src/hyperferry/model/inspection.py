@@ -6,6 +6,7 @@ expressions) are as PostgreSQL prints them under an empty search_path, so every 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -61,6 +62,16 @@ class ServerFacts:
     default_isolation: str
     transaction_pooled: bool = False  # a transaction pooler seems to stand between us and the server
     cores: int | None = None  # of the server's machine, where it is this one
+
+    def has_timescaledb(self, major: int, minor: int) -> bool:
+        """Whether TimescaleDB is installed in this version or a later one."""
+        match = re.match(r"(\d+)\.(\d+)", self.timescaledb_installed or "")
+        return match is not None and (int(match[1]), int(match[2])) >= (major, minor)
+
+    @property
+    def keeps_replica_identity(self) -> bool:
+        """Whether a hypertable can have another REPLICA IDENTITY than its primary key: before 2.12 it is refused."""
+        return self.has_timescaledb(2, 12)
 
 
 @dataclass(frozen=True)

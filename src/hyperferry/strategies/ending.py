@@ -29,6 +29,7 @@ from ..db.connection import Connection
 from ..errors import Refused
 from ..ledger import objects, store
 from ..ledger.flow import Flow, Side, flow_of
+from ..ledger.rights import schema_lock
 from ..ledger.transaction import lock_statement
 from ..model.names import TableName
 from ..model.rollout import Direction, Phase, Rollout
@@ -244,5 +245,9 @@ def _remove_own(conn: Connection, rollout: Rollout) -> None:
 
 def _revoke_usage(conn: Connection) -> None:
     """An owner's right on the ledger's schema goes with the last function there that he may execute."""
-    for (owner,) in fetch_all(conn, load_queries(__package__, "ending.sql")["usage_not_needed"]):
+    query = load_queries(__package__, "ending.sql")["usage_not_needed"]
+    if not fetch_all(conn, query):
+        return
+    execute(conn, schema_lock().sql)
+    for (owner,) in fetch_all(conn, query):
         execute(conn, sql.SQL("REVOKE USAGE ON SCHEMA hyperferry FROM {}").format(sql.Identifier(owner)))

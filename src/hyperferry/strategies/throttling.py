@@ -163,12 +163,14 @@ def beside(samples: Samples, conn: Connection, rollout: Rollout, company: Compan
 
 
 def sharing(rollout: Rollout, monitor: Monitor) -> Callable[[Connection], int | None]:
-    """How many sessions may verify at once, by a look at who else is at work; for commands that no watcher runs beside."""
+    """How many processes may verify at once, by a look at who else is at work: all of the server's cores where nobody is (more are
+    in each other's way), None where those are not known; for commands that no watcher runs beside."""
     company = Company()
 
     def share(conn: Connection) -> int | None:
         samples = beside(Samples(), conn, rollout, company)
-        return sessions_at_once(samples, limits_of({**monitor.wishes, **controls.limits(conn, rollout.id)}))[0]
+        bound = sessions_at_once(samples, limits_of({**monitor.wishes, **controls.limits(conn, rollout.id)}))[0]
+        return samples.cores if bound is None else bound
 
     return share
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from ..db import load_queries
-from ..ledger.flow import Flow
+from ..ledger.flow import Flow, Side
 from ..ledger.image import exact_hash
 from .ranges import Range, dropped_condition, pair_condition, row_condition
 
@@ -31,19 +31,18 @@ def pair_order(flow: Flow, alias: str) -> sql.Composed:
     return sql.SQL(", ").join(sql.SQL("{} NULLS FIRST").format(sql.Identifier(alias, name)) for name in names)
 
 
-def compare(flow: Flow, within: Range, dropped: Dropped) -> sql.Composed:
-    """Rows on both sides, whether their multisets are equal, and the rows in dropped ranges on both sides."""
-    parts: dict[str, sql.Composable] = {"source": flow.active.ident, "target": flow.passive.ident}
-    for alias in "st":
-        gone = dropped_condition(flow, dropped, alias)
-        # Filters cost a little with each row, so there are none where nothing was dropped.
-        parts[f"{alias}_kept"] = sql.SQL(" FILTER (WHERE NOT {})").format(gone) if dropped else sql.SQL("")
-        parts[f"{alias}_dropped"] = (
-            sql.SQL("count(*) FILTER (WHERE {})").format(gone) if dropped else sql.SQL("0::bigint")
-        )
-        parts[f"{alias}_hash"] = image_hash(flow, alias)
-        parts[f"{alias}_range"] = row_condition(flow, within, alias)
-    return query("compare").format(**parts)
+def sums(flow: Flow, side: Side, within: Range, dropped: Dropped) -> sql.Composed:
+    """The rows of one side, the sum of their image hashes, and the rows in dropped ranges."""
+    gone = dropped_condition(flow, dropped, "s")
+    # Filters cost a little with each row, so there are none where nothing was dropped.
+    return query("sums").format(
+        kept=sql.SQL(" FILTER (WHERE NOT {})").format(gone) if dropped else sql.SQL(""),
+        dropped=sql.SQL("count(*) FILTER (WHERE {})").format(gone) if dropped else sql.SQL("0::bigint"),
+        hash=image_hash(flow, "s"),
+        table=side.ident,
+        row=sql.Identifier("s"),
+        within=row_condition(flow, within, "s"),
+    )
 
 
 def _differing(flow: Flow, within: Range, dropped: Dropped) -> sql.Composed:

@@ -40,13 +40,9 @@ WHERE s."hyperferry's place" %% %(every)s = 0 ORDER BY {columns};
 -- A TRUNCATE whose effect has not reached the other side: no pair stands in the log for what it removed.
 SELECT EXISTS (SELECT FROM {log} WHERE op = 'T');
 
--- name: compare
--- Count and sum of the image hashes of one range on both sides, and the count of rows in ranges recorded as dropped.
-SELECT s.n, t.n, s.h, t.h, s.dropped, t.dropped
-FROM (SELECT count(*){s_kept} AS n, COALESCE(sum({s_hash}){s_kept}, 0) AS h, {s_dropped} AS dropped
-      FROM {source} AS s WHERE {s_range}) AS s,
-     (SELECT count(*){t_kept} AS n, COALESCE(sum({t_hash}){t_kept}, 0) AS h, {t_dropped} AS dropped
-      FROM {target} AS t WHERE {t_range}) AS t;
+-- name: sums
+-- Count and sum of the image hashes of one range on one side, and the count of rows in ranges recorded as dropped.
+SELECT count(*){kept}, COALESCE(sum({hash}){kept}, 0), {dropped} FROM {table} AS {row} WHERE {within};
 
 -- name: backlog_groups
 -- The pairs of one range that stand in the backlog, by the chunk in which their time lies: least and greatest time, their number, and that of the
