@@ -46,6 +46,40 @@ def entries_read(job: Any) -> int:
     return int(job.value("SELECT pg_stat_get_tuples_returned('public.t_at'::regclass)"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "time", "width"),
+    [
+        ("timestamptz", "timestamptz '2024-01-01 00:00+00' + i * interval '1 hour'", "1 day"),
+        ("timestamp", "timestamp '1969-12-30' + i * interval '1 hour'", "1 day"),
+        ("date", "date '2024-01-01' + i / 24", "1 day"),
+        ("bigint", "i - 150", "24"),
+    ],
+)
+def test_chunks_are_made_ahead_without_an_index_on_the_time_too(captured: Make, kind: str, time: str, width: str) -> None:
+    """Made by the batches, each would lock the others out to its transaction's end: workers would copy one after the other."""
+    job = captured(
+        f"CREATE TABLE t (name text, n int, at {kind} NOT NULL, PRIMARY KEY (name, n));"
+        f"INSERT INTO t SELECT 'it''s {{' || i % 7, i, {time} FROM generate_series(1, 300) AS i",
+        options=PlanOptions(chunk_interval=width, batch_rows=50),
+    )
+    assert job.value("SELECT count(*) FROM {batch}") == 6
+    assert job.value("SELECT count(*) FROM {shadow}") == 0
+    made = chunks_of(job)
+    assert made >= 13
+    job.copy_all()
+    assert chunks_of(job) == made
+    job.assert_equal()
+
+
+def test_a_look_at_some_pages_finds_most_chunks(job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "LOOKED_AT_PAGES", 100)
+    monkeypatch.setattr(batches, "LOOKED_AT_FOR_EACH", 1)
+    made = job(MANY.replace("CREATE INDEX t_at ON t (at);", ""), options=DAILY).cut()
+    assert made.value("SELECT pg_relation_size('t') / 8192") > 800
+    assert 20 < chunks_of(made) <= 100
+    made.copy_all().assert_equal()
+
+
 def test_small_chunks_are_one_batch_together(captured: Make) -> None:
     job = captured(HOURS, options=PlanOptions(chunk_interval="1 day", batch_rows=100))  # 13 days of 23 or 24 rows
     assert sizes(job) == [95, 96, 96, 13]

@@ -35,6 +35,12 @@ SERVER: list[tuple[str, dict[str, Any], str, str]] = [
         "blocker",
         "16 to 18",
     ),
+    (
+        "timescaledb-version",
+        {"version_num": 150004, "timescaledb_installed": "2.11.2"},
+        "warning",
+        "MERGE",
+    ),
     ("timescaledb-missing", {"timescaledb_installed": None}, "blocker", "CREATE EXTENSION timescaledb"),
     (
         "timescaledb-missing",
@@ -69,6 +75,13 @@ def found(inspection: Inspection, rule: str, **options: Any) -> list[tuple[str, 
         for finding in run(inspection, PreflightOptions(**options))
         if finding.rule == rule
     ]
+
+
+@pytest.mark.parametrize(("postgres", "timescaledb"), [(140012, "2.11.2"), (150004, "2.12.0"), (180000, "2.31.0")])
+def test_a_version_of_which_nothing_is_said(clean: Inspection, postgres: int, timescaledb: str) -> None:
+    """MERGE came with PostgreSQL 15, and into hypertables with TimescaleDB 2.12."""
+    server = replace(clean.server, version_num=postgres, timescaledb_installed=timescaledb)
+    assert found(replace(clean, server=server), "timescaledb-version") == []
 
 
 @pytest.mark.parametrize(("rule", "facts", "level", "word"), SERVER)

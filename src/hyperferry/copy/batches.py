@@ -23,14 +23,19 @@ Bound = tuple[str, ...]
 
 JOINED_CHUNKS = 20
 """So many small chunks at most are one batch."""
+LOOKED_AT_PAGES = 2_000
+"""So many pages of a table without an index on the time are looked at for its chunks (16 MB), or so many for each chunk, or so many
+percent of them, whichever is most."""
+LOOKED_AT_FOR_EACH = 12
+LOOKED_AT_PERCENT = 1.0
 
 
 @dataclass(frozen=True)
 class Cuts:
-    """The boundaries in order, and a time that there is in each chunk that the rows will lie in, as far as these are known."""
+    """The boundaries in order, and the time or key of a row in each chunk that the rows will lie in, as far as it is known."""
 
     bounds: tuple[Bound, ...]
-    firsts: tuple[str, ...] = ()
+    firsts: tuple[Bound, ...] = ()
 
 
 _MOMENT_END = (
@@ -138,7 +143,7 @@ def _time_cuts(conn: Connection, flow: Flow) -> Cuts:
         rows, chunks = rows + size, chunks + 1
         if size > most:
             bounds += [(inner,) for inner in _inner_boundaries(conn, names, part, most)]
-    return Cuts(tuple(bounds), tuple(part.first for part in parts))
+    return Cuts(tuple(bounds), tuple((part.first,) for part in parts))
 
 
 def _key_boundaries(conn: Connection, flow: Flow) -> Iterator[Bound]:
@@ -159,6 +164,40 @@ def _key_boundaries(conn: Connection, flow: Flow) -> Iterator[Bound]:
         row = fetch_one(conn, further, list(row))
 
 
+def _rows_of_chunks(conn: Connection, flow: Flow) -> tuple[Bound, ...]:
+    """The key of a row in each chunk, by a look at some of the table's pages: rows of a chunk mostly lie together, so that few
+    chunks are not met, or where they are scattered, none. Without arithmetic for the time's type: none."""
+    column, plan = flow.rollout.plan.inspection.time, flow.rollout.plan
+    assert column is not None
+    names: Names = {"t": sql.Identifier("s", column.name), "width": sql.Literal(plan.interval.width)}
+    if _counts(column):
+        bucket, finite = "pg_catalog.floor({t}::float8 / {width}::float8)", "true"
+    elif column.base_type in ("pg_catalog.timestamptz", "pg_catalog.timestamp", "pg_catalog.date"):
+        bucket = "pg_catalog.floor(pg_catalog.date_part('epoch', {t}) * 1000000 / {width}::float8)"
+        finite = "pg_catalog.isfinite({t})"
+    else:
+        return ()
+    queries = load_queries(__package__, "batches.sql")
+    pages = int(fetch_value(conn, queries["pages"], {"oid": flow.active.oid}))
+    rows = queries["rows_of_chunks"].format(
+        table=flow.active.ident,
+        t=names["t"],
+        bucket=sql.SQL(bucket).format(**names),
+        finite=sql.SQL(finite).format(**names),
+    )
+    keys = queries["keys_of_rows"].format(
+        table=flow.active.ident,
+        texts=sql.SQL(", ").join(
+            sql.SQL("{}::text").format(sql.Identifier("s", column.name)) for column in plan.identity.columns
+        ),
+    )
+    scan = plan.inspection.scan
+    wanted = max(LOOKED_AT_PAGES, LOOKED_AT_FOR_EACH * (scan.buckets if scan is not None else 0))
+    percent = max(LOOKED_AT_PERCENT, min(100.0, 100.0 * wanted / max(pages, 1)))
+    places = fetch_value(conn, rows, {"percent": percent})
+    return tuple(tuple(row) for row in fetch_all(conn, keys, {"places": places}))
+
+
 def cut(conn: Connection, flow: Flow) -> Cuts:
     """Where the source is cut. Reads its index, in short statements of their own: where the statistics are of today a few rows of
     each chunk, else once."""
@@ -166,7 +205,7 @@ def cut(conn: Connection, flow: Flow) -> Cuts:
     if by is BatchBy.TIME:
         return _time_cuts(conn, flow)
     if by is BatchBy.KEY:
-        return Cuts(tuple(_key_boundaries(conn, flow)))
+        return Cuts(tuple(_key_boundaries(conn, flow)), _rows_of_chunks(conn, flow))
     return Cuts(())
 
 

@@ -46,3 +46,16 @@ WHERE {t} >= %(cur)s::{kind} AND (%(end)s::text IS NULL OR {t} < %(end)s::{kind}
 -- The next time.
 SELECT {t}::text FROM {table} AS s
 WHERE {t} > %(cur)s::{kind} AND (%(end)s::text IS NULL OR {t} < %(end)s::{kind}) ORDER BY {t} {upwards} LIMIT 1;
+
+-- name: pages
+-- How many pages a table has.
+SELECT pg_relation_size(%(oid)s::bigint::oid) / current_setting('block_size')::bigint;
+
+-- name: rows_of_chunks
+-- Where a row of each chunk lies of which a sample of the table's pages has one.
+SELECT COALESCE(array_agg(f.place), '{{}}')::text
+FROM (SELECT min(s.ctid) AS place FROM {table} AS s TABLESAMPLE system (%(percent)s) WHERE {t} IS NOT NULL AND {finite} GROUP BY {bucket}) AS f;
+
+-- name: keys_of_rows
+-- The keys of the rows that lie there now.
+SELECT {texts} FROM {table} AS s WHERE s.ctid = ANY(%(places)s::tid[]);

@@ -16,17 +16,18 @@ from ..db import LockMode, execute, fetch_all, is_row_refused, is_transient, is_
 from ..db.connection import Connection
 from ..ledger import store
 from ..ledger.flow import Flow
-from ..ledger.objects import column_list
+from ..ledger.objects import column_list, range_fields
 from ..ledger.transaction import UNFLUSHED, flow_transaction
 from ..model.rollout import Phase
 from ..model.statement import fragment
+from .batches import Bound
 
 AT_ONCE = 20
 """So many chunks are made in one transaction: less than a tenth of a second."""
 
 
-def make_chunks(conn: Connection, flow: Flow, firsts: Sequence[str], should_stop: Callable[[], None]) -> None:
-    """Makes the chunks of these times (as text), as far as the source has rows at them. Can be run again.
+def make_chunks(conn: Connection, flow: Flow, firsts: Sequence[Bound], should_stop: Callable[[], None]) -> None:
+    """Makes the chunks of the rows with these times or keys, as far as the source has them. Can be run again.
 
     Only an optimization: a batch makes the chunks that it lacks, and meets itself what is refused here.
     """
@@ -41,12 +42,14 @@ def make_chunks(conn: Connection, flow: Flow, firsts: Sequence[str], should_stop
                 raise
 
 
-def _make(conn: Connection, flow: Flow, firsts: list[str]) -> bool:
+def _make(conn: Connection, flow: Flow, firsts: list[Bound]) -> bool:
     """One transaction; False where the rollout is not `prepared` any more.
 
     While it is, and we hold its row, nobody copies or applies: the rows that are deleted are those inserted.
     """
     queries = load_queries(__package__, "chunks.sql")
+    fields = range_fields(flow)
+    names = [sql.Identifier(f"v{number}") for number in range(len(fields))]
     with flow_transaction(conn, flow, snapshot=False, passive_mode=LockMode.ROW_EXCLUSIVE, settings=UNFLUSHED):
         if store.hold(conn, flow.rollout.id) is not Phase.PREPARED:
             return False
@@ -57,13 +60,17 @@ def _make(conn: Connection, flow: Flow, firsts: list[str]) -> bool:
                 columns=column_list(flow),
                 values=column_list(flow, "s"),
                 source=flow.active.ident,
-                t=sql.Identifier("s", flow.rollout.plan.time_column),
-                kind=flow.pairs.time.type,
+                texts=sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(fields)),
+                names=sql.SQL(", ").join(names),
+                same=sql.SQL(" AND ").join(
+                    sql.SQL("{} {} f.{}::{}").format(field.of_row("s"), field.equals, name, field.type)
+                    for field, name in zip(fields, names, strict=True)
+                ),
                 pair=sql.SQL(", ").join(
                     sql.SQL("({})::text").format(field.of_row(flow.passive.name.name)) for field in flow.pairs.fields
                 ),
             ),
-            {"firsts": firsts},
+            [list(values) for values in zip(*firsts, strict=True)],
         )
         deleted = 0
         for chunk, *pair in made:

@@ -11,6 +11,7 @@ from ..model.plan import BatchBy
 from ..model.rollout import Direction, Rollout
 from ..model.statement import Statement
 from .flow import Flow
+from .pairs import PairField
 from .rights import Kind, owner_alone
 
 STEP = "ledger"
@@ -24,15 +25,20 @@ def column_list(flow: Flow, alias: str | None = None) -> sql.Composed:
     )
 
 
-def range_columns(flow: Flow) -> list[tuple[str, sql.Composable]]:
-    """The columns by which batches are cut, with their types: the time, or the identity's columns, or none."""
+def range_fields(flow: Flow) -> list[PairField]:
+    """The fields of the pair by which batches are cut: the time, or the identity's columns, or none."""
     pairs, plan = flow.pairs, flow.rollout.plan
     if plan.batch_by is BatchBy.TIME:
-        return [("t", pairs.time.type)]
+        return [pairs.time]
     if plan.batch_by is BatchBy.KEY:
         by_label = {field.label: field for field in pairs.fields}
-        return [(by_label[c.name].name, by_label[c.name].type) for c in plan.identity.columns]
+        return [by_label[column.name] for column in plan.identity.columns]
     return []
+
+
+def range_columns(flow: Flow) -> list[tuple[str, sql.Composable]]:
+    """Their names in the ledger, with their types."""
+    return [(field.name, field.type) for field in range_fields(flow)]
 
 
 _LOG_OPTIONS = sql.SQL(

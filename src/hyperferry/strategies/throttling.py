@@ -163,8 +163,8 @@ def beside(samples: Samples, conn: Connection, rollout: Rollout, company: Compan
 
 
 def sharing(rollout: Rollout, monitor: Monitor) -> Callable[[Connection], int | None]:
-    """How many processes may verify at once, by a look at who else is at work: all of the server's cores where nobody is (more are
-    in each other's way), None where those are not known; for commands that no watcher runs beside."""
+    """How many processes may verify at once, by a look at who else is at work: as many as the server has cores where nobody is
+    (more are in each other's way), None where that is not known; for commands that no watcher runs beside."""
     company = Company()
 
     def share(conn: Connection) -> int | None:

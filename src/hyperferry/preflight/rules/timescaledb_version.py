@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from ...model.finding import Finding
 from ...model.inspection import Inspection
 from ...model.options import PreflightOptions
-from ..words import blocker
+from ..words import blocker, warning
 
 OLDEST = (2, 9)
+MERGE = (2, 12)
+"""Before it "The MERGE command does not support hypertables in this version" (seen on 2.9.3)."""
 SUPPORTED = (
     # from TimescaleDB, PostgreSQL from, to; newest first (TimescaleDB's changelog)
     ((2, 29), 16, 18),
@@ -46,4 +48,9 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
         yield blocker(
             f"TimescaleDB {text} supports PostgreSQL {low} to {high}, and the server is {server.version}.",
             "upgrade one of the two: TimescaleDB's documentation lists which versions belong together.",
+        )
+    elif version < MERGE and major >= 15:
+        yield warning(
+            f"TimescaleDB {text} refuses MERGE into a hypertable (2.12 takes it).",
+            "see that the application has none for this table, or update TimescaleDB first.",
         )
