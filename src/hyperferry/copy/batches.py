@@ -24,8 +24,8 @@ Bound = tuple[str, ...]
 JOINED_CHUNKS = 20
 """So many small chunks at most are one batch."""
 LOOKED_AT_PAGES = 2_000
-"""So many pages of a table without an index on the time are looked at for its chunks (16 MB), or so many for each chunk, or so many
-percent of them, whichever is most."""
+"""So many pages of a table without an index on the time are looked at for its chunks (16 MB), or so many for each chunk, or so
+many percent of them, whichever is most."""
 LOOKED_AT_FOR_EACH = 12
 LOOKED_AT_PERCENT = 1.0
 
