@@ -112,7 +112,7 @@ BREAKS = (
         (
             Edit(
                 IMAGE,
-                "        form = _QUICK.get(column.base_type)\n",
+                "        form = _QUICK.get(column.base_type) or (_AS_TEXT if _by_text(column) else None)\n",
                 "        form = None\n",
             ),
             Edit(IMAGE, "rest.append(_rest(alias, column))", "rest += coarse_terms(alias, column)"),

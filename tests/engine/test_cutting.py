@@ -159,7 +159,7 @@ def test_no_chunk_is_made_once_another_copies(captured: Make) -> None:
     """Whoever moved on has rows in the shadow, which the deletion of those that make chunks must not touch."""
     job = captured(HOURS, options=PlanOptions(chunk_interval="1 day", batch_rows=100)).copy_all()
     flow = job.flow
-    chunks.make_chunks(job.conn, flow, ["2024-01-01 01:00:00+00"], lambda: None)
+    chunks.make_chunks(job.conn, flow, [("2024-01-01 01:00:00+00",)], lambda: None)
     job.assert_equal()
 
 

@@ -9,11 +9,12 @@ import psycopg
 import pytest
 from job import HOURS, THIRDS, Job, Make, aside
 
-from hyperferry.copy import copier
+from hyperferry.copy import copier, whole_index
 from hyperferry.copy.copier import Outcome
 from hyperferry.db import is_lost_connection
 from hyperferry.errors import Refused
 from hyperferry.model.plan_options import PlanOptions
+from hyperferry.model.rollout import Phase
 from hyperferry.strategies import workers
 from kit import tables
 
@@ -38,6 +39,36 @@ def test_batches_are_open_at_both_ends_and_leave_no_gap(cut: Job) -> None:
     assert found[0][0] is None
     assert found[-1][1] is None
     assert all(one[1] == other[0] is not None for one, other in itertools.pairwise(found))
+
+
+LACKING = """
+DROP INDEX t_at; CREATE INDEX t_at ON t (at) WHERE id <= 200;
+UPDATE pg_index SET indpred = NULL WHERE indexrelid = 't_at'::regclass;
+"""
+"""An index that says that it has every row, and has not."""
+
+
+def test_a_broken_index_is_found_before_anything_is_copied_by_it(job: Make) -> None:
+    """Neither the copy nor the verification, which read by it, would miss what it does not give."""
+    one = job(HOURS + LACKING, options=THIRDS)
+    with pytest.raises(Refused, match=r"100 rows .* are not found by its index on at"):
+        one.start()
+    assert one.phase() == "prepared"
+    one.run("REINDEX TABLE t")
+    one.run("ANALYZE t")
+    assert one.start().phase is Phase.SYNCED
+    one.assert_equal()
+    assert one.value("SELECT count(*) FROM {shadow}") == 300
+
+
+def test_an_index_that_takes_too_long_is_not_looked_at_and_that_is_said(
+    job: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole_index, "SECONDS", 0.001)
+    one = job(HOURS, options=THIRDS)
+    one.db.execute("INSERT INTO t SELECT i, '2024-02-01', 'more' FROM generate_series(1000, 200000) AS i")
+    assert one.start().phase is Phase.SYNCED
+    assert any("whether the index by at gives every row" in line for line in one.said)
 
 
 def test_the_table_is_not_read_whole_for_a_batch(cut: Job) -> None:

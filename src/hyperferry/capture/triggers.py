@@ -167,6 +167,7 @@ def follow_owner(conn: Connection, reverse: Flow) -> str | None:
     )
     if owner is not None:
         with conn.transaction():
+            execute(conn, "SET LOCAL lock_timeout = '60s'")  # nothing that anybody could want is held meanwhile
             for statement in grant_statements(reverse, owner):
                 execute(conn, statement.sql)
     return None if owner is None else str(owner)

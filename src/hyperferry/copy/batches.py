@@ -24,10 +24,8 @@ Bound = tuple[str, ...]
 JOINED_CHUNKS = 20
 """So many small chunks at most are one batch."""
 LOOKED_AT_PAGES = 2_000
-"""So many pages of a table without an index on the time are looked at for its chunks (16 MB), or so many for each chunk, or so
-many percent of them, whichever is most."""
+"""So many pages of a table without an index on the time are looked at for its chunks (16 MB), or so many for each chunk."""
 LOOKED_AT_FOR_EACH = 12
-LOOKED_AT_PERCENT = 1.0
 
 
 @dataclass(frozen=True)
@@ -173,7 +171,7 @@ def _rows_of_chunks(conn: Connection, flow: Flow) -> tuple[Bound, ...]:
     if _counts(column):
         bucket, finite = "pg_catalog.floor({t}::float8 / {width}::float8)", "true"
     elif column.base_type in ("pg_catalog.timestamptz", "pg_catalog.timestamp", "pg_catalog.date"):
-        bucket = "pg_catalog.floor(pg_catalog.date_part('epoch', {t}) * 1000000 / {width}::float8)"
+        bucket = "pg_catalog.floor(EXTRACT(epoch FROM {t})::float8 * 1000000 / {width}::float8)"
         finite = "pg_catalog.isfinite({t})"
     else:
         return ()
@@ -193,7 +191,7 @@ def _rows_of_chunks(conn: Connection, flow: Flow) -> tuple[Bound, ...]:
     )
     scan = plan.inspection.scan
     wanted = max(LOOKED_AT_PAGES, LOOKED_AT_FOR_EACH * (scan.buckets if scan is not None else 0))
-    percent = max(LOOKED_AT_PERCENT, min(100.0, 100.0 * wanted / max(pages, 1)))
+    percent = min(100.0, 100.0 * wanted / max(pages, 1))
     places = fetch_value(conn, rows, {"percent": percent})
     return tuple(tuple(row) for row in fetch_all(conn, keys, {"places": places}))
 

@@ -59,3 +59,7 @@ FROM (SELECT min(s.ctid) AS place FROM {table} AS s TABLESAMPLE system (%(percen
 -- name: keys_of_rows
 -- The keys of the rows that lie there now.
 SELECT {texts} FROM {table} AS s WHERE s.ctid = ANY(%(places)s::tid[]);
+
+-- name: known_rows
+-- The rows of which the first of the columns by which batches are cut is known, by a condition that an index serves.
+SELECT count(*) FROM {table} AS s WHERE {column} OPERATOR(pg_catalog.<) {value} OR {column} OPERATOR(pg_catalog.>=) {value};

@@ -64,9 +64,9 @@ class ServerFacts:
     cores: int | None = None  # of the server's machine, where it is this one
 
     def has_timescaledb(self, major: int, minor: int) -> bool:
-        """Whether TimescaleDB is installed in this version or a later one."""
-        match = re.match(r"(\d+)\.(\d+)", self.timescaledb_installed or "")
-        return match is not None and (int(match[1]), int(match[2])) >= (major, minor)
+        """Whether TimescaleDB is this version or a later one: the one of this database, or the one that it would get."""
+        match = re.match(r"(\d+)\.(\d+)", self.timescaledb_installed or self.timescaledb_available or "")
+        return match is None or (int(match[1]), int(match[2])) >= (major, minor)
 
     @property
     def keeps_replica_identity(self) -> bool:

@@ -12,14 +12,16 @@ from ..apply import Applier, quarantine_size, requeue_quarantined, tidy_log
 from ..capture import install_forward, install_reverse
 from ..catalog import fingerprint, refuse_overloads
 from ..copy import indexes, shadow
-from ..copy.batches import cut, record_batches
+from ..copy.batches import Cuts, cut, record_batches
 from ..copy.chunks import make_chunks
+from ..copy.whole_index import rows_that_it_lacks
 from ..cutover import dropped
 from ..db import LockMode, again_after_deadlock, execute, fetch_value, patient_read, yield_and_retry
 from ..db.connection import Connection
 from ..errors import Refused, SchemaChanged
 from ..ledger import objects, store
-from ..ledger.flow import Side, flow_of
+from ..ledger.flow import Flow, Side, flow_of
+from ..ledger.objects import range_fields
 from ..ledger.rights import Kind, owner_alone
 from ..ledger.transaction import expect, lock_statement
 from ..model.names import quote_ident
@@ -130,10 +132,28 @@ def _refuse_null_times(conn: Connection, rollout: Rollout) -> None:
         )
 
 
+def _refuse_index_that_lacks_rows(conn: Connection, flow: Flow, cuts: Cuts, monitor: Monitor) -> None:
+    """What the index does not give would be neither copied nor missed."""
+    table, first = flow.active.name, next((field.label for field in range_fields(flow)), None)
+    lacking = patient_read(conn, f"read {table}", [table], lambda: rows_that_it_lacks(conn, flow, cuts.bounds))
+    if lacking is None:
+        monitor.say(
+            f"whether the index by {first} gives every row of {table} was not looked at: it takes too long. "
+            "amcheck's bt_index_check(index, heapallindexed => true) tells"
+        )
+    elif lacking:
+        raise Refused(
+            f"{lacking:,} rows of {table} are not found by its index on {first}: it is broken.",
+            facts={"rows that the index lacks": lacking, "rollout": flow.rollout.id},
+            remedy=f"REINDEX TABLE CONCURRENTLY {table.quoted}; then run the same command again, which goes on from here.",
+        )
+
+
 def cut_batches(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
     """`prepared` -> `copying`: the source is cut into batches, after capture is in place (I2)."""
     flow = flow_of(rollout, Direction.FORWARD)
     cuts = patient_read(conn, f"read {rollout.table}", [rollout.table], lambda: cut(conn, flow))
+    _refuse_index_that_lacks_rows(conn, flow, cuts, monitor)
     make_chunks(conn, flow, cuts.firsts, monitor.should_stop)
     with conn.transaction():
         number = record_batches(conn, flow, cuts.bounds)

@@ -245,9 +245,6 @@ def _remove_own(conn: Connection, rollout: Rollout) -> None:
 
 def _revoke_usage(conn: Connection) -> None:
     """An owner's right on the ledger's schema goes with the last function there that he may execute."""
-    query = load_queries(__package__, "ending.sql")["usage_not_needed"]
-    if not fetch_all(conn, query):
-        return
-    execute(conn, schema_lock().sql)
-    for (owner,) in fetch_all(conn, query):
+    execute(conn, schema_lock().sql)  # first: of two that end at once, the later sees that the earlier's functions are gone
+    for (owner,) in fetch_all(conn, load_queries(__package__, "ending.sql")["usage_not_needed"]):
         execute(conn, sql.SQL("REVOKE USAGE ON SCHEMA hyperferry FROM {}").format(sql.Identifier(owner)))
