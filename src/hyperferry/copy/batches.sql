@@ -53,13 +53,13 @@ SELECT pg_relation_size(%(oid)s::bigint::oid) / current_setting('block_size')::b
 
 -- name: rows_of_chunks
 -- Where a row of each chunk lies of which a sample of the table's pages has one.
-SELECT COALESCE(array_agg(f.place), '{{}}')::text
+SELECT /* hyperferry */ COALESCE(array_agg(f.place), '{{}}')::text
 FROM (SELECT min(s.ctid) AS place FROM {table} AS s TABLESAMPLE system (%(percent)s) WHERE {t} IS NOT NULL AND {finite} GROUP BY {bucket}) AS f;
 
 -- name: keys_of_rows
 -- The keys of the rows that lie there now.
-SELECT {texts} FROM {table} AS s WHERE s.ctid = ANY(%(places)s::tid[]);
+SELECT /* hyperferry */ {texts} FROM {table} AS s WHERE s.ctid = ANY(%(places)s::tid[]);
 
 -- name: known_rows
 -- The rows of which the first of the columns by which batches are cut is known, by a condition that an index serves.
-SELECT count(*) FROM {table} AS s WHERE {column} OPERATOR(pg_catalog.<) {value} OR {column} OPERATOR(pg_catalog.>=) {value};
+SELECT /* hyperferry */ count(*) FROM {table} AS s WHERE {column} OPERATOR(pg_catalog.<) {value} OR {column} OPERATOR(pg_catalog.>=) {value};

@@ -42,7 +42,7 @@ SELECT EXISTS (SELECT FROM {log} WHERE op = 'T');
 
 -- name: sums
 -- Count and sum of the image hashes of one range on one side, and the count of rows in ranges recorded as dropped.
-SELECT count(*){kept}, COALESCE(sum({hash}){kept}, 0), {dropped} FROM {table} AS {row} WHERE {within};
+SELECT /* hyperferry */ count(*){kept}, COALESCE(sum({hash}){kept}, 0), {dropped} FROM {table} AS {row} WHERE {within};
 
 -- name: backlog_groups
 -- The pairs of one range that stand in the backlog, by the chunk in which their time lies: least and greatest time, their number, and that of the
