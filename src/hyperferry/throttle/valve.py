@@ -122,4 +122,7 @@ class Valve:
 
 def rest(worked: float, pace: float) -> float:
     """Seconds of rest after work of `worked` seconds, so that work takes the share `pace` of the time."""
-    return min(worked * (1 / pace - 1), LONGEST_REST) if pace > 0 else LONGEST_REST
+    if pace <= 0:
+        return LONGEST_REST
+    # 1 / pace may be infinite, and nothing times that is no number.
+    return min(worked * (1 / pace - 1), LONGEST_REST) if worked else 0.0
