@@ -117,12 +117,17 @@ def all_cases(only: tuple[str, ...], rounds: int, quick: bool, release: tuple[st
     callback=words(tuple(CONTENDERS)),
     help="Who takes part, with semicolons.",
 )
+@click.option(
+    "--statistics-target",
+    type=click.IntRange(1, 10_000),
+    help="The server's default_statistics_target; 10 makes ANALYZE, which is apart, quick.",
+)
 @rounds_option
 @common
 def convert(rows: tuple[int, ...], shapes: tuple[str, ...], indexes: tuple[int, ...], who: tuple[str, ...], rounds: int,
-            release: tuple[str, ...], keep: bool) -> None:  # fmt: skip
+            statistics_target: int | None, release: tuple[str, ...], keep: bool) -> None:  # fmt: skip
     """How long the conversion takes, by every way there is, and what of it the verification is."""
-    sizes = conversion.Sizes(rows, shapes, indexes, rounds, who)
+    sizes = conversion.Sizes(rows, shapes, indexes, rounds, who, statistics_target)
     sys.exit(
         not run("conversion", release, lambda place, say: conversion.measure(place, sizes, say), keep=keep)
     )

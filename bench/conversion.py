@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from psycopg import sql
+
 from .contenders import CONTENDERS, Job, Timing
-from .place import Place
+from .place import Connection, Place
 from .result import Figure, Measured, Ratio, ratios_of
 from .tables import make_source
 
@@ -21,19 +23,22 @@ AIM_VERIFICATION = 0.10
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is measured: numbers of rows, shapes, numbers of indexes, rounds, who takes part."""
+    """What is measured: numbers of rows, shapes, numbers of indexes, rounds, who takes part. `statistics_target`: the server's
+    default_statistics_target where it is not PostgreSQL's own: by that one an ANALYZE of wide rows takes 90 s."""
 
     rows: Sequence[int]
     shapes: Sequence[str]
     indexes: Sequence[int]
     rounds: int
     who: Sequence[str]
+    statistics_target: int | None = None
 
 
 def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
     """Every case, the contenders interleaved within each round."""
     figures: list[Figure] = []
     with place.connect() as conn:
+        aside = _statistics(conn, sizes.statistics_target)
         for shape in sizes.shapes:
             for rows in sizes.rows:
                 for indexes in sizes.indexes:
@@ -41,7 +46,7 @@ def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
                     make_source(conn, shape=shape, indexes=indexes, rows=rows)
                     figures += _case(
                         Job(place, conn, rows, indexes),
-                        f"{place.title}, {rows:,} {shape} rows, {indexes} indexes",
+                        f"{place.title}, {rows:,} {shape} rows, {indexes} indexes{aside}",
                         sizes,
                         say,
                     )
@@ -56,6 +61,15 @@ def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
         ratios += ratios_of(figures, BUSY, over)
     ratios += ratios_of(figures, PROOF, LOAD, AIM_VERIFICATION)
     return Measured(tuple(figures), tuple(ratios))
+
+
+def _statistics(conn: Connection, target: int | None) -> str:
+    """Sets it for the whole server; returns what a case's name says of it."""
+    if target is None:
+        return ""
+    conn.execute(sql.SQL("ALTER SYSTEM SET default_statistics_target = {}").format(sql.Literal(target)))
+    conn.execute("SELECT pg_reload_conf()")
+    return f", statistics target {target}"
 
 
 def parts_of(who: str, timing: Timing) -> dict[str, float]:

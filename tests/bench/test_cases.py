@@ -44,6 +44,21 @@ def test_conversion(place: Place) -> None:
     assert rate.better == "more"
 
 
+def test_a_conversion_with_another_statistics_target_is_another_case(place: Place) -> None:
+    """Its ANALYZE is not compared with that of the server's own."""
+    with place.connect() as conn:
+        try:
+            sizes = conversion.Sizes((2_000,), ("narrow",), (1,), 1, ("plain table",), 10)
+            found = conversion.measure(place, sizes, silent)
+            assert conn.execute("SHOW default_statistics_target").fetchone() == ("10",)
+        finally:
+            conn.execute("ALTER SYSTEM RESET default_statistics_target")
+            conn.execute("SELECT pg_reload_conf()")
+    assert {figure.case for figure in found.figures} == {
+        f"{place.title}, 2,000 narrow rows, 1 indexes, statistics target 10"
+    }
+
+
 def test_feel(place: Place) -> None:
     found = feel.measure(place, feel.Sizes(2_000, 200, 1.0, 2_000, 1, 0.1), silent)
     assert {"alone", "captured, nothing applied", "catch-up", "reverse sync", "alone, again"} <= whos(found, "p99")
