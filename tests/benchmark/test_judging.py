@@ -83,7 +83,7 @@ def test_a_chunks_index_has_the_name_of_the_tables(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("condition", "found"),
-    [('(at > 1)', True), ('(t."at" > 1)', True), ("(flat > 1)", False), ("(at_home)", False), ("(date_trunc('day', at) = 1)", True)],
+    [("((n)::at > 'at'::text)", False), ('(at > 1)', True), ('(t."at" > 1)', True), ("(flat > 1)", False), ("(at_home)", False), ("(date_trunc('day', at) = 1)", True)],
 )
 def test_a_condition_on_the_time_is_seen(condition: str, found: bool) -> None:
     assert shape_of(explained(scan(4, Filter=condition)), HYPER).time_condition is found
@@ -175,6 +175,22 @@ def test_causes(after: Side, old: Measured, new: Measured, code: str) -> None:
 def test_a_key_widened_by_the_time_is_the_same_index() -> None:
     wide = replace(HYPER, indexes=(Index("t_player", 'USING btree (player_id, "at")'.replace('"', ""), "..."),))
     found = causes(PLAIN, wide, measured(1, shape=USED), measured(9, shape=USED))
+    assert "index-missing" not in [cause.code for cause in found]
+
+
+@pytest.mark.parametrize("condition", ["(made > '2024-01-01 00:00:00+00'::timestamp with time zone)", "(made = '10:00'::time(3) without time zone)"])
+def test_a_column_that_is_called_as_a_type_is_told_from_it(condition: str) -> None:
+    side = replace(HYPER, time_column="time")
+    assert not shape_of(explained(scan(4, Filter=condition)), side).time_condition
+    assert shape_of(explained(scan(4, Filter='("time" > 1)')), side).time_condition
+    assert shape_of(explained(scan(4, **{"Vectorized Filter": '("time" > 1)'})), side).time_condition
+
+
+@pytest.mark.parametrize(("tail", "widened"), [("(player_id)", '(player_id, "time")'), ("(lower(name))", '(lower(name), "time")')])
+def test_an_index_widened_by_a_column_that_is_a_keyword_is_the_same(tail: str, widened: str) -> None:
+    plain = replace(PLAIN, indexes=(Index("t_player", f"USING btree {tail}", "..."),))
+    wide = replace(HYPER, time_column="time", indexes=(Index("t_player", f"USING btree {widened}", "..."),))
+    found = causes(plain, wide, measured(1, shape=USED), measured(9, shape=USED))
     assert "index-missing" not in [cause.code for cause in found]
 
 

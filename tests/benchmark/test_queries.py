@@ -34,7 +34,6 @@ def values(where: str) -> dict[int, str]:
         ("game_date < $1", {1: '"game_date"'}),
         ("game_date BETWEEN $1 AND $2", {1: '"game_date"', 2: "\"game_date\" + interval '7 days'"}),
         ("game_date NOT BETWEEN $1::timestamptz AND $2", {1: '"game_date"', 2: "\"game_date\" + interval '7 days'"}),
-        ("id BETWEEN $1 AND $2", {1: '"id"', 2: '"id"'}),
         ("stat_type LIKE $1 OR stat_type NOT ILIKE $2", {1: '"stat_type"', 2: '"stat_type"'}),
         ("player_id = ANY($1)", {1: 'ARRAY["player_id"]'}),
         ("player_id = $1 LIMIT $2 OFFSET $3", {1: '"player_id"', 2: "100", 3: "0"}),
@@ -117,3 +116,33 @@ def test_what_is_written_is_read_again() -> None:
     assert again[0].values[1].expression.startswith("id")
     opened = text.replace("-- -- ", "-- ").replace("-- SELECT f", "SELECT f").replace("-- FROM t", "FROM t").replace("1: ?", "1: id").replace("-- ;", ";")
     assert [query.name for query in query_file.parse(opened, "t.sql")] == ["a", "b", "c"]
+
+
+def test_what_is_written_is_read_again_whatever_it_says() -> None:
+    """Comments of the application that look like ours, a CTE of a telling name, lists longer than anybody would write."""
+    listed = {number: Value("id", number) for number in range(1, 151)}
+    text = query_file.write(
+        [
+            Query("a", "-- name: theirs\nSELECT 1 FROM t"),
+            Query("b", "-- name: theirs\n-- param 1: theirs\nSELECT 2 FROM t"),
+            Query("c", f"SELECT * FROM t WHERE id IN ({', '.join(f'${n}' for n in listed)})", listed),
+        ],
+        [LeftOut("d", "WITH a AS (SELECT 1),\nparams AS (SELECT f($1))\nTABLE params", "not known", "say it", (1,))],
+        "t",
+    )
+    again = query_file.parse(text, "t.sql")
+    assert [query.name for query in again] == ["a", "b", "c"]
+    assert again[2].values[150].row == 150
+
+
+def test_a_list_that_was_cut_short_is_said() -> None:
+    """As pg_stat_statements of PostgreSQL 18 shows it."""
+    found, _ = infer(FROM + "player_id IN ($1 /*, ... */)", [STATS], COLUMNS)
+    assert found[1].expression == '"player_id"' or found[1].expression == "player_id"
+    assert "one value" in found[1].assumed
+
+
+def test_the_end_of_a_range_whose_width_nobody_knows_is_not_guessed() -> None:
+    found, reasons = infer(FROM + "player_id >= $1 AND player_id < $2", [STATS], COLUMNS)
+    assert set(found) == {1}
+    assert "how wide" in reasons[2]

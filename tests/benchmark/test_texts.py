@@ -162,6 +162,8 @@ def test_parameters_and_calls() -> None:
 def test_what_pg_stat_statements_made_of_an_interval_can_be_prepared() -> None:
     assert preparable("SELECT now() - interval $1;") == "SELECT now() -   ($1::interval)"
     assert preparable("SELECT 1 -- why\n;\n") == "SELECT 1 -- why"
+    for kind in ("timestamp with time zone", "timestamp(3) without time zone", "double precision", "interval(3)", "bool"):
+        assert "".join(preparable(f"SELECT a.date + {kind} $1").split()) == "SELECTa.date+($1::" + kind.replace(" ", "") + ")"
 
 
 TOTALS = View(TableName("public", "totals"), 1, " SELECT sum(s.value) AS sum FROM public.player_stats s;", 1)

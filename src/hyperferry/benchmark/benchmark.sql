@@ -1,6 +1,6 @@
 -- name: relation
--- Kind and size of a relation, and whether it has statistics or no row.
-SELECT c.relkind::text, c.reltuples::bigint, c.relpages::bigint,
+-- Kind and size of a relation in rows (by its statistics) and pages, and whether it has statistics or no row.
+SELECT c.relkind::text, c.reltuples::bigint, pg_relation_size(c.oid) / current_setting('block_size')::bigint,
        pg_relation_size(c.oid) = 0 OR EXISTS (SELECT FROM pg_stats s WHERE s.schemaname = n.nspname AND s.tablename = c.relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %(oid)s;
 
@@ -53,6 +53,10 @@ FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN unnest(%(schemas)s::text[], %(names)s::text[]) AS called(schema, name)
      ON p.proname = called.name AND (called.schema = n.nspname OR called.schema IS NULL AND n.nspname = ANY(%(path)s::text[]))
 WHERE p.provolatile = 'v' AND NOT (n.nspname = 'pg_catalog' AND p.proname = ANY(%(harmless)s::text[]))
+  AND NOT (p.proname = ANY(%(reading)s::text[]) AND EXISTS (
+      SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+      WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_extension'::regclass
+        AND d.deptype = 'e' AND e.extname = 'timescaledb'))
 ORDER BY 1;
 
 -- name: parameter_types
@@ -106,11 +110,21 @@ SELECT /* hyperferry */ {values} FROM (
 SELECT (SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_buffercache'),
        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user);
 
+-- name: chunk_oids
+-- The chunks of a hypertable by OID.
+SELECT c.oid::bigint FROM timescaledb_information.chunks v
+JOIN pg_namespace n ON n.nspname = v.chunk_schema
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = v.chunk_name
+WHERE v.hypertable_schema = %(schema)s AND v.hypertable_name = %(name)s;
+
 -- name: files
--- The files of the tables named and their indexes.
+-- The files of these tables, of what their long values are kept in, and of the indexes of both.
 SELECT pg_relation_filenode(each.oid)::bigint FROM pg_class t
-CROSS JOIN LATERAL (SELECT t.oid UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid = t.oid) AS each
-WHERE (t.oid = %(oid)s OR t.relname = ANY(%(chunks)s::text[])) AND pg_relation_filenode(each.oid) IS NOT NULL;
+CROSS JOIN LATERAL (
+    SELECT held.oid FROM unnest(ARRAY[t.oid, t.reltoastrelid]) AS held(oid) WHERE held.oid <> 0
+    UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid IN (t.oid, t.reltoastrelid)
+) AS each
+WHERE t.oid = ANY(%(oids)s::oid[]) AND pg_relation_filenode(each.oid) IS NOT NULL;
 
 -- name: evict
 -- Puts the pages of these files out of the server's cache.

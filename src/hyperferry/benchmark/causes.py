@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..model.names import quoted_if_needed
+from ..model.definitions import append_key_column
+from ..model.names import quote_ident, quoted_if_needed
 from ..words import milliseconds, plural
 from .figures import median
 from .options import Cause, Index, Measured, Run, Side
@@ -13,6 +14,7 @@ HALF = 0.5
 """A cause that explains less of the loss than this is not named for it."""
 FEW = 4
 """Fewer planned chunks than this explain no loss of planning time."""
+OTHER_ROWS = "the two returned different numbers of rows; rows are still on their way, or were written meanwhile"
 MOST = 0.9
 """From this part of all chunks on a query reads 'all' of them."""
 
@@ -163,7 +165,11 @@ def _index(before: Side, after: Side, old: Measured, new: Measured) -> Cause | N
     execution, total = _gain(old, new, lambda r: r.execution_ms), _gain(old, new, lambda r: r.total_ms)
     if not unused or execution < HALF * total:
         return None
-    instead = "is read from end to end" if new.shape.sequential else f"is read by {', '.join(new.shape.indexes)}"
+    instead = "is read in another way"
+    if new.shape.sequential:
+        instead = "is read from end to end"
+    elif new.shape.indexes:
+        instead = f"is read by {', '.join(new.shape.indexes)}"
     return Cause(
         "index-not-used",
         f"{', '.join(quoted_if_needed(index.name) for index in unused)} serves on the {before.label}; "
@@ -178,10 +184,10 @@ def _counterpart(index: Index, side: Side) -> Index | None:
     same = next((each for each in side.indexes if each.tail == index.tail), None)
     if same is not None or side.time_column is None:
         return same
-    method, _, rest = index.tail.partition("(")
-    keys, closing, more = rest.partition(")")
-    widened = f"{method}({keys}, {quoted_if_needed(side.time_column)}{closing}{more}"
-    return next((each for each in side.indexes if each.tail == widened), None)
+    # The server quotes what is a keyword of any kind too.
+    spelled = (side.time_column, quote_ident(side.time_column))
+    widened = [append_key_column(index.tail, name) for name in spelled]
+    return next((each for each in side.indexes if each.tail in widened), None)
 
 
 def _stale(after: Side) -> Cause | None:
@@ -272,9 +278,7 @@ def notes(before: Side | None, after: Side, old: Measured | None, new: Measured)
         counts = [{run.draw: run.rows for run in each.runs} for each in (old, new)]
         differ = [draw for draw in counts[0] if draw in counts[1] and counts[0][draw] != counts[1][draw]]
         if differ:
-            found.append(
-                "the two returned different numbers of rows; rows are still on their way, or were written meanwhile"
-            )
+            found.append(OTHER_ROWS)
     for measured in (each for each in (old, new) if each is not None and each.shape is not None):
         assert measured.shape is not None
         if measured.shape.settings:

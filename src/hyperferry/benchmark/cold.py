@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
+from ..catalog.health import companions
 from ..db import fetch_all, fetch_one
 from ..db.connection import Connection
 from .options import Side
@@ -33,9 +34,14 @@ class Evictor:
             self.reason = "not measured: the extension pg_buffercache is not in this database"
 
     def evict(self, side: Side) -> None:
-        """Puts out what nobody is using at this moment."""
-        chunks = list(side.chunks or ())
-        files = [row[0] for row in fetch_all(self._conn, query("files"), {"oid": side.oid, "chunks": chunks})]
+        """Puts out what nobody is using at this moment: pages of table or chunks, compressed ones too, of their indexes and
+        long values."""
+        oids = [side.oid]
+        if side.chunks is not None:
+            place = {"schema": side.name.schema, "name": side.name.name}
+            chunks = [int(row[0]) for row in fetch_all(self._conn, query("chunk_oids"), place)]
+            oids += [*chunks, *companions(self._conn, chunks).values()]
+        files = [row[0] for row in fetch_all(self._conn, query("files"), {"oids": oids})]
         statement = query("evict").format(
             function=sql.Identifier(self._schema, "pg_buffercache_evict"),
             view=sql.Identifier(self._schema, "pg_buffercache"),

@@ -11,13 +11,16 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import sql
 
+from ..catalog.resolve import user_schemas
 from ..catalog.table import columns as table_columns
-from ..db import fetch_all, fetch_one, patient_read
+from ..db import fetch_one, is_lost_connection, is_transient, patient_read
 from ..db.connection import Connection
 from ..errors import Failed
 from ..model.statement import fragment
 from .options import LeftOut, Query, Side
 from .sides import query
+from .statements import loud
+from .volatile import volatile_calls
 
 PAGES = 400
 """About as many pages of a plain table are sampled; ten times as many where they do not hold enough rows, and so on."""
@@ -43,6 +46,10 @@ def draw(conn: Connection, side: Side, each: Query, draws: int, seed: int) -> Qu
     numbers = sorted(each.values)
     span = max(value.row for value in each.values.values())
     expressions = [each.values[number].expression for number in numbers]
+    unfit = _unfit(conn, expressions)
+    if unfit is not None:
+        remedy = "take an expression that only reads the columns of one row of the table"
+        return LeftOut(each.name, each.sql, f"its values are not drawn: {unfit}", remedy)
     try:
         rows = patient_read(
             conn, f"read {side.name}", [side.name], lambda: _rows(conn, side, expressions, draws * span, seed)
@@ -50,8 +57,12 @@ def draw(conn: Connection, side: Side, each: Query, draws: int, seed: int) -> Qu
     except psycopg.errors.QueryCanceled:
         raise
     except psycopg.Error as error:
+        if is_lost_connection(error) or is_transient(error):
+            raise
         said = error.diag.message_primary or str(error)
         remedy = "an expression is SQL over the columns of one row of the table; correct it in the file of queries"
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            remedy = "grant this role what the server names: a benchmark reads the table as the application does"
         return LeftOut(each.name, each.sql, f"its values cannot be drawn ({', '.join(expressions)}): {said}", remedy)
     if len(rows) < span:
         raise Failed(
@@ -64,6 +75,31 @@ def draw(conn: Connection, side: Side, each: Query, draws: int, seed: int) -> Qu
         for at in range(0, len(rows) - span + 1, span)
     )
     return Query(each.name, each.sql, each.values, sets, each.calls, each.total_ms)
+
+
+def _unfit(conn: Connection, expressions: Sequence[str]) -> str | None:
+    """Why one of them is more than a look at a row's columns; None where none is."""
+    for each in expressions:
+        try:
+            words = loud(each)
+        except ValueError as error:
+            return f"{each}: {error}"
+        depth = 0
+        for token in words:
+            depth += {"(": 1, ")": -1}.get(token.text, 0)
+            if depth < 0 or token.text == ";":
+                return f"{each}: it is no single expression"
+        if depth:
+            return f"{each}: a parenthesis is not closed"
+        names = volatile_calls(conn, each, [*user_schemas(conn), "pg_catalog"])
+        if names:
+            return f"{each} calls {names}, which is volatile and may do more than read"
+    return None
+
+
+def _read(conn: Connection, statement: sql.Composed) -> list[Row]:
+    """All rows. The text can only be one statement: the extended protocol, which binary results need, takes no second one."""
+    return conn.execute(statement, binary=True).fetchall()
 
 
 def _rows(conn: Connection, side: Side, expressions: Sequence[str], rows: int, seed: int) -> list[Row]:
@@ -79,6 +115,8 @@ def _rows(conn: Connection, side: Side, expressions: Sequence[str], rows: int, s
     with conn.transaction():
         # The server pushes no writing function past this.
         conn.execute("SET TRANSACTION READ ONLY")
+        # As the queries themselves are run: a role that a policy holds for reads what that shows it.
+        conn.execute("SET LOCAL row_security = on")
         if side.chunks is not None:
             return _by_time(conn, side, parts, rows, seed)
         return _by_pages(conn, side, parts, rows)
@@ -89,7 +127,7 @@ def _by_pages(conn: Connection, side: Side, parts: dict[str, sql.Composable], ro
     pages = max(1, int(facts[2])) if facts is not None else 1
     percent = min(100.0, 100.0 * PAGES / pages)
     while True:
-        found = fetch_all(conn, query("sample").format(**parts, percent=sql.Literal(percent)))
+        found = _read(conn, query("sample").format(**parts, percent=sql.Literal(percent)))
         if len(found) >= rows or percent >= 100:
             return found
         percent = min(100.0, percent * 10)
@@ -100,7 +138,7 @@ def _by_time(conn: Connection, side: Side, parts: dict[str, sql.Composable], row
     column = next(each for each in table_columns(conn, side.oid) if each.name == side.time_column)
     bound = _BOUNDS.get(column.base_type)
     if bound is None:
-        return fetch_all(conn, query("first_rows").format(**parts))
+        return _read(conn, query("first_rows").format(**parts))
     time = sql.Identifier(column.name)
     low, high = fetch_one(conn, query("span").format(table=parts["table"], time=time)) or (None, None)
     if low is None:
@@ -111,7 +149,5 @@ def _by_time(conn: Connection, side: Side, parts: dict[str, sql.Composable], row
         at = sql.SQL(bound).format(
             low=sql.Literal(low), high=sql.Literal(high), part=sql.Literal(round(numbers.random(), 9))
         )
-        row = fetch_one(conn, query("row_from").format(**parts, time=time, bound=at))
-        if row is not None:
-            found.append(row)
+        found += _read(conn, query("row_from").format(**parts, time=time, bound=at))
     return found

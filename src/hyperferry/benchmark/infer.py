@@ -20,6 +20,8 @@ _LIKE = frozenset({"like", "ilike"})
 _MIRROR = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
 _BEFORE_A_COLUMN = frozenset({"where", "and", "or", "on", "not", "when", "having", "between", "if"})
 LIMIT = "100"
+_SQUASHED = "/*, ... */"
+"""What pg_stat_statements writes for the rest of a list from PostgreSQL 18 on."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ def infer(
     sql: str, tables: Sequence[TableName], columns: Sequence[Column], database: str = ""
 ) -> tuple[dict[int, Value], dict[int, str]]:
     """Values by parameter, and reasons by parameter for those that have none."""
-    reader = _Reader(loud(sql), {column.name: column for column in columns}, qualifiers(sql, tables, database))
+    own = qualifiers(sql, tables, database)
+    reader = _Reader(loud(sql), {column.name: column for column in columns}, own, squashed=_SQUASHED in sql)
     values: dict[int, Value] = {}
     reasons: dict[int, str] = {}
     compared: dict[int, Compared] = {}
@@ -64,12 +67,13 @@ def infer(
         values.setdefault(number, found if isinstance(found, Value) else Value(found.sql, assumed=""))
         if isinstance(found, Compared):
             compared.setdefault(number, found)
-    _ranges(values, compared)
+    _ranges(values, reasons, compared)
     return values, {number: why for number, why in reasons.items() if number not in values}
 
 
-def _ranges(values: dict[int, Value], compared: Mapping[int, Compared]) -> None:
-    """The end of a range lies behind its beginning: by the time column's width."""
+def _ranges(values: dict[int, Value], reasons: dict[int, str], compared: Mapping[int, Compared]) -> None:
+    """The end of a range lies behind its beginning: by the time column's width. How wide another is only its author knows; with
+    both ends from one row it would be empty."""
     for number, end in compared.items():
         if end.operator not in _UPPER:
             continue
@@ -78,13 +82,19 @@ def _ranges(values: dict[int, Value], compared: Mapping[int, Compared]) -> None:
             values[number] = Value(
                 f"{end.sql} + {end.column.width}", assumed=f"assumed: a range as wide as {end.column.width}"
             )
+        elif begun:
+            values.pop(number, None)
+            reasons[number] = f"it ends a range of {end.sql}, and nothing says how wide (of the time column --time would)"
 
 
 class _Reader:
     """A statement's tokens, and what its names mean."""
 
-    def __init__(self, words: list[Token], columns: Mapping[str, Column], own: frozenset[str]) -> None:
+    def __init__(
+        self, words: list[Token], columns: Mapping[str, Column], own: frozenset[str], *, squashed: bool = False
+    ) -> None:
         self.words = words
+        self._squashed = squashed
         self._columns = columns
         self._own = own
 
@@ -163,7 +173,9 @@ class _Reader:
         if self._text(first - 1) != "(" or self._word(first - 2) != "in":
             return None
         end = first - 4 if self._word(first - 3) == "not" else first - 3
-        return Value(self._column_before(end)[1], row)
+        column = self._column_before(end)[1]
+        said = "assumed: a list of one value, since pg_stat_statements shows no more" if self._squashed else ""
+        return Value(column, row, said)
 
     def _any(self, at: int) -> Value | None:
         if (

@@ -115,6 +115,7 @@ def _measured(measured: Measured, whole: bool) -> dict[str, Any]:
     }
     if whole:
         found["runs"] = [vars_of(run) for run in measured.runs]
+        found["cold_runs"] = [vars_of(run) for run in measured.cold]
         found["shape"] = None if shape is None else vars_of(shape)
     return found
 
@@ -214,4 +215,5 @@ def _measured_of(data: Mapping[str, Any]) -> Measured:
     shape = data["shape"]
     if shape is not None:
         shape = Shape(**{**shape, "lines": tuple(shape["lines"]), "indexes": tuple(shape["indexes"])})
-    return Measured(tuple(Run(**each) for each in data["runs"]), shape, error=data["error"])
+    cold = tuple(Run(**each) for each in data.get("cold_runs", ()))
+    return Measured(tuple(Run(**each) for each in data["runs"]), shape, cold, data["error"])

@@ -22,6 +22,8 @@ _CONDITIONS = (
     "Join Filter",
     "One-Time Filter",
     "TID Cond",
+    "Vectorized Filter",
+    "Scankey",
 )
 _COMPRESSED = re.compile(r"^compress_hyper_\d+_\d+_chunk(?:_|$)")
 _DECOMPRESSING = frozenset({"DecompressChunk", "ColumnarScan"})
@@ -110,8 +112,15 @@ def _chunks(top: Node, side: Side, *, executed: bool) -> set[str]:
     }
 
 
+_STRING = re.compile(r"'(?:[^']|'')*'")
+_TYPE = re.compile(
+    r'::(?:(?:timestamp|time)(?:\(\d+\))?(?: with(?:out)? time zone)?|(?:"(?:[^"]|"")*"|[\w$]+)(?:\.(?:"(?:[^"]|"")*"|[\w$]+))*)'
+)
+"""What a value is cast to: a column may be called `time`, as a type is."""
+
+
 def _speaks_of(node: Node, column: str) -> bool:
-    text = " ".join(str(node[key]) for key in _CONDITIONS if key in node)
+    text = _TYPE.sub(" ", _STRING.sub("''", " ".join(str(node[key]) for key in _CONDITIONS if key in node)))
     quoted = '"' + column.replace('"', '""') + '"'
     return quoted in text or re.search(rf'(?<![\w"$]){re.escape(column)}(?![\w"$])', text) is not None
 

@@ -20,8 +20,8 @@ from .tokens import Kind, tokens
 
 _NAME = re.compile(r"--\s*name:\s*(.+?)\s*$", re.I)
 _PARAM = re.compile(r"--\s*param\s+\$?(\d+)\s*(?:\(\s*row\s+(\d+)\s*\))?\s*:\s*(.*?)\s*$", re.I)
-_ANY_PARAM = re.compile(r"--\s*params?\b", re.I)
-MOST_ROWS = 100
+_ANY_PARAM = re.compile(r"--\s*params?\b(?!\s+as\b)", re.I)
+MOST_ROWS = 10_000
 
 
 def parse(text: str, file: str) -> list[Query]:
@@ -72,7 +72,7 @@ def write(queries: Iterable[Query], left_out: Sequence[LeftOut], table: str) -> 
     lines = [f"-- Queries on {table}, for `hyperferry bench {table} --queries FILE`. Look through every `-- param`:",
              "-- it is SQL over the columns of a row that is drawn from the table.", ""]  # fmt: skip
     for query in queries:
-        lines += [f"-- name: {_one_line(query.name)}", *_param_lines(query), query.sql, ";", ""]
+        lines += [f"-- name: {_one_line(query.name)}", *_param_lines(query), _plain(query.sql), ";", ""]
     for each in left_out:
         lines.append(f"-- Left out: {_one_line(each.reason)}. What to do: {_one_line(each.remedy)}")
         if each.unknown:
@@ -81,7 +81,7 @@ def write(queries: Iterable[Query], left_out: Sequence[LeftOut], table: str) -> 
                 f"-- name: {_one_line(each.name)}",
                 *_param_lines(query),
                 *(f"-- param {n}: ?" for n in each.unknown),
-                each.sql,
+                _plain(each.sql),
                 ";",
             ]
             lines.append("-- Or complete this, and take the first two dashes of each line away:")
@@ -90,6 +90,15 @@ def write(queries: Iterable[Query], left_out: Sequence[LeftOut], table: str) -> 
             lines.append(f"--   {_one_line(each.sql)[:300]}")
         lines.append("")
     return "\n".join(lines)
+
+
+def _plain(sql: str) -> str:
+    """The statement without comments of its own that would be read as ours."""
+    kept = [
+        "" if token.kind is Kind.COMMENT and any(p.match(token.text) for p in (_NAME, _ANY_PARAM)) else token.text
+        for token in tokens(sql)
+    ]
+    return "".join(kept).strip()
 
 
 def _param_lines(query: Query) -> list[str]:

@@ -18,8 +18,9 @@ from ..model.names import TableName
 from .options import BenchOptions, Query, Run, Shape, Side
 from .plans import Node, parse, run_of, shape_of
 from .sides import query
-from .statements import called, preparable, retarget
+from .statements import preparable, retarget
 from .views import View, inline
+from .volatile import volatile_calls
 
 USERS_OWN = (
     "search_path",
@@ -32,8 +33,6 @@ USERS_OWN = (
     "lc_monetary",
 )
 """Settings that a session of hyperferry's pins, and that a query of the application is to find as it is used to."""
-HARMLESS = ("random", "random_normal", "clock_timestamp", "timeofday", "gen_random_uuid", "uuidv4", "uuidv7")
-"""Volatile functions of the server that do nothing but give a value."""
 EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, SETTINGS, TIMING OFF, FORMAT JSON) EXECUTE {}"
 PART = 0.9
 """A statement that was cancelled after this part of the time limit was cancelled by it."""
@@ -51,6 +50,10 @@ class CannotRun(Exception):
 
 class ServerRefuses(CannotRun):
     """The server would not plan a query on a side."""
+
+
+class WrongTable(CannotRun):
+    """A query reads another table than the side's."""
 
 
 class TimedOut(Exception):
@@ -82,6 +85,8 @@ class Session:
             self.conn.close()
             raise
         self._names: dict[str, str] = {}
+        self._used: dict[str, Sequence[View]] = {}
+        """The views that a query goes through, until it was run once."""
 
     def _prepare_session(self, options: BenchOptions) -> None:
         conn, schema = self.conn, self.side.schema
@@ -109,6 +114,9 @@ class Session:
         self._refuse_volatile(text)
         locked = self._plan(each, text)
         used = [view for view in self._views if view.oid in locked]
+        for view in used:
+            self._refuse_volatile(view.definition)
+        self._used[each.name] = used
         if self.side.schema is None or self._other is None or self._other.oid not in locked:
             self._check(locked, used)
             return None
@@ -140,19 +148,8 @@ class Session:
         return locked
 
     def _refuse_volatile(self, text: str) -> None:
-        functions = sorted(called(text), key=str)
-        found = fetch_all(
-            self._control,
-            query("volatile"),
-            {
-                "schemas": [schema for schema, _ in functions],
-                "names": [name for _, name in functions],
-                "path": self._path,
-                "harmless": list(HARMLESS),
-            },
-        )
-        if found:
-            names = ", ".join(row[0] for row in found)
+        names = volatile_calls(self._control, text, self._path)
+        if names:
             raise CannotRun(
                 f"it calls {names}, which is volatile and may do more than read",
                 "leave the call out; or, where the function only reads, say so: ALTER FUNCTION ... STABLE",
@@ -172,7 +169,7 @@ class Session:
 
     def _check(self, locked: set[int], used: Sequence[View]) -> None:
         if self._other is not None and self._other.oid in locked:
-            raise CannotRun(
+            raise WrongTable(
                 f"on the {self.side.label} it would still read the {self._other.label}, through {_named(used) or 'a function'}",
                 "measure it with --alone --save FILE before the cutover and --against FILE after it",
             )
@@ -180,11 +177,15 @@ class Session:
             raise CannotRun(f"it does not read {self._table}", "leave it out, or name the table with its schema")
 
     def run(self, each: Query, draw: int) -> tuple[Run, Shape]:
-        """Runs the query once with a set of values, in a transaction of its own. Raises TimedOut."""
+        """Runs the query once with a set of values, in a transaction of its own. The first run shows what functions in it read,
+        which planning does not. Raises TimedOut, WrongTable, CannotRun."""
 
         def once() -> tuple[Run, Shape]:
             with self.conn.transaction():
                 explained = self._explain(EXPLAIN, each, each.drawn[draw])
+                if each.name in self._used:
+                    self._check({int(row[0]) for row in fetch_all(self.conn, query("locked"))}, self._used[each.name])
+                    del self._used[each.name]
             return run_of(explained, self.side, draw), shape_of(explained, self.side)
 
         begun = time.monotonic()

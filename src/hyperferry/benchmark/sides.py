@@ -8,11 +8,12 @@ from functools import partial
 from psycopg import sql
 
 from .. import catalog
+from ..catalog.table import columns as table_columns
 from ..db import fetch_all, fetch_one, fetch_value, load_queries, patient_read
 from ..db.connection import Connection
 from ..errors import Refused, Usage
 from ..ledger import store
-from ..model.names import TableName
+from ..model.names import TableName, quoted_if_needed
 from ..model.rollout import Phase, Rollout
 from .options import BenchOptions, Index, Side
 from .views import View
@@ -36,12 +37,31 @@ def sides(conn: Connection, options: BenchOptions) -> tuple[Side | None, Side]:
 
 def _sides(conn: Connection, options: BenchOptions, oid: int, table: TableName) -> tuple[Side | None, Side]:
     alone = options.alone or options.against is not None
-    rollout = None if alone else next(iter(store.latest(conn, table)), None)
-    time_column = rollout.plan.time_column if rollout is not None else options.time_column
+    rollout = _rollout(conn, table, alone)
+    known = {column.name for column in table_columns(conn, oid)}
+    time_column = options.time_column
+    if time_column is not None and time_column not in known:
+        raise Usage(
+            f"{table} has no column {quoted_if_needed(time_column)}.",
+            facts={"columns": ", ".join(quoted_if_needed(name) for name in sorted(known))},
+            remedy="name the time column with --time.",
+        )
+    if rollout is not None and rollout.plan.time_column in known and (time_column is None or not alone):
+        time_column = rollout.plan.time_column
     named = _side(conn, oid, table, time_column)
-    if rollout is None or rollout.phase.ended:
+    if alone or rollout is None or rollout.phase.ended:
         return None, named
     return _pair(conn, rollout, named)
+
+
+def _rollout(conn: Connection, table: TableName, alone: bool) -> Rollout | None:
+    """The table's newest rollout; None where a role may not see the ledger and does not need to."""
+    try:
+        return next(iter(store.latest(conn, table)), None)
+    except Refused:
+        if not alone:
+            raise
+        return None
 
 
 def views(conn: Connection, oid: int) -> tuple[View, ...]:
@@ -59,6 +79,13 @@ def _pair(conn: Connection, rollout: Rollout, named: Side) -> tuple[Side | None,
         raise Refused(
             f"The rollout of {rollout.table} is in phase {rollout.phase}: its hypertable does not hold the rows yet.",
             remedy="run `hyperferry start TABLE` until it is synced; or measure the table alone with --alone --save FILE.",
+        )
+    there = rollout.hypertable_oid if rollout.phase is Phase.CUT_OVER else rollout.source_oid
+    if named.oid != there:
+        raise Refused(
+            f"{rollout.table} is another table than the one that its rollout is about.",
+            facts={"phase": rollout.phase, "OID now": named.oid, "OID in the rollout": there},
+            remedy="give that table its name back; or measure what has the name now with --alone.",
         )
     names, time_column = rollout.names, rollout.plan.time_column
     if rollout.phase is Phase.CUT_OVER:

@@ -75,7 +75,7 @@ def inferable(conn: Connection, side: Side) -> list[Column]:
     found = []
     for column in table_columns(conn, side.oid):
         width = None
-        if column.name == side.time_column:
+        if column.name == side.time_column and column.base_type != "pg_catalog.uuid":
             width = side.range_width or ("interval '1 day'" if column.base_type in MOMENTS else None)
         found.append(Column(column.name, width))
     return found
@@ -98,6 +98,12 @@ def from_statements(conn: Connection, names: Sequence[TableName], top: int) -> l
             "No queries were given, and pg_stat_statements is not loaded.",
             facts={"server said": error.diag.message_primary},
             remedy=INSTALL,
+        ) from None
+    except psycopg.errors.UndefinedColumn as error:
+        raise Usage(
+            "No queries were given, and pg_stat_statements is of an older version than this server's.",
+            facts={"server said": error.diag.message_primary},
+            remedy="ALTER EXTENSION pg_stat_statements UPDATE; or give a file with --queries.",
         ) from None
     except psycopg.errors.InsufficientPrivilege as error:
         raise Failed(
@@ -138,6 +144,7 @@ def _dropped(conn: Connection, schema: str) -> dict[str, object]:
 _NOT_A_QUERY = frozenset(
     {"explain", "create", "alter", "drop", "copy", "analyze", "vacuum", "prepare", "declare", "refresh", "lock", "cluster"}
     | {"reindex", "comment", "grant", "revoke", "truncate", "begin", "set", "call", "do"}
+    | {"insert", "update", "delete", "merge"}
 )
 
 _OWN = ("WITH bucket AS MATERIALIZED (",)

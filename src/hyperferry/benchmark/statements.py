@@ -18,6 +18,7 @@ READING = frozenset({"select", "with", "values", "table"})
 _WRITING = frozenset({"insert", "update", "delete", "merge"})
 _TYPES = frozenset(
     {"interval", "date", "time", "timetz", "timestamp", "timestamptz", "numeric", "uuid", "inet", "json", "jsonb"}
+    | {"bool", "boolean", "int", "integer", "bigint", "smallint", "int2", "int4", "int8", "real", "float4", "float8", "text"}
 )
 _NOT_AN_ALIAS = frozenset(
     {
@@ -92,6 +93,8 @@ def refusal(text: str) -> str | None:
         return "it is empty"
     if len(parts) > 1:
         return f"it is {len(parts)} statements"
+    if any(token.kind is Kind.QUOTED and not token.name for token in words):
+        return 'it writes a name with escapes (U&"..."), which hyperferry does not read'
     first = next((token for token in words if token.text != "("), words[0])
     if first.word not in READING:
         return f"it begins with {first.text.upper()}: only statements that read are run"
@@ -212,13 +215,31 @@ def parameters(text: str) -> list[int]:
     return sorted({int(token.text[1:]) for token in tokens(text) if token.kind is Kind.PARAM})
 
 
+def _typed_from(words: Sequence[Token], at: int) -> int | None:
+    """Where the type begins that stands before the literal at this place, as in `interval(3) '1 day'`; None where none does."""
+    end = at - 1
+    if [token.word for token in words[max(0, at - 3) : at]] in (["with", "time", "zone"], ["without", "time", "zone"]):
+        end = at - 4
+    if [token.text for token in words[max(0, end - 2) : end + 1 : 2]] == ["(", ")"]:
+        end -= 3
+    if end < 0:
+        return None
+    if words[end].word == "precision" and end and words[end - 1].word == "double":
+        return end - 1
+    return end if words[end].word in _TYPES and (end == 0 or words[end - 1].text != ".") else None
+
+
 def preparable(text: str) -> str:
     """The statement as PREPARE takes it: `interval $1`, which pg_stat_statements makes of `interval '1 day'`, is no SQL."""
     everything = tokens(text)
     places = [index for index, token in enumerate(everything) if not token.silent]
-    for here, following in pairwise(places):
-        kind, param = everything[here], everything[following]
-        if kind.word in _TYPES and param.kind is Kind.PARAM:
-            everything[here] = Token(Kind.SPACE, " ")
-            everything[following] = Token(Kind.PARAM, f"({param.text}::{kind.word})")
+    words = [everything[place] for place in places]
+    for at, param in enumerate(words):
+        first = _typed_from(words, at) if param.kind is Kind.PARAM else None
+        if first is None:
+            continue
+        kind = " ".join(token.text for token in words[first:at])
+        for place in places[first:at]:
+            everything[place] = Token(Kind.SPACE, " ")
+        everything[places[at]] = Token(Kind.PARAM, f"({param.text}::{kind})")
     return "".join(token.text for token in everything).strip().rstrip(";").rstrip()

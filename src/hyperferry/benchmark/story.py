@@ -17,7 +17,7 @@ from .. import catalog
 from ..catalog.server import server_facts
 from ..db import connect, patient_read
 from ..db.connection import Connection
-from ..errors import Failed, Interrupted, Refused
+from ..errors import Failed, Interrupted, Refused, Usage
 from ..model.names import TableName
 from ..words import plural
 from . import cold as cold_runs
@@ -26,12 +26,14 @@ from .causes import causes, notes
 from .draw import draw
 from .figures import judge
 from .options import BenchOptions, Cause, LeftOut, Measured, Outcome, Query, Report, Run, Shape, Side, Verdict
-from .session import CannotRun, ServerRefuses, Session, TimedOut
+from .session import CannotRun, ServerRefuses, Session, TimedOut, WrongTable
 from .sides import sides, views
 from .source import gather
 from .views import View
 
 Say = Callable[[str], None]
+LOOKS_SECONDS = 60.0
+"""What is looked up beside the queries may take so long, however short their own time limit is."""
 
 
 @dataclass
@@ -67,8 +69,10 @@ def bench(options: BenchOptions, *, say: Say = lambda text: None, stop: threadin
                 "A pooler in transaction pooling stands between here and the server; queries have to be prepared in a session.",
                 remedy="connect to the server itself, or to a pool in session pooling.",
             )
-        control.execute(f"SET statement_timeout = {max(1, round(options.timeout * 1000))}")
+        control.execute(f"SET statement_timeout = {round(max(options.timeout, LOOKS_SECONDS) * 1000)}")
         before, after, table, found = _look(control, options)
+        if options.against is not None:
+            _refuse_another(options.against, options, table)
         queries, left_out = _gather(control, options, before or after, [table, *(view.name for view in found)])
         queries, more = _draw(control, before or after, queries, options)
         both = [after] if before is None else [before, after]
@@ -77,7 +81,7 @@ def bench(options: BenchOptions, *, say: Say = lambda text: None, stop: threadin
             other = both[1 - at] if before is not None else None
             sessions.append(open_.enter_context(_session(control, options, side, other, table, found)))
             connections.append(sessions[-1].conn)
-        ready, refused = _prepare(sessions, queries)
+        ready, refused = _prepare(sessions, queries, options, say, stop)
         left_out += [*more, *refused]
         if not ready:
             raise Failed(
@@ -174,8 +178,13 @@ def _interrupted() -> Interrupted:
     )
 
 
-def _prepare(sessions: Sequence[Session], queries: Sequence[Query]) -> tuple[list[_Case], list[LeftOut]]:
-    """The queries that can be run, or could before: what only the side after refuses is a loss, and nothing to leave out."""
+def _prepare(
+    sessions: Sequence[Session], queries: Sequence[Query], options: BenchOptions, say: Say, stop: threading.Event
+) -> tuple[list[_Case], list[LeftOut]]:
+    """The queries that can be run, or could before: what only the side after refuses is a loss, and nothing to leave out.
+    Each has been run once on each side then, with its first values: what a function in it reads shows only so."""
+    say(f"Running each of {plural(len(queries), 'query').replace('querys', 'queries')} once, to see what it reads.")
+    ran = frozenset() if options.against is None else _could_run(options.against)
     ready: list[_Case] = []
     refused: list[LeftOut] = []
     for each in queries:
@@ -185,15 +194,29 @@ def _prepare(sessions: Sequence[Session], queries: Sequence[Query]) -> tuple[lis
                 try:
                     note = session.prepare(each)
                 except ServerRefuses as why:
-                    if at == 0:
+                    if at == 0 and each.name not in ran:
                         raise
                     note, case.errors[at] = None, why.reason
                 case.notes += [] if note is None else [note]
+            for at, session in enumerate(sessions):
+                _run(case, at, session, 0, [], stop)
         except CannotRun as why:
             refused.append(LeftOut(each.name, each.sql, why.reason, why.remedy, (), each.values))
         else:
             ready.append(case)
     return ready, refused
+
+
+def _could_run(earlier: Report) -> frozenset[str]:
+    """The names of the queries that have figures which today's are compared with."""
+    return frozenset(
+        each.query.name for each in earlier.outcomes if (old := _earlier(earlier, each)) is not None and old.runs
+    )
+
+
+def _earlier(earlier: Report, each: Outcome) -> Measured | None:
+    """What is before in a comparison with an earlier report: its plain table where it had two sides."""
+    return each.before if earlier.before is not None else each.after
 
 
 def _measure(
@@ -212,11 +235,11 @@ def _measure(
         for case in cases:
             for at, session in enumerate(sessions):
                 evictor.evict(session.side)
-                _run(case, at, session, 0, case.cold.setdefault(at, []), stop)
+                _run(case, at, session, 0, case.cold.setdefault(at, []), stop, cold=True)
     say(f"Warming up: {plural(len(cases), 'query').replace('querys', 'queries')}.")
     for case in cases:
         for at, session in enumerate(sessions):
-            for number in range(len(case.query.drawn)):
+            for number in range(0 if case.cold else 1, len(case.query.drawn)):
                 _run(case, at, session, number, [], stop)
     for turn in range(options.runs):
         say(f"Round {turn + 1} of {options.runs}.")
@@ -230,17 +253,29 @@ def _measure(
 
 
 def _run(
-    case: _Case, at: int, session: Session, number: int, into: list[Run], stop: threading.Event, *, keep: bool = False
+    case: _Case,
+    at: int,
+    session: Session,
+    number: int,
+    into: list[Run],
+    stop: threading.Event,
+    *,
+    keep: bool = False,
+    cold: bool = False,
 ) -> None:
-    """One run, where the query has not failed on either side."""
+    """One run, where the query has not failed on either side. Raises WrongTable where it reads what it should not. A `cold`
+    one that takes too long says nothing of the query with its pages in the cache."""
     if stop.is_set():
         raise _interrupted()
     if case.errors:
         return
     try:
         run, shape = session.run(case.query, number)
+    except WrongTable:
+        raise
     except (TimedOut, CannotRun) as why:
-        case.errors[at] = str(why)
+        if not (cold and isinstance(why, TimedOut)):
+            case.errors[at] = str(why)
         return
     into.append(run)
     if keep:
@@ -278,13 +313,41 @@ def _outcome(
 def _against(report: Report, earlier: Report, options: BenchOptions, ready: Sequence[_Case]) -> Report:
     """The report with an earlier one's figures as before: those of its plain table where it had two sides."""
     side = earlier.before or earlier.after
-    old = {each.query.name: each.before if earlier.before is not None else each.after for each in earlier.outcomes}
+    old = {each.query.name: _earlier(earlier, each) for each in earlier.outcomes}
     outcomes = [
-        _outcome(each, side, report.after, old[each.query.name], each.measured(0), options) for each in ready
+        _outcome(each, side, report.after, *_with_the_same_values(old[each.query.name], each.measured(0)), options)
+        for each in ready
     ]
     when = f"before was measured at {earlier.at} on {earlier.server}: load, cache and data may differ from today's"
     return replace(report, before=side, compared=f"{side.label} of {earlier.at} and {report.after.label} now",
                    outcomes=tuple(outcomes), notes=(*report.notes, when))  # fmt: skip
+
+
+def _with_the_same_values(old: Measured | None, new: Measured) -> tuple[Measured | None, Measured]:
+    """Both with the runs alone whose values the other one ran with too: fewer --runs than --draws leave values out."""
+    if old is None or not old.runs or not new.runs:
+        return old, new
+    common = {run.draw for run in old.runs} & {run.draw for run in new.runs}
+    return tuple(  # type: ignore[return-value]
+        replace(each, runs=tuple(run for run in each.runs if run.draw in common)) for each in (old, new)
+    )
+
+
+def _refuse_another(earlier: Report, options: BenchOptions, table: TableName) -> None:
+    """Raises Usage for an earlier report whose figures mean something else than today's would."""
+    if earlier.table != str(table):
+        raise Usage(
+            "The kept benchmark is of another table.",
+            facts={"kept": earlier.table, "named now": str(table)},
+            remedy="name the table that it was made of.",
+        )
+    plans = "generic" if options.generic else "custom"
+    if earlier.plans != plans:
+        raise Usage(
+            "The kept benchmark planned its queries in another way.",
+            facts={"kept": earlier.plans, "asked for now": plans},
+            remedy=f"leave --plan out: it is {earlier.plans}, as it was then.",
+        )
 
 
 def write_template(options: BenchOptions) -> tuple[str, int, int]:

@@ -169,12 +169,17 @@ HOLDS_BACK = 1000
 """A snapshot that is so many transactions old is named as what keeps dead rows from being removed."""
 
 
+def companions(conn: Connection, chunks: Sequence[int]) -> dict[int, int]:
+    """The tables that hold the rows of compressed chunks, by chunk."""
+    by_oid = fetch_value(conn, _query("has_compress_relid"))
+    pairs = fetch_all(conn, _query("companions" if by_oid else "companions_by_number"), {"oids": list(chunks)})
+    return {int(chunk): int(other) for chunk, other in pairs}
+
+
 def _chunks(conn: Connection, oid: int, table: TableName, hidden: list[str]) -> tuple[Chunk, ...]:
     rows = records(conn, _query("chunks"), {"oid": oid})
     oids = [row["oid"] for row in rows]
-    by_oid = fetch_value(conn, _query("has_compress_relid"))
-    pairs = fetch_all(conn, _query("companions" if by_oid else "companions_by_number"), {"oids": oids})
-    companion = {int(chunk): int(other) for chunk, other in pairs}
+    companion = companions(conn, oids)
     sizes = {
         (schema, name): (before, after)
         for schema, name, before, after in fetch_all(

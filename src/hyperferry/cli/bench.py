@@ -24,12 +24,25 @@ LOOKING = Words(
     "nothing was changed; the query ends by its time limit at the latest.",
 )
 FILE = click.Path(path_type=Path)
+LONGEST_SECONDS = 24 * 86400.0
 
 
 def _positive(ctx: click.Context, param: click.Parameter, value: float) -> float:
     if not math.isfinite(value) or value < 0:
         raise click.BadParameter("a number from 0 on is expected.")
     return value
+
+
+def _limit(text: str) -> float:
+    """Seconds, as many as the server's statement_timeout takes. Raises Usage."""
+    seconds = parse_wait(text, "--timeout")
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise Usage(
+            f"--timeout {text!r} is no time limit that the server knows.",
+            facts={"shortest": "more than 0", "longest": "24 days"},
+            remedy="give a duration such as '30 s' or '10 min'.",
+        )
+    return seconds
 
 
 @click.command(short_help="Your critical queries on table and hypertable, side by side.")
@@ -104,8 +117,7 @@ def _positive(ctx: click.Context, param: click.Parameter, value: float) -> float
     "--plan",
     "plans",
     type=click.Choice(["custom", "generic"]),
-    default="custom",
-    show_default=True,
+    show_default="custom, or as --against FILE was kept",
     help="custom: planned anew with its values each time; generic: once, as a prepared statement in the long run.",
 )
 @click.option(
@@ -140,7 +152,7 @@ def bench(
     threshold: float,
     ignore_below: float,
     timeout: str,
-    plans: str,
+    plans: str | None,
     time_column: str | None,
     cold: bool,
     alone: bool,
@@ -165,19 +177,21 @@ def bench(
         if path is not None:
             may_write(option, path)
     settings = call.settings(table=table, time_column=time_column)
+    earlier = None if against is None else from_text(read_text(against), str(against))
+    plans = plans or (earlier.plans if earlier is not None else "custom")
     options = BenchOptions(
         settings.dsn,
         table_of(settings),
         time_column=settings.time_column,
         queries=None if queries is None else (read_text(queries), str(queries)),
-        against=None if against is None else from_text(read_text(against), str(against)),
+        against=earlier,
         top=top,
         runs=runs,
         draws=draws,
         seed=seed,
         threshold=threshold,
         ignored=ignore_below,
-        timeout=parse_wait(timeout, "--timeout"),
+        timeout=_limit(timeout),
         generic=plans == "generic",
         cold=cold,
         alone=alone,

@@ -20,7 +20,7 @@ def may_write(option: str, path: Path) -> None:
 def read_text(path: Path, *, remedy: str = "name a readable file of text.") -> str:
     """The text of a file. Raises Usage."""
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise Usage(
             f"The file {path} cannot be read.",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
 
+from hyperferry.benchmark.causes import OTHER_ROWS
 from hyperferry.benchmark.figures import median, p95
 from hyperferry.benchmark.options import Measured, Outcome, Report, Run, Side, Verdict
 from hyperferry.words import count, duration, plural, visible
@@ -54,6 +55,9 @@ def _table(report: Report) -> Table:
     table.add_column("query", overflow="fold")
     for name in ("verdict", "ratio", "median ms", "p95 ms", "planning ms", "execution ms", "pages", "chunks read"):
         table.add_column(name, justify="left" if name == "verdict" else "right")
+    cold = any(each is not None and each.cold for o in report.outcomes for each in (o.before, o.after))
+    if cold:
+        table.add_column("cold ms", justify="right")
     for outcome in report.outcomes:
         both = (outcome.before, outcome.after)
         table.add_row(
@@ -66,6 +70,7 @@ def _table(report: Report) -> Table:
             _pair(both, lambda m: number(median(m.runs, lambda r: r.execution_ms))),
             _pair(both, lambda m: count(round(median(m.runs, _pages)))),
             chunks(outcome.after, report.after),
+            *([_pair(both, lambda m: number(median(m.cold, lambda r: r.total_ms)), lambda m: m.cold)] if cold else []),
             style=STYLES.get(outcome.verdict, ""),
         )
     return table
@@ -75,8 +80,12 @@ def _pages(run: Run) -> float:
     return run.hit + run.read
 
 
-def _pair(both: tuple[Measured | None, Measured], of: Callable[[Measured], str]) -> str:
-    return " → ".join(of(each) if each.runs else "-" for each in both if each is not None)
+def _pair(
+    both: tuple[Measured | None, Measured],
+    of: Callable[[Measured], str],
+    runs: Callable[[Measured], Sequence[Run]] = lambda measured: measured.runs,
+) -> str:
+    return " → ".join(of(each) if runs(each) else "-" for each in both if each is not None)
 
 
 def number(milliseconds: float) -> str:
@@ -114,8 +123,9 @@ def _outcome(outcome: Outcome) -> list[Line | RenderableType]:
         )
     if outcome.causes:
         lines.append(_plans(outcome))
-    if wrong:
-        lines += [Line(text, indent=2, mark="note") for text in outcome.notes]
+    elif OTHER_ROWS in outcome.notes:
+        lines.append(Line(outcome.query.name, mark=outcome.verdict.value, mark_style=STYLES.get(outcome.verdict, "")))
+    lines += [Line(text, indent=2, mark="note") for text in outcome.notes if wrong or text == OTHER_ROWS]
     return lines
 
 

@@ -31,7 +31,7 @@ def page(report: Report) -> str:
         f"query on each side in turn, {report.draws} sets of values by seed {report.seed}, "
         f"{escape(report.plans)} plans. A query fails that "
         f"is slower by more than {report.threshold:g} % (and {report.ignored:g} ms). Cold runs: {escape(report.cold)}.</p>",
-        *(f"<p>{side.label}: {escape(about(side))}</p>" for side in (report.before, report.after) if side is not None),
+        *(f"<p>{escape(side.label)}: {escape(about(side))}</p>" for side in (report.before, report.after) if side is not None),
         *(f"<p>{escape(note)}</p>" for note in report.notes),
         _summary(report),
         *(_section(number_, outcome, report) for number_, outcome in enumerate(report.outcomes, 1)),
