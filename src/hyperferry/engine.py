@@ -233,9 +233,12 @@ def _keep_in_step(
     while not rollout.phase.ended:
         tick = Ticker(conn, rollout, progress)
         tick()
-        if rollout.phase is Phase.CUT_OVER and time.monotonic() - looked > LOOK_SECONDS:
-            dropped.look(conn, flow_of(rollout))
-            _follow_owner(conn, rollout, monitor)
+        if time.monotonic() - looked > LOOK_SECONDS:
+            if rollout.phase is Phase.CUT_OVER:
+                dropped.look(conn, flow_of(rollout))
+                _follow_owner(conn, rollout, monitor)
+            else:
+                dropped.note(conn, flow_of(rollout))
             looked = time.monotonic()
         if time.monotonic() - retried > LOOK_SECONDS:
             requeue_quarantined(conn, flow_of(rollout), most=RETRIED_AT_ONCE)
@@ -257,7 +260,10 @@ def _keep_in_step(
         if empty and monitor.stop.wait(0.5):
             break
         rollout = store.get(conn, rollout.id)
-    return store.get(conn, rollout.id)
+    rollout = store.get(conn, rollout.id)
+    if not rollout.phase.ended and rollout.phase is not Phase.CUT_OVER:
+        dropped.note(conn, flow_of(rollout))
+    return rollout
 
 
 def status(dsn: str, table: str | None = None) -> list[StatusReport]:
@@ -395,7 +401,7 @@ def cutover(
         rollout = _open(conn, table)
         if rollout.phase is Phase.CUT_OVER:
             with _working(conn, rollout):
-                settle(conn, rollout, monitor)
+                settle(conn, rollout, monitor, late=True)
             return SwapReport(Phase.CUT_OVER, 0, 0.0, 0, ("the hypertable has the name already",))
         with _working(conn, rollout):
             gates.refuse_cutover(conn, rollout, accept)
@@ -494,7 +500,7 @@ def rollback(
         rollout = _open(conn, table)
         if rollout.phase is Phase.ROLLED_BACK:
             with _working(conn, rollout):
-                settle(conn, rollout, monitor)
+                settle(conn, rollout, monitor, late=True)
             return SwapReport(Phase.ROLLED_BACK, 0, 0.0, 0, ("the plain table has the name already",))
         if rollout.phase is not Phase.CUT_OVER:
             raise Refused(

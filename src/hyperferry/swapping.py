@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
-from . import catalog, db, gates
+from . import catalog, db, gates, planner
 from .advance import prove
 from .apply import quarantine_size
 from .cutover import Gate, dropped, run_swap, validate_foreign_keys
 from .cutover.before import EXCUSED_UNDER_LOCK
 from .db.connection import Connection
 from .db.pgbouncer import Pools
-from .errors import NotProved
+from .errors import HyperferryError, NotProved, Refused, SchemaChanged
 from .ledger import store
-from .ledger.codec import dump_inspection
+from .ledger.codec import dump_inspection, load_inspection
 from .ledger.flow import flow_of
+from .model.inspection import Inspection
 from .model.report import SwapReport
 from .model.rollout import Direction, Rollout
 from .strategies import blue_green
@@ -43,10 +45,11 @@ def swap(
     """Swaps in the direction that the phase has. A proof that somebody voids meanwhile (a TRUNCATE, say) is made anew, a bounded
     number of times; `attempts` are those of all together. `unverified`, `dropped_accepted`: of a rollback alone; `moves_accepted`
     of a cutover: that updates of the time across chunks fail afterwards (I9), whether or not any was seen yet."""
-    settle(conn, rollout, monitor)
+    settle(conn, rollout, monitor, late=True)
     gates.refuse_changed(conn, rollout)
     gates.refuse_missing_rights(conn, rollout)
-    gates.refuse_new_blockers(conn, rollout)
+    with _void_after(conn, rollout, Refused):
+        gates.refuse_new_blockers(conn, rollout)
     port = int(db.fetch_value(conn, "SELECT setting FROM pg_settings WHERE name = 'port'"))
     used, longest = 0, 0.0
     proof: int | None = None
@@ -57,7 +60,7 @@ def swap(
                 conn, connect, rollout, monitor, snapshots_accepted, unverified, dropped_accepted, moves_accepted, void
             )
             proof = gate.verification
-            with Pools(pgbouncer, conn.info.dbname, port) as pools:
+            with _void_after(conn, rollout, SchemaChanged), Pools(pgbouncer, conn.info.dbname, port) as pools:
                 report = run_swap(
                     lambda: connect("swap"),
                     flow_of(rollout),
@@ -78,6 +81,19 @@ def swap(
     monitor.give_up_after(None)  # it is done: what comes after may take its time
     settle(conn, store.get(conn, rollout.id), monitor)
     return replace(report, attempts=used + report.attempts, stall_ms=max(longest, report.stall_ms))
+
+
+@contextmanager
+def _void_after(conn: Connection, rollout: Rollout, error: type[HyperferryError]) -> Iterator[None]:
+    """What keeps a swap from being done may have changed rows that no trigger saw (a subscription, a child table): once it has
+    ended everything looks as it did, so whatever was proved before does not count any more."""
+    try:
+        yield
+    except NotProved:
+        raise
+    except error:
+        store.bump_epoch(conn, rollout.id)
+        raise
 
 
 def _gate(
@@ -103,6 +119,11 @@ def _gate(
         verification = None
     if verification is not None and verification.id == void:  # for what the ledger does not tell: an excused pair that differs
         verification = None
+    if verification is not None and flow.direction is Direction.REVERSE:
+        monitor.say(
+            f"going back by the proof of {verification.ended_at:%Y-%m-%d %H:%M:%S %z}; what sessions under "
+            "session_replication_role = replica wrote since, no trigger on a hypertable sees: `hyperferry verify` proves that too"
+        )
     if verification is None and not unverified:
         blue_green.catch_up(conn, rollout, monitor)
         prove(conn, connect, rollout, monitor)
@@ -131,17 +152,36 @@ def _gate(
     )
 
 
-def settle(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
-    """What comes after a swap's commit: foreign keys validated, the fingerprint noted. Does nothing where it was done."""
+def settle(conn: Connection, rollout: Rollout, monitor: Monitor, *, late: bool = False) -> None:
+    """What comes after a swap's commit: what hangs on the table noted, foreign keys validated. Does nothing where it was done.
+
+    It is noted first, so that what others add while keys are validated is told by the next swap as what it is. `late`: for a
+    swap that was interrupted before. Raises SchemaChanged where something was added between that and now.
+    """
     events = store.last_events(conn, rollout.id, ["swap", "fingerprint"])
-    if not events or events[0][1] == "fingerprint":
+    if not events:
         return
-    now = flow_of(rollout)
-    validate_foreign_keys(conn, now, say=monitor.say, should_stop=monitor.should_stop)
-    inspection = catalog.inspect(conn, rollout.table.quoted, rollout.plan.time_column, scan=False)
-    store.event(
-        conn,
-        rollout.id,
-        "fingerprint",
-        {"fingerprint": inspection.fingerprint, "inspection": dump_inspection(inspection)},
-    )
+    _, kind, detail = events[0]
+    if kind == "fingerprint" and detail.get("settled", True):
+        return
+    if kind == "fingerprint":
+        noted = load_inspection(detail["inspection"])
+    else:
+        noted = _inspect(conn, rollout)
+        if late:
+            gates.refuse_additions(rollout, noted)
+        _note(conn, rollout, noted, settled=False)
+    validate_foreign_keys(conn, flow_of(rollout), say=monitor.say, should_stop=monitor.should_stop)
+    now = _inspect(conn, rollout)
+    # Where others changed something meanwhile, what was noted stays: the next swap tells them.
+    if not planner.changes_between(planner.without_validity(noted), planner.without_validity(now)):
+        _note(conn, rollout, now, settled=True)
+
+
+def _inspect(conn: Connection, rollout: Rollout) -> Inspection:
+    return catalog.inspect(conn, rollout.table.quoted, rollout.plan.time_column, scan=False)
+
+
+def _note(conn: Connection, rollout: Rollout, inspection: Inspection, *, settled: bool) -> None:
+    detail = {"fingerprint": inspection.fingerprint, "inspection": dump_inspection(inspection), "settled": settled}
+    store.event(conn, rollout.id, "fingerprint", detail)

@@ -117,6 +117,8 @@ def test_a_subscription_that_writes_into_the_table(clean: Inspection) -> None:
     changed = replace(clean, replication=replace(clean.replication, subscriptions=("feed",)))
     assert found(changed, "subscription-target")[0][0] == "blocker"
     assert found(clean, "subscription-target") == []
+    other = replace(clean, replication=replace(clean.replication, other_replication=("pgl_a_b (pglogical)",)))
+    assert found(other, "subscription-target")[0][0] == "blocker"
 
 
 def test_replicas_are_told_and_idle_slots_warned_of(clean: Inspection) -> None:

@@ -26,7 +26,7 @@ from ..db import (
 )
 from ..db.connection import Connection
 from ..errors import LockUnavailable
-from ..ledger import store
+from ..ledger import store, unseen
 from ..ledger.compressed import compressed_below
 from ..ledger.flow import Flow, Side
 from ..ledger.transaction import UNFLUSHED, flow_transaction
@@ -80,7 +80,7 @@ class Applier:
         self.slice_rows = min(slice_rows, cold.SLICE_ROWS) if self.compressed else slice_rows
         self.say = say
         self._ahead: list[Slice] = []
-        self._moves_seen = False
+        self._moves_seen = self._told = False
         self._places: Places | None = None
         self._places_known = False
         self.settings = (_KEEP_INDEXES if flow.pairs.by_image else _NESTED_LOOPS) | UNFLUSHED
@@ -91,6 +91,7 @@ class Applier:
         """Applies slices until no applicable pair is left or the time is over."""
         started = time.monotonic()
         changes = quarantined = 0
+        self._look_for_ways_in()
         while True:
             one = self.apply_slice(pending_batches=pending_batches)
             changes += one.changes
@@ -98,6 +99,16 @@ class Applier:
             over = at_most_seconds is not None and time.monotonic() - started > at_most_seconds
             if one.empty or over:
                 return Applied(changes, quarantined, one.empty)
+
+    def _look_for_ways_in(self) -> None:
+        """Where rows come into the table that capture does not see, no proof of before counts, even when that has ended by the
+        time of the swap."""
+        way_in = unseen.way_in(self.conn, self.flow)
+        if way_in is not None:
+            store.bump_epoch(self.conn, self.flow.rollout.id)
+            if not self._told:
+                self.say(f"{way_in}: nothing counts as proved until that has ended and `hyperferry verify` was run")
+            self._told = True
 
     def apply_slice(self, *, pending_batches: bool) -> Applied:
         """Applies the next slice, in as many transactions as it takes to find the pairs that the target refuses."""

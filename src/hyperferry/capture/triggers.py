@@ -59,9 +59,11 @@ def trigger_statements(flow: Flow, side: Side) -> tuple[Statement, ...]:
                 STEP,
                 f"each {event} on {side.name} leaves its pairs in the change log",
                 sql.SQL(
-                    "CREATE TRIGGER {name} AFTER {event} ON {table} {transition} FOR EACH {level} EXECUTE FUNCTION {function}()"
+                    "CREATE TRIGGER {name} {when} {event} ON {table} {transition} FOR EACH {level} EXECUTE FUNCTION {function}()"
                 ).format(
                     name=name,
+                    # Before: what a user's trigger writes AFTER it, by whatever name, has its pairs behind the truncation.
+                    when=sql.SQL("BEFORE" if event == "truncate" else "AFTER"),
                     event=sql.SQL(event.upper()),
                     table=side.ident,
                     transition=sql.SQL(_TRANSITIONS[event] if by_statement else ""),

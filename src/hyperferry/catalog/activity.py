@@ -84,6 +84,7 @@ def replication(conn: Connection, oid: int) -> ReplicationFacts:
         schema_publications=schemas,
         all_tables_publications=names("all_tables_publications"),
         subscriptions=names("subscriptions"),
+        other_replication=names("other_replication"),
         replicas=tuple((row[0], row[1]) for row in fetch_all(conn, queries["replicas"])),
         slots=tuple((row[0], row[1], row[2]) for row in fetch_all(conn, queries["slots"])),
     )

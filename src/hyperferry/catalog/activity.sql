@@ -102,3 +102,11 @@ SELECT pubname::text FROM pg_publication WHERE puballtables ORDER BY 1;
 -- name: subscriptions
 -- Subscriptions that write into the table.
 SELECT s.subname::text FROM pg_subscription_rel r JOIN pg_subscription s ON s.oid = r.srsubid WHERE r.srrelid = %(oid)s ORDER BY 1;
+
+-- name: other_replication
+-- Replication by an extension that applies changes here without firing triggers by statement, and that pg_subscription does not show: what it
+-- has received up to where is kept under names of its own.
+SELECT format('%%s (%%s)', o.roname, e.extname)
+FROM pg_replication_origin o
+JOIN pg_extension e ON starts_with(o.roname, CASE e.extname WHEN 'pglogical' THEN 'pgl_' WHEN 'spock' THEN 'spk_' WHEN 'bdr' THEN 'bdr_' END)
+ORDER BY 1;

@@ -16,6 +16,7 @@ from ..apply.places import Places
 from ..catalog import fingerprint_expression
 from ..db import load_queries
 from ..errors import Failed
+from ..ledger import unseen
 from ..ledger.flow import Flow
 from ..ledger.store import MOVES
 from ..model.rollout import Direction
@@ -248,29 +249,9 @@ def _chunk_writers(flow: Flow) -> sql.Composable:
     )
 
 
-def _unseen(flow: Flow) -> list[sql.Composable]:
+def _unseen(flow: Flow) -> list[sql.Composed]:
     """Ways in for rows that no trigger of ours sees, and that the fingerprint leaves out: a child table, a subscription."""
-    oid, name = sql.Literal(flow.active.oid), flow.active.name
-    parts: list[sql.Composable] = []
-    if not flow.active.hypertable:
-        parts.append(
-            _raise(
-                CHANGED,
-                sql.SQL("EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhparent = {})").format(oid),
-                f"{name} has got a child table, whose rows are seen through it and would be left behind",
-            )
-        )
-    parts.append(
-        _raise(
-            CHANGED,
-            sql.SQL(
-                "EXISTS (SELECT FROM pg_catalog.pg_subscription_rel s WHERE s.srrelid = {oid} OR EXISTS (SELECT "
-                "FROM pg_catalog.pg_inherits i WHERE i.inhrelid = s.srrelid AND i.inhparent = {oid}))"
-            ).format(oid=oid),
-            f"a subscription writes into {name}, which is not captured",
-        )
-    )
-    return parts
+    return [_raise(CHANGED, condition, text) for condition, text in unseen.ways_in(flow)]
 
 
 def _checks(
@@ -339,8 +320,19 @@ def _checks(
                 "the verification no longer counts: something was copied, swapped, repaired or verified since",
             )
         )
+        parts.append(
+            _raise(
+                NOT_PROVED,
+                sql.SQL("(SELECT report ->> 'tables' FROM hyperferry.verification WHERE id = {}) IS DISTINCT FROM {}").format(
+                    sql.Literal(verification), unseen.tables(flow)
+                ),
+                "one of the tables was written anew, or a column of it, since it was verified",
+            )
+        )
         if flow.direction is Direction.REVERSE:
             parts.append(_raise(NOT_PROVED, dropped.unproved(flow), "a table was attached as a chunk since it was verified"))
+        else:
+            parts.append(_raise(NOT_PROVED, dropped.missing(flow), "a chunk of the hypertable was dropped since it was verified"))
     elif flow.direction is Direction.FORWARD:
         raise Failed("A cutover is tried without a verification.", facts={"rollout": flow.rollout.id})
     if flow.direction is Direction.FORWARD:

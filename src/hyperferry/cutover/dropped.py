@@ -2,7 +2,8 @@
 
 The ledger keeps the hypertable's chunks since the cutover, by name and range; one that is no more (and was not merged
 into another) was dropped, and its range stays recorded as dropped even if rows written later make a chunk there anew.
-Verification counts such ranges apart. A rollback would bring their rows back: never silently, it has to be accepted by name.
+Verification counts the rows apart that only old has there. A rollback would bring them back: never silently, it has to be
+accepted by name.
 """
 
 from __future__ import annotations
@@ -59,11 +60,27 @@ def _of(name: str, flow: Flow, *, attached: bool = False) -> sql.Composed:
     )
 
 
-def begin(conn: Connection, flow: Flow) -> None:
-    """Records the chunks as they are before a cutover; what was dropped in an earlier one no longer counts."""
+def watch(conn: Connection, flow: Flow) -> None:
+    """Where a verification of the forward direction begins: records the chunks of the hypertable that it proves. Nothing tells
+    of one that `drop_chunks` or a retention policy takes from it; where one went since, no verification of before counts."""
     with conn.transaction():
+        if fetch_value(conn, sql.SQL("SELECT {}").format(missing(flow))):
+            store.bump_epoch(conn, flow.rollout.id)
         execute(conn, _of("forget", flow))
         execute(conn, _of("record", flow, attached=True))
+
+
+def note(conn: Connection, flow: Flow) -> None:
+    """Records the chunks that came since, in either direction."""
+    execute(conn, _of("record", flow, attached=flow.direction is Direction.FORWARD))
+
+
+def begin(conn: Connection, flow: Flow) -> None:
+    """Records the chunks as they are before a cutover; what was dropped in an earlier one no longer counts. Those that the
+    verification knew stay known: one that is gone since keeps the cutover from being done."""
+    with conn.transaction():
+        execute(conn, _of("forget_dropped", flow))
+        note(conn, flow)
 
 
 def look(conn: Connection, flow: Flow, *, verifying: bool = False) -> Ranges:
@@ -143,13 +160,27 @@ def rows_left(conn: Connection, flow: Flow, ranges: Ranges) -> int:
 
 
 def delete_text(flow: Flow, ranges: Ranges) -> str:
-    """The statement by which a user deletes those rows from old, for a message."""
-    time = sql.Identifier(flow.rollout.plan.time_column)
+    """The statement by which a user deletes those rows from old, for a message; not those that were written since into a range
+    that was dropped, which the hypertable has as well."""
+    time = sql.Identifier("o", flow.rollout.plan.time_column)
     where = sql.SQL(" OR ").join(
         sql.SQL("{t} >= {a} AND {t} < {b}").format(t=time, a=sql.Literal(low), b=sql.Literal(high))
         for low, high in ranges
     )
-    return sql.SQL("DELETE FROM {} WHERE {}").format(flow.passive.ident, where).as_string(None)
+    return (
+        sql.SQL(
+            "DELETE FROM {old} AS o WHERE ({where}) AND NOT EXISTS "
+            "(SELECT FROM (SELECT {pair}) AS p JOIN {hypertable} AS s ON {match})"
+        )
+        .format(
+            old=flow.passive.ident,
+            where=where,
+            pair=flow.pairs.of_row("o"),
+            hypertable=flow.active.ident,
+            match=flow.pairs.matches("p", "s"),
+        )
+        .as_string(None)
+    )
 
 
 def texts(ranges: Ranges) -> tuple[str, ...]:

@@ -2,6 +2,10 @@
 -- All that was known of the chunks.
 DELETE FROM {known};
 
+-- name: forget_dropped
+-- What was dropped in an earlier cutover.
+DELETE FROM {known} WHERE dropped_at IS NOT NULL;
+
 -- name: record
 -- Chunks that are not known yet.
 INSERT INTO {known} (chunk, low, high)

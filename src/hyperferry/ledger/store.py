@@ -244,13 +244,15 @@ def record_verification(
 
 @dataclass(frozen=True)
 class Verification:
-    """A recorded verification: `epoch` and `fingerprint` are those of its start."""
+    """A recorded verification: `epoch`, `fingerprint` and `tables` (unseen.py; None before it was recorded) are those of its
+    start."""
 
     id: int
     ended_at: datetime
     match: bool
     epoch: int
     fingerprint: str
+    tables: str | None = None
 
 
 def last_verification(conn: Connection, rollout_id: int, direction: str) -> Verification | None:

@@ -72,7 +72,7 @@ RETURNING id;
 
 -- name: last_verification
 -- The newest verification of a direction.
-SELECT id, ended_at, match, epoch, fingerprint FROM hyperferry.verification
+SELECT id, ended_at, match, epoch, fingerprint, report ->> 'tables' FROM hyperferry.verification
 WHERE rollout_id = %(id)s AND direction = %(direction)s ORDER BY id DESC LIMIT 1;
 
 -- name: accepted

@@ -395,6 +395,7 @@ class ReplicationFacts:
     slots: tuple[tuple[str, int, bool], ...]  # name, lag, active
     memberships: tuple[Membership, ...] = ()  # publications that name the table itself
     schema_publications: tuple[str, ...] = ()  # that name its schema
+    other_replication: tuple[str, ...] = ()  # by pglogical and the like into this database: origin and extension
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from .decide import plan
 from .describe import describe
 from .grants import grants_script
 from .plan_file import dump_plan, load_plan
-from .stale import changes_between, is_stale
+from .stale import changes_between, is_stale, without_validity
 from .undo import undo_statements
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "plan",
     "undo_statements",
     "wish_of",
+    "without_validity",
 ]

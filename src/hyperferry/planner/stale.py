@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from ..model.inspection import Grant, Inspection, TableFacts
+from ..model.inspection import Constraint, Grant, InboundKey, Inspection, TableFacts
 from ..model.plan import Plan
+
+Key = TypeVar("Key", Constraint, InboundKey)
 
 # Figures and identifiers that change without the schema changing.
 _VOLATILE = frozenset(
@@ -74,6 +76,19 @@ def changes_between(before: Inspection, now: Inspection) -> tuple[str, ...]:
     for kind, old, new in parts:
         lines += _compare(kind, old, new)
     return tuple(lines)
+
+
+def without_validity(inspection: Inspection) -> Inspection:
+    """The inspection as if every foreign key, its own and those that point at it, were validated."""
+
+    def valid(key: Key) -> Key:
+        return replace(key, validated=True, definition=key.definition.removesuffix(" NOT VALID"))
+
+    return replace(
+        inspection,
+        constraints=tuple(valid(each) if each.kind == "f" else each for each in inspection.constraints),
+        inbound_keys=tuple(valid(each) for each in inspection.inbound_keys),
+    )
 
 
 def _named(things: Iterable[Any]) -> dict[str, Any]:

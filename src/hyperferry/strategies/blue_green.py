@@ -250,6 +250,8 @@ def prove(
     if quarantine_size(conn, flow):
         apply_backlog()  # what is tried once more may succeed by now
     reverse = flow.direction is Direction.REVERSE
+    if not reverse:
+        dropped.watch(conn, flow)
     ranges = dropped.look(conn, flow, verifying=True) if reverse else ()
     share = sharing(rollout, monitor)
     while True:

@@ -59,7 +59,6 @@ def _differing(flow: Flow, within: Range, dropped: Dropped) -> sql.Composed:
         s_range=row_condition(flow, within, "s"),
         t_range=row_condition(flow, within, "t"),
         l_range=pair_condition(flow, within, "l"),
-        s_dropped=dropped_condition(flow, dropped, "s"),
         t_dropped=dropped_condition(flow, dropped, "t"),
     )
 

@@ -14,7 +14,7 @@ from ..catalog import fingerprint
 from ..db import execute, fetch_one, fetch_value
 from ..db.connection import Connection
 from ..errors import Conflict, Failed
-from ..ledger import store
+from ..ledger import store, unseen
 from ..ledger.flow import Flow
 from ..ledger.transaction import flow_transaction
 from ..model.report import Difference, VerifyReport
@@ -60,6 +60,8 @@ class _Beginning:
     epoch: int
     newest: int
     fingerprint: str
+    tables: str
+    way_in: str | None
     clock: float
 
 
@@ -148,7 +150,15 @@ class _Run:
         row = fetch_one(conn, statements.query("start"), {"id": self.flow.rollout.id})
         if row is None:
             raise Failed("The ledger has no such rollout.", facts={"rollout": self.flow.rollout.id})
-        return _Beginning(row[0], row[1], row[2], fingerprint(conn, self.flow.active.oid), time.monotonic())
+        return _Beginning(
+            started=row[0],
+            epoch=row[1],
+            newest=row[2],
+            fingerprint=fingerprint(conn, self.flow.active.oid),
+            tables=str(fetch_value(conn, psycopg.sql.SQL("SELECT {}").format(unseen.tables(self.flow)))),
+            way_in=unseen.way_in(conn, self.flow),
+            clock=time.monotonic(),
+        )
 
     def _compare(self, conn: Connection, task: Task) -> _Found:
         """All ranges, those again that met a TRUNCATE which had not been applied yet."""
@@ -274,8 +284,12 @@ class _Run:
                     match=report.match,
                     source_rows=report.source_rows,
                     target_rows=report.target_rows,
-                    report=asdict(report),
+                    report=asdict(report) | {"tables": begun.tables},
                 )
+                way_in = begun.way_in or unseen.way_in(conn, self.flow)
+                if way_in is not None:
+                    store.bump_epoch(conn, rollout)
+                    self.say(f"{way_in}: so this says what was there, and is no proof for a swap")
 
         Task(self.flow, begun.started, self.tries).patiently(conn, "record the verification", work, self.stop)
 

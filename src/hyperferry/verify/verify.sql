@@ -61,16 +61,17 @@ looked AS MATERIALIZED (
 SELECT COALESCE(sum(sn - tn), 0), COALESCE(sum(sh - th), 0), (SELECT count(*) FROM kept) FROM looked;
 
 -- name: differing
--- The pairs of one range whose rows' images differ; `logged` where the pair stands in the backlog of this snapshot.
+-- The pairs of one range whose rows' images differ, those apart that only the target has where chunks were dropped; `logged` where the pair stands in the backlog of this snapshot.
 SELECT {columns}, count(*) FILTER (WHERE side = 's') AS sn, count(*) FILTER (WHERE side = 't') AS tn, bool_or(side = 'l') AS logged
-FROM (SELECT {s_pair}, 's' AS side, {s_hash} AS image FROM {source} AS s WHERE {s_range} AND NOT {s_dropped}
+FROM (SELECT {s_pair}, 's' AS side, {s_hash} AS image, false AS dropped FROM {source} AS s WHERE {s_range}
       UNION ALL
-      SELECT {t_pair}, 't', {t_hash} FROM {target} AS t WHERE {t_range} AND NOT {t_dropped}
+      SELECT {t_pair}, 't', {t_hash}, {t_dropped} FROM {target} AS t WHERE {t_range}
       UNION ALL
-      SELECT {l_pair}, 'l', NULL FROM {log} AS l WHERE l.op <> 'T' AND {l_range}) AS sides
+      SELECT {l_pair}, 'l', NULL, false FROM {log} AS l WHERE l.op <> 'T' AND {l_range}) AS sides
 GROUP BY {columns}
-HAVING count(*) FILTER (WHERE side = 's') <> count(*) FILTER (WHERE side = 't')
-    OR sum(image) FILTER (WHERE side = 's') IS DISTINCT FROM sum(image) FILTER (WHERE side = 't');
+HAVING (count(*) FILTER (WHERE side = 's') > 0 OR NOT bool_or(dropped)) AND (
+    count(*) FILTER (WHERE side = 's') <> count(*) FILTER (WHERE side = 't')
+    OR sum(image) FILTER (WHERE side = 's') IS DISTINCT FROM sum(image) FILTER (WHERE side = 't'));
 
 -- name: drill
 -- Keeps the excused pairs of a range; returns their number, the number of the others, and the first of these.
