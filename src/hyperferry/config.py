@@ -49,6 +49,7 @@ ACCEPT_RULES = (
     "view-groups-by-key",
     "widened-key",
     "snapshot-transactions",
+    "other-replication",
 )
 """What a cutover changes for the application, by the names that `--accept` takes (`all`: every one)."""
 

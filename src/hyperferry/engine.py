@@ -233,12 +233,9 @@ def _keep_in_step(
     while not rollout.phase.ended:
         tick = Ticker(conn, rollout, progress)
         tick()
-        if time.monotonic() - looked > LOOK_SECONDS:
-            if rollout.phase is Phase.CUT_OVER:
-                dropped.look(conn, flow_of(rollout))
-                _follow_owner(conn, rollout, monitor)
-            else:
-                dropped.note(conn, flow_of(rollout))
+        if rollout.phase is Phase.CUT_OVER and time.monotonic() - looked > LOOK_SECONDS:
+            dropped.look(conn, flow_of(rollout))
+            _follow_owner(conn, rollout, monitor)
             looked = time.monotonic()
         if time.monotonic() - retried > LOOK_SECONDS:
             requeue_quarantined(conn, flow_of(rollout), most=RETRIED_AT_ONCE)
@@ -260,10 +257,7 @@ def _keep_in_step(
         if empty and monitor.stop.wait(0.5):
             break
         rollout = store.get(conn, rollout.id)
-    rollout = store.get(conn, rollout.id)
-    if not rollout.phase.ended and rollout.phase is not Phase.CUT_OVER:
-        dropped.note(conn, flow_of(rollout))
-    return rollout
+    return store.get(conn, rollout.id)
 
 
 def status(dsn: str, table: str | None = None) -> list[StatusReport]:
@@ -355,6 +349,7 @@ def cutover_dry_run(dsn: str, table: str, *, accept: frozenset[str] = frozenset(
         refusals = [
             f"{rule}: {why} (--accept {rule})" for rule, why in gates.refusals(conn, rollout, accept).items()
         ]
+        gates.void_if_unseen(conn, rollout)
         refusals += [f"{found.rule}: {found.message}" for found in gates.blockers_now(conn, rollout)]
         if rollout.phase not in (Phase.SYNCED, Phase.ROLLED_BACK):
             refusals.append(f"the rollout is in phase {rollout.phase}, not synced")

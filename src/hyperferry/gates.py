@@ -5,8 +5,10 @@ Each function either returns or raises with the facts; none changes anything.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
+import psycopg
 from psycopg import sql
 
 from . import catalog, db, planner
@@ -65,8 +67,18 @@ def blockers_now(conn: Connection, rollout: Rollout) -> tuple[Finding, ...]:
     return tuple(f for f in found if f.level is Level.BLOCKER and not f.accept)
 
 
+def void_if_unseen(conn: Connection, rollout: Rollout) -> None:
+    """Where rows come into the table that no trigger of ours sees, no proof counts any more: whoever is told of it may end that
+    before the swap, and everything looks as it did. On a standby nothing can be noted, and nothing is swapped."""
+    if rollout.hypertable_oid is None or unseen.way_in(conn, flow_of(rollout)) is None:
+        return
+    with suppress(psycopg.errors.ReadOnlySqlTransaction):
+        store.bump_epoch(conn, rollout.id)
+
+
 def refuse_new_blockers(conn: Connection, rollout: Rollout) -> None:
     """Raises Refused with the blockers that came since the start: capture may be blind to what they write."""
+    void_if_unseen(conn, rollout)
     refuse_blockers(blockers_now(conn, rollout), rollout.table)
 
 
@@ -200,6 +212,7 @@ ACCEPTABLE = frozenset(
         "view-groups-by-key",
         "widened-key",
         "snapshot-transactions",
+        "other-replication",
         "all",
     }
 )
@@ -254,17 +267,40 @@ def refuse_missing_rights(conn: Connection, rollout: Rollout) -> None:
         )
 
 
-def refuse_additions(rollout: Rollout, now: Inspection) -> None:
-    """For a swap whose last step was interrupted, so that nothing tells how the table was left: what has come since the plan that
-    no swap makes. Raises SchemaChanged; the swap back would leave it behind."""
-    changes = planner.changes_between(rollout.plan.inspection, now)
-    # TimescaleDB's own: ts_insert_blocker (before 2.20), of continuous aggregates.
-    new = [line for line in changes if line.endswith(" is new") and not line.startswith("trigger ts_")]
-    if new:
+HANGING = ("index", "foreign key", "trigger", "policy", "rule", "dependent", "statistics", "grant")
+"""What a swap leaves on the table of record as the plan has it, and so may neither have come nor gone."""
+TIMESCALEDBS = ("ts_insert_blocker", "ts_cagg_invalidation_trigger")
+"""Triggers that TimescaleDB puts on a hypertable."""
+
+
+def changed_by_others(rollout: Rollout, now: Inspection) -> tuple[str, ...]:
+    """What has come onto the table, or gone from it, since the plan, and by no swap: a line each. What was changed in its place
+    cannot be told from what a swap makes of it."""
+    time = rollout.plan.time_column
+    now = replace(
+        now,
+        triggers=tuple(each for each in now.triggers if each.name not in TIMESCALEDBS),
+        # A hypertable's time is NOT NULL, which from PostgreSQL 18 on is a constraint.
+        constraints=tuple(each for each in now.constraints if not (each.kind == "n" and each.columns == (time,))),
+    )
+    lines = planner.changes_between(rollout.plan.inspection, now)
+    return tuple(
+        line
+        for line in lines
+        if (line.startswith(HANGING) and line.endswith((" is new", " is gone")))
+        or (line.startswith("constraint ") and line.endswith(" is new"))
+    )
+
+
+def refuse_changed_by_others(rollout: Rollout, now: Inspection) -> None:
+    """For a swap whose last step was interrupted, so that nothing tells how it left the table. Raises SchemaChanged with what
+    others did since: the swap back would undo it, or leave it behind."""
+    changes = changed_by_others(rollout, now)
+    if changes:
         raise SchemaChanged(
-            f"Something was put on {rollout.table} since the last swap, whose end was interrupted.",
-            facts={"rollout": rollout.id, "phase": rollout.phase, **{f"change {n}": line for n, line in enumerate(new, 1)}},
-            remedy="the other table would not have it: take it away, run the same command again, and make it anew afterwards.",
+            f"Something was put on {rollout.table}, or taken from it, since the last swap, whose end was interrupted.",
+            facts={"rollout": rollout.id, "phase": rollout.phase, **{f"change {n}": line for n, line in enumerate(changes, 1)}},
+            remedy="the other table would not have it so: undo it, run the same command again, and do it anew afterwards.",
         )
 
 
@@ -281,8 +317,10 @@ def refuse_changed(conn: Connection, rollout: Rollout) -> str:
     before = load_inspection(detail["inspection"]) if "inspection" in detail else rollout.plan.inspection
     now = catalog.inspect(conn, rollout.table.quoted, rollout.plan.time_column, scan=False)
     changes = planner.changes_between(before, now)
-    if not detail.get("settled", True):  # keys that were validated since are no change
-        changes = planner.changes_between(planner.without_validity(before), planner.without_validity(now)) or changes
+    others = planner.changes_between(planner.without_validity(before), planner.without_validity(now))
+    if changes and not others and (not cut_over or "inspection" in detail):  # a key was validated: nothing to undo
+        return fingerprint
+    changes = others or changes
     if cut_over and "inspection" not in detail:
         changes = ("it cannot be told what: the cutover's last step was not done",)
     elif rollout.phase is Phase.ROLLED_BACK and not changes:

@@ -13,7 +13,7 @@ from .cutover import Gate, dropped, run_swap, validate_foreign_keys
 from .cutover.before import EXCUSED_UNDER_LOCK
 from .db.connection import Connection
 from .db.pgbouncer import Pools
-from .errors import HyperferryError, NotProved, Refused, SchemaChanged
+from .errors import NotProved, SchemaChanged
 from .ledger import store
 from .ledger.codec import dump_inspection, load_inspection
 from .ledger.flow import flow_of
@@ -48,8 +48,7 @@ def swap(
     settle(conn, rollout, monitor, late=True)
     gates.refuse_changed(conn, rollout)
     gates.refuse_missing_rights(conn, rollout)
-    with _void_after(conn, rollout, Refused):
-        gates.refuse_new_blockers(conn, rollout)
+    gates.refuse_new_blockers(conn, rollout)
     port = int(db.fetch_value(conn, "SELECT setting FROM pg_settings WHERE name = 'port'"))
     used, longest = 0, 0.0
     proof: int | None = None
@@ -60,7 +59,7 @@ def swap(
                 conn, connect, rollout, monitor, snapshots_accepted, unverified, dropped_accepted, moves_accepted, void
             )
             proof = gate.verification
-            with _void_after(conn, rollout, SchemaChanged), Pools(pgbouncer, conn.info.dbname, port) as pools:
+            with _void_after_change(conn, rollout), Pools(pgbouncer, conn.info.dbname, port) as pools:
                 report = run_swap(
                     lambda: connect("swap"),
                     flow_of(rollout),
@@ -84,14 +83,12 @@ def swap(
 
 
 @contextmanager
-def _void_after(conn: Connection, rollout: Rollout, error: type[HyperferryError]) -> Iterator[None]:
-    """What keeps a swap from being done may have changed rows that no trigger saw (a subscription, a child table): once it has
-    ended everything looks as it did, so whatever was proved before does not count any more."""
+def _void_after_change(conn: Connection, rollout: Rollout) -> Iterator[None]:
+    """What is found under the locks may have changed rows that no trigger saw (a subscription, a child table): once it has ended
+    everything looks as it did, so whatever was proved before does not count any more."""
     try:
         yield
-    except NotProved:
-        raise
-    except error:
+    except SchemaChanged:
         store.bump_epoch(conn, rollout.id)
         raise
 
@@ -164,14 +161,21 @@ def settle(conn: Connection, rollout: Rollout, monitor: Monitor, *, late: bool =
     _, kind, detail = events[0]
     if kind == "fingerprint" and detail.get("settled", True):
         return
+    changed: tuple[str, ...] = ()
     if kind == "fingerprint":
         noted = load_inspection(detail["inspection"])
     else:
         noted = _inspect(conn, rollout)
         if late:
-            gates.refuse_additions(rollout, noted)
-        _note(conn, rollout, noted, settled=False)
+            gates.refuse_changed_by_others(rollout, noted)
+        changed = gates.changed_by_others(rollout, noted)
+        if changed:  # it waited behind the swap's locks; not noted, so that the next swap refuses it
+            monitor.say("changed by others as soon as the swap was done, and not so on the other table: " + "; ".join(changed))
+        else:
+            _note(conn, rollout, noted, settled=False)
     validate_foreign_keys(conn, flow_of(rollout), say=monitor.say, should_stop=monitor.should_stop)
+    if changed:
+        return
     now = _inspect(conn, rollout)
     # Where others changed something meanwhile, what was noted stays: the next swap tells them.
     if not planner.changes_between(planner.without_validity(noted), planner.without_validity(now)):

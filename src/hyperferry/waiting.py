@@ -75,6 +75,7 @@ def keep(
                 why = "told so"
                 return
             if looked is None or time.monotonic() - looked > PROOF_SECONDS:
+                gates.refuse_new_blockers(conn, rollout)  # while there is one, each proof would be void as it is made
                 if gates.valid_verification(conn, rollout) is None:
                     with suppress(Conflict):  # somebody else verifies just now; theirs counts as well
                         prove()

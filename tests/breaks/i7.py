@@ -175,7 +175,7 @@ BREAKS = (
     Break(
         "what-was-added-is-taken-for-the-swaps",
         "the way back loses nothing of what hangs on the table",
-        (Edit("swapping.py", "        if late:\n            gates.refuse_additions(rollout, noted)\n", ""),),
+        (Edit("swapping.py", "        if late:\n            gates.refuse_changed_by_others(rollout, noted)\n        changed = gates.changed_by_others(rollout, noted)\n", ""),),
         f"{SILENT}::test_what_was_added_before_an_interrupted_swap_was_noted_is_told",
         "A view made after an interrupted cutover reads the parked hypertable for ever after a rollback.",
         case="view",

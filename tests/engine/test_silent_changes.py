@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from job import Job
@@ -18,9 +19,15 @@ from swap_support import (
 )
 from test_unseen import subscribe
 
+from hyperferry import engine, swapping
 from hyperferry.cutover import dropped
+from hyperferry.db.connection import Connection
 from hyperferry.errors import Refused, SchemaChanged
-from hyperferry.model.rollout import Phase
+from hyperferry.ledger import store
+from hyperferry.ledger.flow import flow_of
+from hyperferry.model.inspection import Inspection
+from hyperferry.model.rollout import Phase, Rollout
+from hyperferry.waiting import Appointment
 
 JANUARY = "timestamptz '2024-02-01'"
 OTHER_VALUES = "ALTER TABLE t ALTER n TYPE integer USING n * 10"
@@ -122,13 +129,18 @@ def unsubscribed_fixture(ready: Ready) -> Iterator[Ready]:
         job.db.execute("DROP SUBSCRIPTION IF EXISTS s")
 
 
-@pytest.mark.parametrize("noticed_by", ["cutover", "sync", "verify"])
+@pytest.mark.parametrize("noticed_by", ["cutover", "dry run", "appointment", "sync", "verify"])
 def test_what_a_subscription_may_have_written_is_looked_for_when_it_has_ended(unsubscribed: Ready, noticed_by: str) -> None:
     job = unsubscribed()
     subscribe(job.db)
     if noticed_by == "cutover":
         with refused(job, Refused, "The subscription s writes"):
             job.cutover()
+    elif noticed_by == "dry run":
+        assert "The subscription s writes" in " ".join(engine.cutover_dry_run(job.db.dsn, "t").refusals)
+    elif noticed_by == "appointment":
+        with pytest.raises(Refused, match="The subscription s writes"):
+            job.cutover(appointment=Appointment(datetime.now(UTC) + timedelta(hours=1)))
     elif noticed_by == "sync":
         job.sync()
         assert "a subscription writes into public.t" in " ".join(job.said)
@@ -254,7 +266,10 @@ def test_rows_that_a_trigger_puts_in_after_a_truncation_arrive(ready: Ready, ser
 # What was put on the table while the last swap's end was still to come.
 
 
-@pytest.mark.parametrize("text", [SMALL, VIEWED, CHILD], ids=["small", "viewed", "child"])
+NULLABLE = SMALL.replace("at timestamptz NOT NULL", "at timestamptz")
+
+
+@pytest.mark.parametrize("text", [SMALL, VIEWED, CHILD, NULLABLE], ids=["small", "viewed", "child", "nullable time"])
 def test_an_interrupted_swap_is_gone_on_with(ready: Ready, text: str) -> None:
     """Nothing was added: nothing is told."""
     job = ready(text)
@@ -270,16 +285,18 @@ def test_an_interrupted_swap_is_gone_on_with(ready: Ready, text: str) -> None:
         ("CREATE VIEW w AS SELECT count(*) AS n FROM t", "DROP VIEW w"),
         ("CREATE INDEX t_note ON t (note)", "DROP INDEX t_note"),
         ("GRANT SELECT ON t TO pg_monitor", "REVOKE SELECT ON t FROM pg_monitor"),
+        ("DROP INDEX t_at", "CREATE INDEX t_at ON t (at)"),
     ],
-    ids=["view", "index", "grant"],
+    ids=["view", "index", "grant", "index gone"],
 )
 def test_what_was_added_before_an_interrupted_swap_was_noted_is_told(ready: Ready, made: str, undone: str) -> None:
     job = ready()
     job.cutover()
     job.run("DELETE FROM hyperferry.event WHERE kind = 'fingerprint'")
     job.db.execute(made)
-    with pytest.raises(SchemaChanged, match="is new"):
-        job.rollback()
+    for _ in range(2):
+        with pytest.raises(SchemaChanged, match=r"is (new|gone)"):
+            job.rollback()
     assert job.phase() == "cut_over"
     job.db.execute(undone)
     job.rollback()
@@ -299,3 +316,51 @@ def test_what_is_added_while_keys_are_validated_is_told(ready: Ready) -> None:
     job.db.execute("DROP VIEW w")
     job.rollback()
     assert job.phase() == "rolled_back"
+
+
+def test_what_waited_behind_the_swaps_locks_is_told(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is done before anything can look at how the swap left the table."""
+    job = ready()
+    inspect = swapping._inspect
+
+    def late(conn: Connection, rollout: Rollout) -> Inspection:
+        monkeypatch.setattr(swapping, "_inspect", inspect)
+        job.db.execute("CREATE VIEW w AS SELECT count(*) AS n FROM t")
+        return inspect(conn, rollout)
+
+    monkeypatch.setattr(swapping, "_inspect", late)
+    assert job.cutover().phase is Phase.CUT_OVER
+    assert "dependent public.w is new" in " ".join(job.said)
+    with pytest.raises(SchemaChanged, match=r"dependent public\.w is new"):
+        job.rollback()
+    job.db.execute("DROP VIEW w")
+    job.rollback()
+    assert job.phase() == "rolled_back"
+
+
+def test_a_key_that_was_validated_by_hand_is_no_change(ready: Ready) -> None:
+    """As is asked for where rows violated it at the cutover."""
+    job = ready(CHILD)
+    job.cutover()
+    job.db.execute("ALTER TABLE t DROP CONSTRAINT t_n_fkey")
+    job.db.execute("ALTER TABLE t ADD CONSTRAINT t_n_fkey FOREIGN KEY (n) REFERENCES parent ON DELETE CASCADE NOT VALID")
+    with job.db.connect() as conn:
+        rollout = store.latest(conn, None)[0]
+        inspection = swapping._inspect(conn, rollout)
+        swapping._note(conn, rollout, inspection, settled=True)
+    job.db.execute("ALTER TABLE t VALIDATE CONSTRAINT t_n_fkey")
+    job.rollback()
+    assert job.phase() == "rolled_back"
+
+
+def test_what_is_known_of_dropped_chunks_survives_a_verification_of_the_other_direction(ready: Ready) -> None:
+    """One that was begun before somebody cut over, and looks at the chunks after it."""
+    job = ready()
+    with job.db.connect() as conn:
+        before = flow_of(store.latest(conn, None)[0])
+        job.cutover()
+        job.run(f"SELECT drop_chunks('t', {JANUARY})")
+        job.sync()
+        known = job.run("SELECT chunk, dropped_at FROM hyperferry.chunk_1 ORDER BY 1")
+        dropped.watch(conn, before)
+        assert job.run("SELECT chunk, dropped_at FROM hyperferry.chunk_1 ORDER BY 1") == known

@@ -18,6 +18,7 @@ ACCEPT = {
     "view-groups-by-key",
     "widened-key",
     "snapshot-transactions",
+    "other-replication",
 }
 
 

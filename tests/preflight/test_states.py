@@ -117,8 +117,14 @@ def test_a_subscription_that_writes_into_the_table(clean: Inspection) -> None:
     changed = replace(clean, replication=replace(clean.replication, subscriptions=("feed",)))
     assert found(changed, "subscription-target")[0][0] == "blocker"
     assert found(clean, "subscription-target") == []
-    other = replace(clean, replication=replace(clean.replication, other_replication=("pgl_a_b (pglogical)",)))
-    assert found(other, "subscription-target")[0][0] == "blocker"
+
+
+def test_other_replication_into_this_server(clean: Inspection) -> None:
+    other = replace(clean, replication=replace(clean.replication, other_replication=("pgl_a_b_c (pglogical)",)))
+    ((level, message, *_),) = found(other, "other-replication")
+    assert (level, "pgl_a_b_c (pglogical)" in message) == ("warning", True)
+    assert [f.accept for f in run(other) if f.rule == "other-replication"] == ["other-replication"]
+    assert found(clean, "other-replication") == []
 
 
 def test_replicas_are_told_and_idle_slots_warned_of(clean: Inspection) -> None:
@@ -341,6 +347,7 @@ TESTED = {rule for rule, *_ in SERVER + TABLE} | {
     "foreign-keys-and-chunks",
     "security-labels",
     "subscription-target",
+    "other-replication",
     "replicas",
     "disk-space",
     "invalid-indexes",

@@ -26,7 +26,7 @@ from ..db import (
 )
 from ..db.connection import Connection
 from ..errors import LockUnavailable
-from ..ledger import store, unseen
+from ..ledger import known, store, unseen
 from ..ledger.compressed import compressed_below
 from ..ledger.flow import Flow, Side
 from ..ledger.transaction import UNFLUSHED, flow_transaction
@@ -214,6 +214,9 @@ class Applier:
         params = {"ids": ids.text}
         timed = self._located([group for group in part.groups if group.bounds is not None])
         below = compressed_below(self.conn, self.flow) if self.compressed else None
+        # In the forward direction a chunk that is made here and dropped later would be missed by nobody (cutover/dropped.py).
+        making = self.flow.direction is Direction.FORWARD and any(chunk is None for _, chunk in timed)
+        chunks = known.count(self.conn, self.flow) if making else 0
         among_compressed = cold.cold(self.conn, self.flow, [group for group, chunk in timed if chunk is None], below)
         for group, chunk in self._of_side(timed, ids, self.flow.passive):
             if self.flow.passive.hypertable and chunk is None and group.bounds in among_compressed:
@@ -226,6 +229,8 @@ class Applier:
             read_once = self.flow.active.hypertable and chunk is None and group.bounds in among_compressed
             with cold.joined_freely(self.conn) if read_once else nullcontext():
                 self._in_chunk(chunk, statement, {"ids": group.ids.text})
+        if making and known.count(self.conn, self.flow) != chunks:
+            execute(self.conn, known.record(self.flow, attached=True))
         for group in part.groups:
             if group.bounds is None:
                 execute(self.conn, slices.insert(self.flow, None, null_time=True), {"ids": group.ids.text})

@@ -104,9 +104,14 @@ SELECT pubname::text FROM pg_publication WHERE puballtables ORDER BY 1;
 SELECT s.subname::text FROM pg_subscription_rel r JOIN pg_subscription s ON s.oid = r.srsubid WHERE r.srrelid = %(oid)s ORDER BY 1;
 
 -- name: other_replication
--- Replication by an extension that applies changes here without firing triggers by statement, and that pg_subscription does not show: what it
--- has received up to where is kept under names of its own.
+-- Replication by an extension that applies changes without firing triggers by statement, and that pg_subscription does not show: what it has
+-- received up to where is kept under names of its own, for all databases of the server. Of the two that write the database's name into them,
+-- as long as it is short and plain, another database's are left out.
 SELECT format('%%s (%%s)', o.roname, e.extname)
 FROM pg_replication_origin o
-JOIN pg_extension e ON starts_with(o.roname, CASE e.extname WHEN 'pglogical' THEN 'pgl_' WHEN 'spock' THEN 'spk_' WHEN 'bdr' THEN 'bdr_' END)
+JOIN (VALUES ('pglogical', 'pgl_', true), ('spock', 'spk_', true), ('bdr', 'bdr_', false)) AS known(extension, prefix, by_database)
+    ON starts_with(o.roname, known.prefix)
+JOIN pg_extension e ON e.extname = known.extension
+WHERE NOT known.by_database OR current_database() !~ '^[a-z0-9_]{1,15}$'
+    OR starts_with(o.roname, concat(known.prefix, current_database(), '_'))
 ORDER BY 1;

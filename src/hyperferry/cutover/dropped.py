@@ -12,6 +12,7 @@ from psycopg import sql
 
 from ..db import LockMode, execute, fetch_all, fetch_value, load_queries, patient_read
 from ..db.connection import Connection
+from ..ledger import known as known_chunks
 from ..ledger import store
 from ..ledger.flow import Flow, flow_of
 from ..ledger.transaction import lock_statement
@@ -25,35 +26,14 @@ Ranges = tuple[tuple[str, str], ...]
 """From (inclusive) and to (exclusive), as text of the time column's type."""
 
 
-_TEXTS = {
-    "pg_catalog.timestamptz": "text_timestamptz",
-    "pg_catalog.timestamp": "text_timestamp",
-    "pg_catalog.date": "text_date",
-    "pg_catalog.uuid": "text_uuid",
-}
-
-
-def _of(name: str, flow: Flow, *, attached: bool = False) -> sql.Composed:
-    """A statement of `dropped.sql`, whichever way the flow goes. `record` knows chunks that were attached where asked for."""
-    time, oid = flow.rollout.plan.inspection.time, flow.rollout.hypertable_oid
-    assert time is not None
+def _of(name: str, flow: Flow) -> sql.Composed:
+    """A statement of `dropped.sql`, whichever way the flow goes."""
     queries = load_queries(__package__, "dropped.sql")
-    kind = _TEXTS.get(time.base_type, "text_integer")
-    suffix = "_integer" if kind == "text_integer" else ""
-    known = flow.of_ledger("chunk")
-    present = queries["present"].format(
-        start=sql.Identifier(f"range_start{suffix}"),
-        end=sql.Identifier(f"range_end{suffix}"),
-        oid=sql.Literal(oid),
-    )
-    children = queries["attached"].format(oid=sql.Literal(oid))
+    kind, chunks, present = known_chunks.text_of(flow), flow.of_ledger("chunk"), known_chunks.present(flow)
     return queries[name].format(
-        known=known,
-        present=present,
-        attached=children,
-        which=sql.SQL("true") if attached else queries["not_attached"].format(attached=children),
+        known=chunks,
         gone=queries["gone"].format(
-            present=present, known=known, log=flow_of(flow.rollout, Direction.REVERSE).log
+            present=present, known=chunks, log=flow_of(flow.rollout, Direction.REVERSE).log
         ),
         low_text=queries[kind].format(value=sql.Identifier("k", "low")),
         high_text=queries[kind].format(value=sql.Identifier("k", "high")),
@@ -64,15 +44,12 @@ def watch(conn: Connection, flow: Flow) -> None:
     """Where a verification of the forward direction begins: records the chunks of the hypertable that it proves. Nothing tells
     of one that `drop_chunks` or a retention policy takes from it; where one went since, no verification of before counts."""
     with conn.transaction():
+        if store.hold(conn, flow.rollout.id) is not flow.rollout.phase:
+            return  # somebody swapped meanwhile: what is known is of use to the way back
         if fetch_value(conn, sql.SQL("SELECT {}").format(missing(flow))):
             store.bump_epoch(conn, flow.rollout.id)
         execute(conn, _of("forget", flow))
-        execute(conn, _of("record", flow, attached=True))
-
-
-def note(conn: Connection, flow: Flow) -> None:
-    """Records the chunks that came since, in either direction."""
-    execute(conn, _of("record", flow, attached=flow.direction is Direction.FORWARD))
+        execute(conn, known_chunks.record(flow, attached=True))
 
 
 def begin(conn: Connection, flow: Flow) -> None:
@@ -80,7 +57,7 @@ def begin(conn: Connection, flow: Flow) -> None:
     verification knew stay known: one that is gone since keeps the cutover from being done."""
     with conn.transaction():
         execute(conn, _of("forget_dropped", flow))
-        note(conn, flow)
+        execute(conn, known_chunks.record(flow, attached=True))
 
 
 def look(conn: Connection, flow: Flow, *, verifying: bool = False) -> Ranges:
@@ -89,7 +66,7 @@ def look(conn: Connection, flow: Flow, *, verifying: bool = False) -> Ranges:
     with conn.transaction():
         for low, high in fetch_all(conn, _of("mark", flow)):
             store.event(conn, flow.rollout.id, "dropped", {"from": low, "to": high})
-        execute(conn, _of("record", flow, attached=verifying))  # afterwards: a chunk that was made anew is not known before
+        execute(conn, known_chunks.record(flow, attached=verifying))  # afterwards: a chunk that was made anew is not known before
     return known(conn, flow)
 
 
@@ -116,7 +93,7 @@ def unproved(flow: Flow) -> sql.Composed:
         load_queries(__package__, "dropped.sql")["unproved"]
         .format(
             known=flow.of_ledger("chunk"),
-            attached=load_queries(__package__, "dropped.sql")["attached"].format(oid=sql.Literal(flow.rollout.hypertable_oid)),
+            attached=known_chunks.attached(flow),
         )
     )
 

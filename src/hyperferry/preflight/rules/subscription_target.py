@@ -20,10 +20,3 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
             "on the publisher take the table out of the publication, then here: ALTER SUBSCRIPTION "
             f"{quote_ident(name)} REFRESH PUBLICATION;",
         )
-    for name in inspection.replication.other_replication:
-        yield blocker(
-            f"{name} replicates into this server. What it writes fires no trigger by statement, so it would not be captured, "
-            f"and whether it writes into {inspection.table.name} cannot be seen from here.",
-            "end that replication, and drop its origin: SELECT pg_replication_origin_drop('NAME'); or move the table where its "
-            "rows are written first.",
-        )
