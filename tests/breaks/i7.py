@@ -145,7 +145,7 @@ BREAKS = (
     Break(
         "attached-chunks-known-without-a-proof",
         "rollback needs a proof too: a table attached as a chunk voids it",
-        (Edit("cutover/dropped.py", "execute(conn, _of(\"record\", flow, attached=verifying))", "execute(conn, _of(\"record\", flow, attached=True))"),),
+        (Edit("cutover/dropped.py", "execute(conn, known_chunks.record(flow, attached=verifying))", "execute(conn, known_chunks.record(flow, attached=True))"),),
         "engine/test_unseen.py::test_rows_attached_as_a_chunk_after_the_verification_are_not_lost",
         "Whoever looks at the chunks, a sync say, takes its rows for proved: they are left behind in the hypertable.",
         release=COMMUNITY,

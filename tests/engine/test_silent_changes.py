@@ -344,10 +344,8 @@ def test_a_key_that_was_validated_by_hand_is_no_change(ready: Ready) -> None:
     job.cutover()
     job.db.execute("ALTER TABLE t DROP CONSTRAINT t_n_fkey")
     job.db.execute("ALTER TABLE t ADD CONSTRAINT t_n_fkey FOREIGN KEY (n) REFERENCES parent ON DELETE CASCADE NOT VALID")
-    with job.db.connect() as conn:
-        rollout = store.latest(conn, None)[0]
-        inspection = swapping._inspect(conn, rollout)
-        swapping._note(conn, rollout, inspection, settled=True)
+    rollout = store.latest(job.conn, None)[0]
+    swapping._note(job.conn, rollout, swapping._inspect(job.conn, rollout), settled=True)
     job.db.execute("ALTER TABLE t VALIDATE CONSTRAINT t_n_fkey")
     job.rollback()
     assert job.phase() == "rolled_back"

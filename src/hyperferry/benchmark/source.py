@@ -40,7 +40,7 @@ def gather(
     elif options.against is not None:
         return [outcome.query for outcome in options.against.outcomes], []
     else:
-        found = from_statements(conn, names, options.top)
+        found = from_statements(conn, names, options.top, writes=False)
     known = inferable(conn, side)
     kept: list[Query] = []
     left_out: list[LeftOut] = []
@@ -81,8 +81,8 @@ def inferable(conn: Connection, side: Side) -> list[Column]:
     return found
 
 
-def from_statements(conn: Connection, names: Sequence[TableName], top: int) -> list[Query]:
-    """The costliest statements that name the table, the first of `names`, or a view on it.
+def from_statements(conn: Connection, names: Sequence[TableName], top: int, *, writes: bool = True) -> list[Query]:
+    """The costliest statements that name the table, the first of `names`, or a view on it; with `writes` those that write too.
 
     Raises Usage where pg_stat_statements is not there, Failed where it shows nothing.
     """
@@ -111,7 +111,7 @@ def from_statements(conn: Connection, names: Sequence[TableName], top: int) -> l
             facts={"server said": error.diag.message_primary},
             remedy=GRANT,
         ) from None
-    texts = [row for row in rows if _application(str(row[0]), names[0])]
+    texts = [row for row in rows if _application(str(row[0]), names[0], writes=writes)]
     found = [row for row in texts if names_one(str(row[0]), names, conn.info.dbname)]
     if not found:
         facts: dict[str, object] = {
@@ -144,8 +144,8 @@ def _dropped(conn: Connection, schema: str) -> dict[str, object]:
 _NOT_A_QUERY = frozenset(
     {"explain", "create", "alter", "drop", "copy", "analyze", "vacuum", "prepare", "declare", "refresh", "lock", "cluster"}
     | {"reindex", "comment", "grant", "revoke", "truncate", "begin", "set", "call", "do"}
-    | {"insert", "update", "delete", "merge"}
 )
+_WRITES = frozenset({"insert", "update", "delete", "merge"})
 
 _OWN = ("WITH bucket AS MATERIALIZED (",)
 """How those of our statements begin that read the table and have no `hyperferry` in them (catalog/scan.sql;
@@ -153,7 +153,7 @@ that of by_index.sql has one); the composed ones
 that cut it into ranges call it `"schema"."table" AS s` (copy/batches.py)."""
 
 
-def _application(text: str, table: TableName) -> bool:
+def _application(text: str, table: TableName, *, writes: bool) -> bool:
     """Not a definition, not somebody's look at a plan, and none of our own."""
     words = " ".join(line for line in text.splitlines() if not line.lstrip().startswith("--")).lstrip()
     if words.startswith(_OWN) or (f"{table.quoted} AS s " in text and '"s".' in text):
@@ -162,5 +162,5 @@ def _application(text: str, table: TableName) -> bool:
         first = next((token for token in loud(text) if token.text != "("), None)
     except ValueError:
         return True  # it is listed, with that reason
-    return first is not None and first.word not in _NOT_A_QUERY
+    return first is not None and first.word not in _NOT_A_QUERY and (writes or first.word not in _WRITES)
 
