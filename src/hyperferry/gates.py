@@ -267,8 +267,10 @@ def refuse_missing_rights(conn: Connection, rollout: Rollout) -> None:
         )
 
 
-HANGING = ("index", "foreign key", "trigger", "policy", "rule", "dependent", "statistics", "grant")
-"""What a swap leaves on the table of record as the plan has it, and so may neither have come nor gone."""
+NEITHER_CAME_NOR_WENT = ("index", "trigger", "policy", "rule", "dependent", "statistics", "grant")
+"""What a swap leaves on the table of record as the plan has it."""
+DID_NOT_COME = (*NEITHER_CAME_NOR_WENT, "constraint", "foreign key")
+"""And what it may leave out: keys that point at the table and are given up, or that a hypertable cannot be pointed at by."""
 TIMESCALEDBS = ("ts_insert_blocker", "ts_cagg_invalidation_trigger")
 """Triggers that TimescaleDB puts on a hypertable."""
 
@@ -287,8 +289,8 @@ def changed_by_others(rollout: Rollout, now: Inspection) -> tuple[str, ...]:
     return tuple(
         line
         for line in lines
-        if (line.startswith(HANGING) and line.endswith((" is new", " is gone")))
-        or (line.startswith("constraint ") and line.endswith(" is new"))
+        if (line.startswith(NEITHER_CAME_NOR_WENT) and line.endswith(" is gone"))
+        or (line.startswith(DID_NOT_COME) and line.endswith(" is new"))
     )
 
 
