@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,7 +16,7 @@ from swap_support import (
     refused,
     templates_fixture,  # noqa: F401
 )
-from test_unseen import subscribe
+from test_unseen import subscribe, unsubscribed_fixture  # noqa: F401
 
 from hyperferry import engine, swapping
 from hyperferry.cutover import dropped
@@ -113,20 +112,6 @@ def test_a_proof_counts_while_nothing_happens(ready: Ready) -> None:
 
 
 # Ways in that came and went.
-
-
-@pytest.fixture(name="unsubscribed")
-def unsubscribed_fixture(ready: Ready) -> Iterator[Ready]:
-    """`ready`, without the subscription at the end: a database that has one cannot be dropped."""
-    jobs: list[Job] = []
-
-    def make() -> Job:
-        jobs.append(ready())
-        return jobs[-1]
-
-    yield make
-    for job in jobs:
-        job.db.execute("DROP SUBSCRIPTION IF EXISTS s")
 
 
 @pytest.mark.parametrize("noticed_by", ["cutover", "dry run", "appointment", "sync", "verify"])
