@@ -61,7 +61,8 @@ looked AS MATERIALIZED (
 SELECT COALESCE(sum(sn - tn), 0), COALESCE(sum(sh - th), 0), (SELECT count(*) FROM kept) FROM looked;
 
 -- name: differing
--- The pairs of one range whose rows' images differ, those apart that only the target has where chunks were dropped; `logged` where the pair stands in the backlog of this snapshot.
+-- The pairs of one range whose rows' images differ, those apart that only the target has where chunks were dropped; `logged` where the
+-- pair stands in the backlog of this snapshot.
 SELECT {columns}, count(*) FILTER (WHERE side = 's') AS sn, count(*) FILTER (WHERE side = 't') AS tn, bool_or(side = 'l') AS logged
 FROM (SELECT {s_pair}, 's' AS side, {s_hash} AS image, false AS dropped FROM {source} AS s WHERE {s_range}
       UNION ALL
