@@ -39,6 +39,11 @@ EXISTS (SELECT FROM timescaledb_information.hypertables AS h
             EXECUTE 'SELECT EXISTS (SELECT FROM hyperferry_flag.setting WHERE name = $1 AND role = '''' AND share = 100)'
             INTO approved USING {flag};
         END IF;
+        IF NOT approved AND pg_catalog.row_security_active(target) THEN
+            RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+                MESSAGE = 'hyperferry: the rows of ' || target::text || ' cannot be counted, for row security may hide some from this role',
+                HINT = 'Run this revision as a role with BYPASSRLS. ' || {hint};
+        END IF;
         IF NOT approved THEN
             EXECUTE 'SELECT count(*) FROM (SELECT FROM ' || target::text || ' LIMIT ' || ({rows} + 1)::text || ') AS part' INTO many;
             IF many > {rows} THEN
@@ -61,6 +66,9 @@ DECLARE
     cut_by text;
     key name;
     parts text[];
+    back text[] := ARRAY[]::text[];
+    after bigint;
+    each record;
 BEGIN
 {target}
     IF {is_hypertable} THEN
@@ -89,9 +97,42 @@ BEGIN
                 || ' PRIMARY KEY (' || {key_columns} || ')';
         END IF;
     END IF;
+    -- Each row is moved like an INSERT, and the table is emptied like by TRUNCATE: triggers, disabled ones too, would fire.
+    FOR each IN
+        SELECT t.tgname, t.tgenabled, pg_catalog.pg_get_triggerdef(t.oid) AS definition, pg_catalog.obj_description(t.oid, 'pg_trigger') AS says,
+            n.nspname = 'hyperferry' AS ours
+        FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_proc AS f ON f.oid = t.tgfoid JOIN pg_catalog.pg_namespace AS n ON n.oid = f.pronamespace
+        WHERE t.tgrelid = target AND NOT t.tgisinternal ORDER BY t.tgname
+    LOOP
+        IF each.ours THEN
+            RAISE EXCEPTION USING MESSAGE = 'hyperferry: a rollout of ' || target::text || ' is under way, which captures what is written to it',
+                HINT = 'End it with `hyperferry finish` or `hyperferry abort` before this revision.';
+        END IF;
+        IF each.tgenabled <> 'O' THEN
+            RAISE EXCEPTION USING
+                MESSAGE = 'hyperferry: the trigger ' || pg_catalog.quote_ident(each.tgname) || ' of ' || target::text
+                    || ' is not in its ordinary state, which chunks do not keep: a disabled one would fire there',
+                HINT = 'Drop the trigger, or enable it in the ordinary way, before this operation.';
+        END IF;
+        EXECUTE 'DROP TRIGGER ' || pg_catalog.quote_ident(each.tgname) || ' ON ' || target::text;
+        back := back || each.definition;
+        IF each.says IS NOT NULL THEN
+            back := back || ('COMMENT ON TRIGGER ' || pg_catalog.quote_ident(each.tgname) || ' ON ' || target::text || ' IS '
+                || pg_catalog.quote_literal(each.says));
+        END IF;
+    END LOOP;
+    EXECUTE 'SELECT count(*) FROM ' || target::text INTO many;
     EXECUTE 'SELECT ' || functions || '.create_hypertable($1, $2::name, ' || {interval}
         || 'create_default_indexes => ' || {default_indexes} || ', migrate_data => true, if_not_exists => true)'
     USING target, {time};
+    EXECUTE 'SELECT count(*) FROM ' || target::text INTO after;
+    IF after <> many THEN
+        RAISE EXCEPTION USING MESSAGE = 'hyperferry: ' || target::text || ' had ' || many::text || ' rows and would have ' || after::text
+            || ' as a hypertable';
+    END IF;
+    FOR each IN SELECT b.statement FROM pg_catalog.unnest(back) WITH ORDINALITY AS b(statement, place) ORDER BY b.place LOOP
+        EXECUTE each.statement;
+    END LOOP;
     PERFORM pg_catalog.set_config('lock_timeout', waits, true);
 END
 
@@ -119,6 +160,11 @@ BEGIN
 {target}
     IF NOT {is_hypertable} THEN
         RETURN;
+    END IF;
+    IF pg_catalog.row_security_active(target) THEN
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+            MESSAGE = 'hyperferry: ' || target::text || ' is not copied, for row security may hide rows from this role, which would be lost',
+            HINT = 'Run this revision as a role with BYPASSRLS.';
     END IF;
 {guard}
     SELECT pg_catalog.string_agg(what, ', ' ORDER BY what) INTO hanging FROM (
@@ -164,10 +210,21 @@ BEGIN
             SELECT FROM pg_catalog.pg_constraint AS c WHERE c.conindid = i.indexrelid AND c.conrelid = target)
         ORDER BY i.indexrelid
     ) || ARRAY(
+        SELECT pg_catalog.pg_get_statisticsobjdef(x.oid) FROM pg_catalog.pg_statistic_ext AS x
+        WHERE x.stxrelid = target ORDER BY x.oid
+    ) || ARRAY(
+        SELECT 'COMMENT ON STATISTICS ' || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(x.stxname) || ' IS '
+            || pg_catalog.quote_literal(pg_catalog.obj_description(x.oid, 'pg_statistic_ext'))
+        FROM pg_catalog.pg_statistic_ext AS x JOIN pg_catalog.pg_namespace AS n ON n.oid = x.stxnamespace
+        WHERE x.stxrelid = target AND pg_catalog.obj_description(x.oid, 'pg_statistic_ext') IS NOT NULL
+    ) || ARRAY(
+        SELECT 'REVOKE ALL ON ' || target::text || ' FROM ' || pg_catalog.quote_ident(own_owner) FROM pg_catalog.pg_class AS c
+        WHERE c.oid = target AND c.relacl IS NOT NULL
+    ) || ARRAY(
         SELECT 'GRANT ' || a.privilege_type || ' ON ' || target::text || ' TO '
             || CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
-            || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
-        FROM pg_catalog.pg_class AS c CROSS JOIN pg_catalog.aclexplode(c.relacl) AS a WHERE c.oid = target AND a.grantee <> c.relowner
+            || CASE WHEN a.is_grantable AND a.grantee <> c.relowner THEN ' WITH GRANT OPTION' ELSE '' END
+        FROM pg_catalog.pg_class AS c CROSS JOIN pg_catalog.aclexplode(c.relacl) AS a WHERE c.oid = target
     ) || ARRAY(
         SELECT 'GRANT ' || x.privilege_type || ' (' || pg_catalog.quote_ident(a.attname) || ') ON ' || target::text || ' TO '
             || CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) END
@@ -179,9 +236,45 @@ BEGIN
     ) || ARRAY(
         SELECT 'COMMENT ON TABLE ' || target::text || ' IS ' || pg_catalog.quote_literal(d.description) FROM pg_catalog.pg_description AS d
         WHERE d.classoid = 'pg_catalog.pg_class'::regclass AND d.objoid = target AND d.objsubid = 0
+    ) || ARRAY(
+        SELECT 'COMMENT ON CONSTRAINT ' || pg_catalog.quote_ident(c.conname) || ' ON ' || target::text || ' IS '
+            || pg_catalog.quote_literal(pg_catalog.obj_description(c.oid, 'pg_constraint'))
+        FROM pg_catalog.pg_constraint AS c
+        WHERE c.conrelid = target AND c.contype IN ('p', 'u', 'x', 'f') AND pg_catalog.obj_description(c.oid, 'pg_constraint') IS NOT NULL
+    ) || ARRAY(
+        SELECT 'COMMENT ON INDEX ' || i.indexrelid::regclass::text || ' IS '
+            || pg_catalog.quote_literal(pg_catalog.obj_description(i.indexrelid, 'pg_class'))
+        FROM pg_catalog.pg_index AS i WHERE i.indrelid = target AND pg_catalog.obj_description(i.indexrelid, 'pg_class') IS NOT NULL
+    ) || ARRAY(
+        SELECT 'ALTER TABLE ' || target::text || ' CLUSTER ON ' || pg_catalog.quote_ident(ic.relname)
+        FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS ic ON ic.oid = i.indexrelid WHERE i.indrelid = target AND i.indisclustered
+    ) || ARRAY(
+        SELECT 'ALTER TABLE ' || target::text || ' REPLICA IDENTITY ' || CASE c.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
+            ELSE 'USING INDEX ' || (SELECT pg_catalog.quote_ident(ic.relname) FROM pg_catalog.pg_index AS i
+                JOIN pg_catalog.pg_class AS ic ON ic.oid = i.indexrelid WHERE i.indrelid = target AND i.indisreplident) END
+        FROM pg_catalog.pg_class AS c WHERE c.oid = target AND (c.relreplident IN ('f', 'n') OR c.relreplident = 'i' AND EXISTS (
+            SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = target AND i.indisreplident))
+    ) || ARRAY(
+        SELECT 'ALTER TABLE ' || target::text || ' ALTER ' || pg_catalog.quote_ident(a.attname) || ' SET STATISTICS ' || a.attstattarget::text
+        FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget >= 0
+    ) || ARRAY(
+        SELECT 'ALTER TABLE ' || target::text || ' ALTER ' || pg_catalog.quote_ident(a.attname) || ' SET ('
+            || pg_catalog.array_to_string(a.attoptions, ', ') || ')'
+        FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped AND a.attoptions IS NOT NULL
+    ) || ARRAY(
+        SELECT 'ALTER TABLE ' || target::text || ' ' || f.words FROM pg_catalog.pg_class AS c
+        CROSS JOIN LATERAL (VALUES (c.relrowsecurity, 'ENABLE ROW LEVEL SECURITY'), (c.relforcerowsecurity, 'FORCE ROW LEVEL SECURITY')) AS f(is_on, words)
+        WHERE c.oid = target AND f.is_on
     );
-    EXECUTE 'CREATE TABLE ' || spare || ' (LIKE ' || target::text || ' INCLUDING ALL EXCLUDING INDEXES)';
+    EXECUTE 'CREATE TABLE ' || spare || ' (LIKE ' || target::text || ' INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)';
     EXECUTE 'ALTER TABLE ' || spare || ' OWNER TO ' || pg_catalog.quote_ident(own_owner);
+    -- What default privileges gave is no part of the table's own.
+    FOR each IN
+        SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END AS who
+        FROM pg_catalog.pg_class AS c CROSS JOIN pg_catalog.aclexplode(c.relacl) AS a WHERE c.oid = spare::regclass AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE 'REVOKE ALL ON ' || spare || ' FROM ' || each.who;
+    END LOOP;
     SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO columns
     FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
     EXECUTE 'INSERT INTO ' || spare || ' (' || columns || ') OVERRIDING SYSTEM VALUE SELECT ' || columns || ' FROM ' || target::text;
@@ -199,7 +292,13 @@ BEGIN
             EXECUTE 'SELECT pg_catalog.setval($1, s.last_value, s.is_called) FROM ' || each.sequence || ' AS s'
             USING pg_catalog.pg_get_serial_sequence(spare, each.attname)::regclass;
             EXECUTE 'ALTER SEQUENCE ' || pg_catalog.pg_get_serial_sequence(spare, each.attname) || ' AS ' || each.kind;
-            made := made || ('ALTER SEQUENCE ' || pg_catalog.pg_get_serial_sequence(spare, each.attname) || ' RENAME TO '
+            made := made || ARRAY(
+                SELECT 'GRANT ' || a.privilege_type || ' ON SEQUENCE ' || pg_catalog.pg_get_serial_sequence(spare, each.attname) || ' TO '
+                    || CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
+                    || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+                FROM pg_catalog.pg_class AS c CROSS JOIN pg_catalog.aclexplode(c.relacl) AS a
+                WHERE c.oid = each.sequence::regclass AND a.grantee <> c.relowner
+            ) || ('ALTER SEQUENCE ' || pg_catalog.pg_get_serial_sequence(spare, each.attname) || ' RENAME TO '
                 || pg_catalog.quote_ident(each.name));
         END IF;
     END LOOP;
