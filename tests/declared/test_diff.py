@@ -248,6 +248,7 @@ def test_an_index_is_built_as_what_it_is() -> None:
 
 
 RETAINED = "[retention]\nafter = '10 days'\n"
+KEEPING = "[retention]\nafter = '{}'\n" + REFRESHED.replace("{", "{{").replace("}", "}}").replace("'3 days'", "'{}'")
 COMPRESSING = "[compression]\nafter = '2 days'\n"
 REFUSED = [
     ("refresh-behind-retention", RETAINED + REFRESHED.replace("'3 days'", "'11 days'"), STATE),
@@ -259,6 +260,22 @@ REFUSED = [
     ),
     ("refresh-behind-retention", REFRESHED, replace(STATE, jobs=(job(JobKind.RETENTION, after=days(2)),))),
     ("refresh-behind-retention", REFRESHED + "retention = { after = '2 days' }", STATE),
+    # A month is no 30 days: half a year is 184 at most, a year 366.
+    ("refresh-behind-retention", KEEPING.format("180 days", "6 months"), STATE),
+    ("refresh-behind-retention", KEEPING.format("183 days", "6 months"), STATE),
+    ("refresh-behind-retention", KEEPING.format("30 days", "1 month"), STATE),
+    ("refresh-behind-retention", KEEPING.format("365 days", "1 year"), STATE),
+    ("refresh-behind-retention", KEEPING.format("1 month", "29 days"), STATE),
+    ("refresh-behind-retention", KEEPING.format("1 year", "366 days"), STATE),
+    ("refresh-behind-retention", KEEPING.format("1 year 30 days", "13 months"), STATE),
+    (
+        "refresh-behind-retention",
+        REFRESHED.replace("'3 days'", "'6 months'"),
+        replace(STATE, jobs=(job(JobKind.RETENTION, after=days(180)),)),
+    ),
+    ("compression-inside-updates", "updates_within = '1 month'\n[compression]\nafter = '30 days'", STATE),
+    ("compression-inside-updates", "[compression]\nafter = '180 days'" + REFRESHED.replace("'3 days'", "'6 months'"), STATE),
+    ("compression-inside-updates", REFRESHED.replace("'3 days'", "'1 year'") + "compression = { after = '365 days' }", STATE),
     ("compression-inside-updates", COMPRESSING + REFRESHED, STATE),
     ("compression-inside-updates", "updates_within = '3 days'\n" + COMPRESSING, STATE),
     ("compression-inside-updates", REFRESHED + "compression = { after = '2 days' }", STATE),
@@ -301,10 +318,29 @@ def test_wishes_that_are_refused(rule: str, text: str, state: HypertableState) -
     assert {each.key for each in found.refusals}.isdisjoint(keys(found))
 
 
+def test_a_window_that_only_the_calendar_makes_too_long_is_told_with_its_days() -> None:
+    [refusal] = made_diff(KEEPING.format("180 days", "6 months")).refusals
+    assert "reaches back to 6 months, which can be 184 days, and rows of public.stats are dropped after 180 days" in refusal.message
+    [refusal] = made_diff(KEEPING.format("1 month", "29 days")).refusals
+    assert "reaches back to 29 days, and rows of public.stats are dropped after 1 month, which can be 28 days" in refusal.message
+    [refusal] = made_diff(KEEPING.format("10 days", "11 days")).refusals
+    assert "can be" not in refusal.message
+
+
 @pytest.mark.parametrize(
     ("text", "state"),
     [
         (RETAINED + REFRESHED.replace("'3 days'", "'10 days'"), STATE),
+        (KEEPING.format("184 days", "6 months"), STATE),
+        (KEEPING.format("6 months", "6 months"), STATE),
+        (KEEPING.format("6 months", "181 days"), STATE),
+        (KEEPING.format("12 months", "1 year"), STATE),
+        (KEEPING.format("1 year", "365 days"), STATE),
+        (KEEPING.format("366 days", "1 year"), STATE),
+        (KEEPING.format("1 month 12 hours", "1 month 11 hours"), STATE),
+        (KEEPING.format("1 year 31 days", "13 months"), STATE),
+        ("updates_within = '1 month'\n[compression]\nafter = '31 days'", STATE),
+        ("updates_within = '28 days'\n[compression]\nafter = '1 month'", STATE),
         ("updates_within = '1 day'\n" + COMPRESSING + REFRESHED, STATE),
         (COMPRESSING.replace("'2 days'", "'3 days'") + REFRESHED, STATE),
         (REFRESHED.replace("'3 days'", "'49 hours'"), STATE),
