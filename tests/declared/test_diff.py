@@ -16,7 +16,7 @@ from hyperferry.model.lifecycle import CompressionState, Drops, HypertableState,
 from hyperferry.model.names import TableName
 
 from .life import keys, rules, wish
-from .made import COMMUNITY, COMPRESSED, COUNTED, DAILY, STATE, TABLE, daily, days, job, made_diff, readings
+from .made import COMMUNITY, COMPRESSED, COUNTED, DAILY, DAY, STATE, TABLE, daily, days, job, made_diff, readings
 
 AGGREGATE = """
 [[continuous_aggregate]]
@@ -147,6 +147,71 @@ def test_a_policy_is_changed_where_it_stands() -> None:
     assert "'\"30 days\"'" in step.back
 
 
+@pytest.mark.parametrize(
+    ("text", "state", "key"),
+    [
+        (
+            "[retention]\nafter = '1 year'",
+            replace(STATE, jobs=(job(JobKind.RETENTION, after=Span(12), scheduled=False),)),
+            "retention-policy",
+        ),
+        (
+            "[compression]\nafter = '30 days'",
+            replace(STATE, compression=COMPRESSED, jobs=(job(JobKind.COMPRESSION, after=days(30), scheduled=False),)),
+            "compression-policy",
+        ),
+        (
+            "[reorder]\nindex = 'stats_at_idx'",
+            replace(STATE, jobs=(job(JobKind.REORDER, index="stats_at_idx", scheduled=False),)),
+            "reorder-policy",
+        ),
+        (
+            REFRESHED,
+            replace(
+                STATE,
+                aggregates=(
+                    daily(
+                        jobs=(
+                            job(
+                                JobKind.REFRESH,
+                                schedule=Span(microseconds=DAY // 24),
+                                start_offset=days(3),
+                                end_offset=Span(microseconds=DAY // 24),
+                                scheduled=False,
+                            ),
+                        )
+                    ),
+                ),
+            ),
+            "refresh-policy:public.daily",
+        ),
+    ],
+)
+def test_a_policy_that_is_paused_is_not_what_the_file_wants(text: str, state: HypertableState, key: str) -> None:
+    [step] = made_diff(text, state).steps
+    assert (step.key, step.kind) == (key, Kind.CHANGE)
+    assert "it is paused, and runs again" in step.what
+    assert step.texts == (
+        'SELECT "public"."alter_job"(job_id, scheduled => true) FROM timescaledb_information.jobs WHERE job_id = 1000',
+    )
+    assert step.back is not None
+    assert "scheduled => false" in step.back
+
+
+def test_a_policy_that_is_paused_and_other_is_changed_at_once() -> None:
+    state = replace(STATE, jobs=(job(JobKind.RETENTION, after=Span(24), scheduled=False),))
+    [step] = made_diff("[retention]\nafter = '1 year'", state).steps
+    assert "drop_after 2 years becomes 1 year, it is paused, and runs again" in step.what
+    assert "scheduled => true, config => jsonb_set(config, '{drop_after}', '\"1 year\"')" in step.texts[0]
+
+
+def test_a_policy_that_is_paused_and_that_the_file_does_not_mention_stays_so() -> None:
+    state = replace(STATE, jobs=(job(JobKind.RETENTION, after=Span(24), scheduled=False),))
+    found = made_diff("chunk_interval = '7 days'", state)
+    assert not found.steps
+    assert ", paused" in next(each.what for each in found.unmanaged if each.key == "retention-policy")
+
+
 def test_settings_that_the_file_does_not_mention_are_kept() -> None:
     [step] = made_diff("[compression]\nsegment_by = ['value']", replace(STATE, compression=COMPRESSED)).steps
     assert "timescaledb.segmentby = '\"value\"', timescaledb.orderby = '\"at\" DESC'" in step.texts[0]
@@ -177,6 +242,13 @@ def test_what_would_be_dropped_at_once_is_told_and_wants_a_word() -> None:
         drops=drops,
     ).steps
     assert change.confirm is not None
+    [resumed] = made_diff(
+        "[retention]\nafter = '1 year'",
+        replace(STATE, jobs=(job(JobKind.RETENTION, after=Span(12), scheduled=False),)),
+        drops=drops,
+    ).steps
+    assert resumed.confirm is not None
+    assert resumed.confirm.drops == drops
     [calm] = made_diff(
         "[retention]\nafter = '1 year'\nschedule = '2 days'",
         replace(STATE, jobs=(job(JobKind.RETENTION, after=Span(12)),)),

@@ -70,6 +70,50 @@ def test_retention_drops_exactly_what_was_said(community_db: Database) -> None:
     assert difference(dsn, text).empty
 
 
+JOBS = "SELECT job_id, scheduled FROM timescaledb_information.jobs WHERE job_id >= 1000 ORDER BY 1"
+PAUSE = "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000"
+
+
+def test_paused_policies_run_again_and_retention_only_with_a_word(community_db: Database) -> None:
+    """It drops at once what has become old meanwhile."""
+    dsn = owned(community_db)
+    text = "[retention]\nafter = '20 days'\n[compression]\nafter = '10 days'\n"
+    [drops] = [step.confirm.drops for step in difference(dsn, text).steps if step.confirm is not None]
+    assert drops is not None
+    applied(dsn, text, confirm=len(drops.chunks))
+    [(retention,)] = community_db.execute(
+        "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'"
+    )
+    run_job(community_db, retention)
+    assert difference(dsn, text).empty
+    before = community_db.execute(JOBS)
+    community_db.execute(PAUSE)
+    found = difference(dsn, text)
+    assert keys(found) == ["compression-policy", "retention-policy"]
+    assert all("scheduled => true" in step.texts[0] for step in found.steps)
+    community_db.execute(
+        "INSERT INTO player_stats (player_id, stat_type, value, game_date) SELECT 1, 's', 1, now() - interval '40 days'"
+    )
+    with pytest.raises(Refused, match="not confirmed") as caught:
+        applied(dsn, text)
+    assert "--confirm-drop 1" in str(caught.value)
+    assert keys(difference(dsn, text)) == keys(found)
+    assert [step.key for step in applied(dsn, text, confirm=1).done] == keys(found)
+    assert difference(dsn, text).empty
+    assert community_db.execute(JOBS) == before
+
+
+def test_a_paused_refresh_runs_again(community_db: Database) -> None:
+    dsn = owned(community_db)
+    text = DAILY + "refresh = { start_offset = '10 days', end_offset = '1 hour', schedule = '1 hour' }"
+    applied(dsn, text)
+    before = community_db.execute(JOBS)
+    community_db.execute(PAUSE)
+    assert [step.key for step in applied(dsn, text).done] == ["refresh-policy:public.player_daily"]
+    assert difference(dsn, text).empty
+    assert community_db.execute(JOBS) == before
+
+
 def test_rows_are_the_same_before_and_after_compression(community_db: Database) -> None:
     dsn = owned(community_db)
     community_db.execute("CREATE TABLE plain AS SELECT * FROM player_stats")
