@@ -73,6 +73,7 @@ def daily(**what: Any) -> AggregateState:
         owner="owner",
         reads=TABLE,
         materialization=TableName("_timescaledb_internal", "_materialized_hypertable_2"),
+        time_column="day",
         query=QUERY,
         materialized_only=True,
         compression=CompressionState(),

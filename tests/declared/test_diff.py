@@ -26,6 +26,10 @@ query = "SELECT time_bucket('1 day', at) AS day, sum(value) AS total FROM stats 
 REFRESHED = AGGREGATE + "refresh = { start_offset = '3 days', end_offset = '1 hour', schedule = '1 hour' }\n"
 
 
+BY_ID = CompressionState(True, ("player_id",), (OrderBy("id", False, False), OrderBy("at", True, True)))
+BY_TOTAL = CompressionState(True, (), (OrderBy("total", False, False), OrderBy("day", True, True)))
+
+
 @pytest.mark.parametrize(("unrefreshed", "first"), [(True, ["refresh:public.daily", "refresh:public.weekly"]), (False, [])])
 def test_an_aggregate_over_one_that_waits_for_its_first_refresh_has_one_too(unrefreshed: bool, first: list[str]) -> None:
     """The lower one is there, and empty: where rows will come into it by a step before, they are refreshed from."""
@@ -73,6 +77,23 @@ def test_nothing_wanted_is_no_difference_and_what_is_there_is_shown() -> None:
             ["compression"],
         ),
         ("[compression]\nsegment_by = []", replace(STATE, compression=COMPRESSED), ["compression"]),
+        # The time is added by TimescaleDB where the order does not name it.
+        ("[compression]\norder_by = ['id']", replace(STATE, compression=BY_ID), []),
+        ("[compression]\norder_by = ['id', 'at DESC']", replace(STATE, compression=BY_ID), []),
+        ("[compression]\norder_by = ['id', 'at']", replace(STATE, compression=BY_ID), ["compression"]),
+        ("[compression]\norder_by = ['id DESC']", replace(STATE, compression=BY_ID), ["compression"]),
+        ("[compression]\norder_by = ['at DESC', 'id']", replace(STATE, compression=BY_ID), ["compression"]),
+        ("[compression]\norder_by = []", replace(STATE, compression=COMPRESSED), []),
+        (
+            AGGREGATE + "compression = { order_by = ['total'] }",
+            replace(STATE, aggregates=(daily(compression=BY_TOTAL),)),
+            [],
+        ),
+        (
+            AGGREGATE + "compression = { order_by = ['total'], segment_by = ['day'] }",
+            replace(STATE, aggregates=(daily(compression=BY_TOTAL),)),
+            ["compression:public.daily"],
+        ),
         ("[compression]", replace(STATE, compression=COMPRESSED), []),
         (
             "[retention]\nafter = '2 years'",
@@ -215,6 +236,22 @@ def test_a_policy_that_is_paused_and_that_the_file_does_not_mention_stays_so() -
 def test_settings_that_the_file_does_not_mention_are_kept() -> None:
     [step] = made_diff("[compression]\nsegment_by = ['value']", replace(STATE, compression=COMPRESSED)).steps
     assert "timescaledb.segmentby = '\"value\"', timescaledb.orderby = '\"at\" DESC'" in step.texts[0]
+
+
+def test_the_statement_says_the_whole_order() -> None:
+    [step] = made_diff("[compression]\nsegment_by = ['player_id']\norder_by = ['id']", STATE).steps
+    assert "timescaledb.orderby = '\"id\", \"at\" DESC'" in step.texts[0]
+    # Of an aggregate that is yet to be made the column is not known: the server adds it.
+    found = made_diff(AGGREGATE + "compression = { order_by = ['total'] }", replace(STATE, chunks=0))
+    assert found.steps[-1].texts[0].endswith("timescaledb.orderby = '\"total\"')")
+
+
+def test_an_order_that_the_database_does_not_have_is_not_made_up() -> None:
+    """From TimescaleDB 2.22 on it is chosen for each chunk, where nobody said it."""
+    now = CompressionState(True, ("player_id",), ())
+    assert made_diff("[compression]\nsegment_by = ['player_id']", replace(STATE, compression=now)).empty
+    [step] = made_diff("[compression]\nsegment_by = ['value']", replace(STATE, compression=now)).steps
+    assert "orderby" not in step.texts[0]
 
 
 def test_old_names_before_2_18() -> None:
@@ -473,13 +510,14 @@ def test_a_span_reads_as_it_is_written(months: int, microseconds: int, zero: boo
 def test_what_a_step_does_leaves_no_difference(
     segment: list[str], order: list[tuple[str, bool, bool]]
 ) -> None:
-    """Settings as they are after the step, declared by the same file, are no difference."""
+    """Settings as TimescaleDB keeps them after the step, declared by the same file, are no difference."""
     columns = [
         f"'{name}{' DESC' if down else ''} NULLS {'FIRST' if first else 'LAST'}'"
         for name, down, first in order
     ]
     text = f"[compression]\nsegment_by = {list(segment)}\norder_by = [{', '.join(columns)}]"
-    after = CompressionState(True, tuple(segment), tuple(OrderBy(*each) for each in order))
+    kept = [*order, *([] if "at" in segment else [("at", True, True)])]
+    after = CompressionState(True, tuple(segment), tuple(OrderBy(*each) for each in kept))
     assert keys(made_diff(text, replace(STATE, compression=after))) == []
 
 

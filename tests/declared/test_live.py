@@ -156,6 +156,28 @@ def test_rows_are_the_same_before_and_after_compression(community_db: Database) 
         )
 
 
+def test_an_order_without_the_time_is_as_declared_once_it_is_applied(community_db: Database) -> None:
+    """TimescaleDB adds the time, which it names in its settings from then on."""
+    dsn = owned(community_db)
+    text = "[compression]\nsegment_by = ['player_id']\norder_by = ['id']\n" + DAILY + "compression = { order_by = ['total'] }"
+    done = [step.key for step in applied(dsn, text).done]
+    assert "compression" in done
+    assert "compression:public.player_daily" in done
+    assert difference(dsn, text).empty
+    assert not applied(dsn, text).done
+    other = text.replace("'id'", "'stat_type', 'id DESC'").replace("'total'", "'total DESC'")
+    assert keys(difference(dsn, other)) == ["compression", "compression:public.player_daily"]
+    applied(dsn, other)
+    assert difference(dsn, other).empty
+    last = "[compression]\nsegment_by = ['player_id']\norder_by = []"
+    applied(dsn, last)
+    assert difference(dsn, last).empty
+    assert community_db.execute(
+        "SELECT attname::text, orderby_asc, orderby_nullsfirst FROM timescaledb_information.compression_settings "
+        "WHERE hypertable_name = 'player_stats' AND orderby_column_index IS NOT NULL ORDER BY orderby_column_index"
+    ) == [("game_date", False, True)]
+
+
 def test_another_query_is_refused_and_pruning_asks_for_the_name(community_db: Database) -> None:
     dsn = owned(community_db)
     applied(dsn, DAILY)
