@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.util import CommandError
+
+from hyperferry import reconcile
+from hyperferry.config import load_settings
 
 from .conftest import Place
 from .test_operations import made
@@ -41,6 +45,21 @@ def nothing(op: Any) -> None:
 
 def jobs(place: Place) -> list[str]:
     return [row[0] for row in place.state()[2]]
+
+
+def lacking(place: Place, file: Path, table: str = "player_stats") -> list[str]:
+    """What `hyperferry diff` has to say of the file."""
+    settings = load_settings({"dsn": place.db.dsn}, config=file)
+    return [step.key for step in reconcile.inspect(place.db.dsn, table, settings.declared).difference.steps]
+
+
+def segments(place: Place) -> list[str]:
+    """The columns by which chunks of player_stats are compressed."""
+    rows = place.db.execute(
+        "SELECT attname::text FROM timescaledb_information.compression_settings "
+        "WHERE hypertable_name = 'player_stats' AND segmentby_column_index IS NOT NULL ORDER BY segmentby_column_index"
+    )
+    return [row[0] for row in rows]
 
 
 def test_policies_twice_over_changed_and_taken_away(community: Place) -> None:
@@ -129,11 +148,48 @@ def test_what_the_file_declares(community: Place, tmp_path: Path) -> None:
     ]
     community.run(lambda op: op.apply_policies("player_stats", str(file)))
     assert community.state() == after
-    from hyperferry import reconcile
-    from hyperferry.config import load_settings
+    assert [key for key in lacking(community, file) if "refresh" not in key] == [], "`hyperferry diff` agrees"
 
-    settings = load_settings({"dsn": community.db.dsn}, config=file)
-    difference = reconcile.inspect(community.db.dsn, "player_stats", settings.declared).difference
-    assert [step.key for step in difference.steps if "refresh" not in step.key] == [], (
-        "`hyperferry diff` agrees"
+
+def test_no_segments_is_a_wish(community: Place, tmp_path: Path) -> None:
+    """Where nobody says it, TimescaleDB chooses the column of an index."""
+    file = tmp_path / "hyperferry.toml"
+    file.write_text('table = "player_stats"\n[compression]\nsegment_by = []\norder_by = []\n', "utf-8")
+    community.run(made)
+    community.run(lambda op: op.add_compression("player_stats"))
+    assert segments(community) == ["player_id"]
+    assert lacking(community, file) == ["compression"]
+    for _ in range(2):
+        community.run(lambda op: op.apply_policies("player_stats", str(file)))
+        assert segments(community) == []
+        assert lacking(community, file) == []
+    community.run(lambda op: op.add_compression("player_stats", segment_by=["player_id"]))
+    community.run(lambda op: op.add_compression("player_stats", segment_by=[]))
+    assert segments(community) == []
+
+
+def test_an_offset_of_nothing(community: Place, tmp_path: Path) -> None:
+    """Up to the present, of an integer time."""
+    community.db.execute(
+        "CREATE TABLE ticks (at bigint NOT NULL, v int); SELECT create_hypertable('ticks', 'at', chunk_time_interval => 1000);"
+        "CREATE FUNCTION tick_now() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 5000::bigint';"
+        "SELECT set_integer_now_func('ticks', 'tick_now')"
     )
+    file = tmp_path / "hyperferry.toml"
+    file.write_text(
+        'table = "ticks"\n[[continuous_aggregate]]\nname = "hundreds"\n'
+        'query = "SELECT time_bucket(100, at) AS hundred, sum(v) AS total FROM ticks GROUP BY 1"\n'
+        'refresh = { start_offset = 1000, end_offset = 0, schedule = "1 hour" }\n',
+        "utf-8",
+    )
+    community.run(lambda op: op.apply_policies("ticks", str(file)))
+    assert lacking(community, file, "ticks") == []
+    numbers = "SELECT job_id, config ->> 'end_offset' FROM timescaledb_information.jobs WHERE job_id >= 1000"
+    before = community.db.execute(numbers)
+    assert [row[1] for row in before] == ["0"]
+    community.run(lambda op: op.apply_policies("ticks", str(file)))
+    assert community.db.execute(numbers) == before, "what is the same stays"
+    with pytest.raises(CommandError, match="-1 is no offset: 0 or a number above it"):
+        community.run(
+            lambda op: op.create_continuous_aggregate("other", "SELECT 1", end_offset=-1, schedule="1 hour")
+        )

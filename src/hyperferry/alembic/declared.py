@@ -47,8 +47,8 @@ def of_declared(table: Table, declared: Declared, file: str, *, skip_on_apache: 
             made.append(
                 statements.add_compression(
                     table,
-                    segment_by=wish.segment_by or (),
-                    order_by=wish.order_by or (),
+                    segment_by=wish.segment_by,
+                    order_by=wish.order_by,
                     after=_interval(wish.after) if wish.after else None,
                     skip_on_apache=skip_on_apache,
                 )
@@ -120,8 +120,8 @@ def _aggregate(table: Table, wish: ContinuousAggregate, file: str, skip: bool) -
         made.append(
             statements.add_compression(
                 view,
-                segment_by=wish.compression.segment_by or (),
-                order_by=wish.compression.order_by or (),
+                segment_by=wish.compression.segment_by,
+                order_by=wish.compression.order_by,
                 after=_interval(wish.compression.after) if wish.compression.after else None,
                 skip_on_apache=skip,
                 aggregate=True,

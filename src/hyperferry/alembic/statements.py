@@ -164,22 +164,22 @@ def drop_index(name: str, schema: str | None) -> str:
 def add_compression(
     table: Table,
     *,
-    segment_by: Sequence[str] = (),
-    order_by: Sequence[OrderBy] = (),
+    segment_by: Sequence[str] | None = None,
+    order_by: Sequence[OrderBy] | None = None,
     after: Interval | None = None,
     skip_on_apache: bool = False,
     aggregate: bool = False,
 ) -> str:
     """How chunks (of an `aggregate`, or else a hypertable) are compressed, and from which age a policy does it. By the old
-    names, which every version knows."""
+    names, which every version knows. None: as it is, or the server's own choice; an empty list is a wish."""
     from ..declared.statements import order_text
 
     options = ["timescaledb.compress = true"]
-    if segment_by:
+    if segment_by is not None:
         options.append(
             f"timescaledb.compress_segmentby = {_text(', '.join(map(quote_ident, segment_by))).as_string(None)}"
         )
-    if order_by:
+    if order_by is not None:
         options.append(
             f"timescaledb.compress_orderby = {_text(', '.join(map(order_text, order_by))).as_string(None)}"
         )
@@ -266,8 +266,10 @@ def refresh_policy(
     schedule: str,
     skip_on_apache: bool = False,
 ) -> str:
-    """A policy that refreshes an aggregate."""
-    start, end = (("NULL" if each is None else interval_text(each)) for each in (start_offset, end_offset))
+    """A policy that refreshes an aggregate. Of an integer time an offset of 0 is the present itself."""
+    start, end = (
+        ("NULL" if each is None else interval_text(each, zero=True)) for each in (start_offset, end_offset)
+    )
     same = sql.SQL(
         "j.schedule_interval = {schedule}::interval AND j.config ->> 'start_offset' IS NOT DISTINCT FROM {start} "
         "AND j.config ->> 'end_offset' IS NOT DISTINCT FROM {end}"
@@ -309,11 +311,12 @@ def require_rollout(table: Table, phase: str, *, or_small: bool = False) -> str:
     )
 
 
-def interval_text(interval: Interval) -> str:
-    """An interval or a number as SQL. Raises ValueError for a number that is not positive."""
+def interval_text(interval: Interval, *, zero: bool = False) -> str:
+    """An interval or a number as SQL. Raises ValueError for a number that is not positive; `zero`: 0 is a length too."""
     if isinstance(interval, int):
-        if interval <= 0:
-            raise ValueError(f"{interval} is no width: a number above 0, or an interval such as '7 days'")
+        if interval < 0 or (interval == 0 and not zero):
+            what, least = ("offset", "0 or a number above it") if zero else ("width", "a number above 0")
+            raise ValueError(f"{interval} is no {what}: {least}, or an interval such as '7 days'")
         return str(interval)
     return f"INTERVAL {_text(interval).as_string(None)}"
 
