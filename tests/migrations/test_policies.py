@@ -130,7 +130,7 @@ def test_a_policy_of_another_table_in_other_units_is_no_matter(community: Place)
 def test_what_the_file_declares(community: Place, tmp_path: Path) -> None:
     file = tmp_path / "hyperferry.toml"
     file.write_text(
-        'table = "player_stats"\nchunk_interval = "14 days"\n'
+        'table = "player_stats"\nchunk_interval = "14 days"\nupdates_within = "7 days"\n'
         '[compression]\nsegment_by = ["player_id"]\nafter = "30 days"\n[retention]\nafter = "20 years"\n'
         '[[index]]\nname = "by_value"\ncolumns = ["value DESC"]\nwhere = "value > 100"\n'
         '[[continuous_aggregate]]\nname = "weekly"\nquery = """SELECT time_bucket(\'7 days\', game_date) AS week, sum(value) AS total '
@@ -140,6 +140,9 @@ def test_what_the_file_declares(community: Place, tmp_path: Path) -> None:
     )
     community.run(made)
     community.run(lambda op: op.apply_policies("player_stats", str(file)))
+    assert "policy_retention" not in jobs(community), "the aggregate comes first"
+    community.db.execute("CALL refresh_continuous_aggregate('weekly', NULL, NULL)")
+    community.run(lambda op: op.apply_policies("player_stats", str(file)))
     after = community.state()
     assert jobs(community) == [
         "policy_compression",
@@ -148,7 +151,7 @@ def test_what_the_file_declares(community: Place, tmp_path: Path) -> None:
     ]
     community.run(lambda op: op.apply_policies("player_stats", str(file)))
     assert community.state() == after
-    assert [key for key in lacking(community, file) if "refresh" not in key] == [], "`hyperferry diff` agrees"
+    assert lacking(community, file) == [], "`hyperferry diff` agrees"
 
 
 def test_no_segments_is_a_wish(community: Place, tmp_path: Path) -> None:
@@ -193,3 +196,130 @@ def test_an_offset_of_nothing(community: Place, tmp_path: Path) -> None:
         community.run(
             lambda op: op.create_continuous_aggregate("other", "SELECT 1", end_offset=-1, schedule="1 hour")
         )
+
+
+KINDS = {
+    "timestamptz": (
+        "'7 days'::interval",
+        "timestamptz '2024-01-06' + i * interval '2 hours'",
+        "'1 day'",
+        "'2024-01-20 00:00:00+00'",
+    ),
+    "timestamp": ("'7 days'::interval", "timestamp '2024-01-06' + i * interval '2 hours'", "'1 day'", "'2024-01-20'"),
+    "date": ("'7 days'::interval", "date '2024-01-06' + i / 12", "'1 day'", "'2024-01-20'::date"),
+    "bigint": ("1000", "i", "10", "100"),
+}
+"""Of a time column: the width of a chunk, its rows, the bucket, a bucket in the midst of them."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_retention_waits_until_the_aggregate_has_the_rows(community: Place, tmp_path: Path, kind: str) -> None:
+    """Its first run comes as soon as the revision is committed, and would drop all of them."""
+    width, rows, bucket, middle = KINDS[kind]
+    community.db.execute(
+        f'CREATE TABLE "Events" (at {kind} NOT NULL, v int);'
+        f"SELECT create_hypertable('\"Events\"', 'at', chunk_time_interval => {width});"
+        f'INSERT INTO "Events" SELECT {rows}, i FROM generate_series(1, 330) AS i'
+    )
+    lengths = ("'1 year'", "'30 days'", "'1 day'")
+    if kind == "bigint":
+        community.db.execute(
+            "CREATE FUNCTION far() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 1000000::bigint';"
+            "SELECT set_integer_now_func('\"Events\"', 'far')"
+        )
+        lengths = ("1000", "500", "10")
+    after, start, end = lengths
+    file = tmp_path / "hyperferry.toml"
+    file.write_text(
+        f'table = \'"Events"\'\n[retention]\nafter = {after}\n[[continuous_aggregate]]\nname = "buckets"\n'
+        f'query = """SELECT time_bucket({bucket}, at) AS bucket, sum(v) AS total FROM "Events" GROUP BY 1"""\n'
+        f"refresh = {{ start_offset = {start}, end_offset = {end}, schedule = '1 hour' }}\n",
+        "utf-8",
+    )
+    script = community.script(lambda op: op.apply_policies("Events", str(file)))
+    left_out = "the retention of \"Events\" is left out"
+    done = community.psql(script)
+    assert done.returncode == 0, done.stderr
+    assert left_out in done.stderr
+    assert "public.buckets was never refreshed from them" in done.stderr
+    assert jobs(community) == ["policy_refresh_continuous_aggregate"]
+    # The newest part alone, as its policy would do, or an `apply` that was interrupted.
+    community.db.execute(f"CALL refresh_continuous_aggregate('buckets', {middle}, NULL)")
+    assert left_out in community.psql(script).stderr
+    assert jobs(community) == ["policy_refresh_continuous_aggregate"]
+    assert community.db.execute('SELECT count(*) FROM "Events"') == [(330,)]
+    community.db.execute(f"CALL refresh_continuous_aggregate('buckets', NULL, {middle})")
+    done = community.psql(script)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert jobs(community) == ["policy_refresh_continuous_aggregate", "policy_retention"]
+    assert community.db.execute("SELECT sum(total) FROM buckets") == [(330 * 331 // 2,)]
+    before = community.state()
+    assert community.psql(script).stderr == ""
+    assert community.state() == before
+
+
+def test_rows_of_an_aggregate_wait_for_those_that_are_made_from_it(community: Place, tmp_path: Path) -> None:
+    file = tmp_path / "hyperferry.toml"
+    file.write_text(
+        'table = "player_stats"\n[retention]\nafter = "20 years"\n'
+        '[[continuous_aggregate]]\nname = "daily"\nretention = { after = "30 years" }\n'
+        'query = "SELECT time_bucket(\'1 day\', game_date) AS day, sum(value) AS total FROM player_stats GROUP BY 1"\n'
+        '[[continuous_aggregate]]\nname = "weekly"\nretention = { after = "40 years" }\n'
+        'query = "SELECT time_bucket(\'7 days\', day) AS week, sum(total) AS total FROM daily GROUP BY 1"\n',
+        "utf-8",
+    )
+
+    def retained() -> list[str]:
+        community.run(lambda op: op.apply_policies("player_stats", str(file)))
+        return sorted(row[2]["drop_after"] for row in community.state()[2])
+
+    community.run(made)
+    assert retained() == ["40 years"], "nothing is made from it, and it has no rows to lose"
+    community.db.execute("CALL refresh_continuous_aggregate('daily', NULL, NULL)")
+    assert retained() == ["20 years", "40 years"]
+    community.db.execute("CALL refresh_continuous_aggregate('weekly', NULL, NULL)")
+    assert retained() == ["20 years", "30 years", "40 years"]
+    assert lacking(community, file) == []
+
+
+def test_retention_of_an_empty_table_and_of_one_that_has_it_already(community: Place, tmp_path: Path) -> None:
+    file = tmp_path / "hyperferry.toml"
+    text = (
+        'table = "player_stats"\n[retention]\nafter = "20 years"\n[[continuous_aggregate]]\nname = "daily"\n'
+        'query = "SELECT time_bucket(\'1 day\', game_date) AS day, sum(value) AS total FROM player_stats GROUP BY 1"\n'
+    )
+    file.write_text(text, "utf-8")
+    community.run(made)
+    community.run(lambda op: op.add_retention("player_stats", "20 years"))
+    before = community.db.execute("SELECT job_id FROM timescaledb_information.jobs WHERE job_id >= 1000")
+    community.run(lambda op: op.apply_policies("player_stats", str(file)))
+    assert before == community.db.execute("SELECT job_id FROM timescaledb_information.jobs WHERE job_id >= 1000")
+    community.run(nothing)
+    community.db.execute("TRUNCATE player_stats")
+    community.run(lambda op: op.apply_policies("player_stats", str(file)))
+    assert jobs(community) == ["policy_retention"]
+
+
+@pytest.mark.parametrize(
+    ("start", "compressed", "rule"),
+    [("3 years", "4 years", "refresh-behind-retention"), ("1 year", "30 days", "compression-inside-updates")],
+)
+def test_a_file_that_apply_refuses_is_refused_here_too(
+    community: Place, tmp_path: Path, start: str, compressed: str, rule: str
+) -> None:
+    file = tmp_path / "hyperferry.toml"
+    file.write_text(
+        f'table = "player_stats"\n[retention]\nafter = "2 years"\n[compression]\nafter = "{compressed}"\n'
+        '[[continuous_aggregate]]\nname = "daily"\n'
+        'query = "SELECT time_bucket(\'1 day\', game_date) AS day, sum(value) AS total FROM player_stats GROUP BY 1"\n'
+        f'refresh = {{ start_offset = "{start}", end_offset = "1 day", schedule = "1 hour" }}\n',
+        "utf-8",
+    )
+    community.run(made)
+    before = community.state()
+    with pytest.raises(CommandError, match=rule) as raised:
+        community.run(lambda op: op.apply_policies("player_stats", str(file)))
+    assert "What to do: give" in str(raised.value)
+    with pytest.raises(CommandError, match=rule):
+        community.script(lambda op: op.apply_policies("player_stats", str(file)))
+    assert community.state() == before

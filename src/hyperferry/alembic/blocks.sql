@@ -333,16 +333,70 @@ BEGIN
 END
 
 -- name: policy
--- A policy of this kind, unless there is one that says the same.
+-- A policy of this kind, unless there is one that says the same. What is to be seen to before it comes first.
     IF NOT EXISTS (SELECT FROM timescaledb_information.jobs AS j
             JOIN pg_catalog.pg_class AS own ON own.oid = target JOIN pg_catalog.pg_namespace AS at ON at.oid = own.relnamespace
             WHERE j.proc_name = {kind} AND {same} AND (j.hypertable_schema = at.nspname AND j.hypertable_name = own.relname
                 OR EXISTS (SELECT FROM timescaledb_information.continuous_aggregates AS g
                     WHERE g.materialization_hypertable_schema = j.hypertable_schema AND g.materialization_hypertable_name = j.hypertable_name
                         AND g.view_schema = at.nspname AND g.view_name = own.relname))) THEN
+{first}
         EXECUTE 'SELECT ' || functions || {remove} USING target;
         EXECUTE 'SELECT ' || functions || {add} USING target;
     END IF;
+
+-- name: not_before_aggregates
+-- What drops rows is left out while there are rows that a continuous aggregate was never made from: they would be in neither. That is told by
+-- TimescaleDB's log of what waits, in which a new aggregate has everything, and later what is older than its first refresh went back to.
+        DECLARE
+            waits text := pg_catalog.current_setting('lock_timeout');
+            each record;
+            span interval;
+            lacks boolean;
+            waiting text;
+        BEGIN
+{wait}
+            FOR each IN
+                SELECT pg_catalog.quote_ident(g.user_view_schema) || '.' || pg_catalog.quote_ident(g.user_view_name) AS name,
+                    pg_catalog.quote_ident(s.schema_name) || '.' || pg_catalog.quote_ident(s.table_name) AS source,
+                    pg_catalog.quote_ident(d.column_name) AS cut_by, d.column_type::oid AS kind,
+                    pg_catalog.max(l.greatest_modified_value) AS until
+                FROM _timescaledb_catalog.continuous_agg AS g
+                JOIN _timescaledb_catalog.hypertable AS s ON s.id = g.raw_hypertable_id
+                JOIN timescaledb_information.dimensions AS d
+                    ON d.hypertable_schema = s.schema_name AND d.hypertable_name = s.table_name AND d.dimension_number = 1
+                JOIN _timescaledb_catalog.continuous_aggs_materialization_invalidation_log AS l
+                    ON l.materialization_id = g.mat_hypertable_id AND l.lowest_modified_value = '-9223372036854775808'::bigint
+                JOIN pg_catalog.pg_class AS c ON c.oid = target JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE s.schema_name = n.nspname AND s.table_name = c.relname -- it reads the table
+                    OR g.user_view_schema = n.nspname AND g.user_view_name = c.relname -- it is the aggregate whose rows are to go
+                    OR EXISTS (SELECT FROM _timescaledb_catalog.continuous_agg AS b WHERE b.mat_hypertable_id = s.id -- it reads that one
+                        AND b.user_view_schema = n.nspname AND b.user_view_name = c.relname)
+                GROUP BY 1, 2, 3, 4 ORDER BY 1
+            LOOP
+                -- The log counts microseconds since 1970. Up to the year 10000, which a time of every kind knows.
+                span := pg_catalog.make_interval(
+                    hours => (GREATEST(LEAST(each.until, 253402300800000000), -62135596800000000) / 3600000000)::integer,
+                    secs => pg_catalog.mod(GREATEST(LEAST(each.until, 253402300800000000), -62135596800000000), 3600000000) / 1000000.0);
+                EXECUTE 'SELECT EXISTS (SELECT FROM ' || each.source || CASE
+                    WHEN each.until = 9223372036854775807 THEN ''
+                    WHEN each.kind IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN ' WHERE ' || each.cut_by || ' <= $1'
+                    WHEN each.kind = 'timestamptz'::regtype THEN ' WHERE ' || each.cut_by || ' <= $2'
+                    WHEN each.kind IN ('timestamp'::regtype, 'date'::regtype) THEN ' WHERE ' || each.cut_by || ' <= $3'
+                    ELSE ' WHERE false' END || ')'
+                INTO lacks USING each.until, pg_catalog.to_timestamp(0) + span, '1970-01-01'::timestamp + span;
+                IF lacks THEN
+                    waiting := pg_catalog.concat_ws(', ', waiting, each.name);
+                END IF;
+            END LOOP;
+            PERFORM pg_catalog.set_config('lock_timeout', waits, true);
+            IF waiting IS NOT NULL THEN
+                RAISE NOTICE USING MESSAGE = 'hyperferry: the retention of ' || target::text || ' is left out, for it would drop rows that are in no '
+                        || 'continuous aggregate yet: ' || waiting || ' was never refreshed from them',
+                    HINT = 'hyperferry apply refreshes it, and starts retention then.';
+                RETURN;
+            END IF;
+        END;
 
 -- name: add_policy
 -- A policy of a hypertable.

@@ -297,15 +297,17 @@ class ApplyPoliciesOp(TableOperation):
         skip_on_apache: bool = False,
     ) -> Any:
         """Bring about what hyperferry.toml (`file`; else HYPERFERRY_CONFIG in the environment, else ./hyperferry.toml)
-        declares for the table: chunk interval, indexes, compression, retention, continuous aggregates with their policies.
+        declares for the table: chunk interval, indexes, compression, continuous aggregates with their policies, retention.
 
         What the file does not mention is left alone, and what takes long (a first refresh) is left to the policies or to
-        `hyperferry apply`. It has no reverse: revisions before it may own the same things.
+        `hyperferry apply`. So is retention, with a notice, while there are rows that an aggregate was never made from: it
+        would drop them first. It has no reverse: revisions before it may own the same things.
         """
         return operations.invoke(cls(table_name, schema, file=file, skip_on_apache=skip_on_apache))
 
     def statements(self) -> tuple[str, ...]:
-        """What is run. Raises Usage for a file that is not there, is wrong, or is about another table."""
+        """What is run. Raises Usage for a file that is not there, is wrong, or is about another table; Refused for wishes in it
+        that do not go together."""
         return of_file(
             self.table, self.given.get("file"), skip_on_apache=bool(self.given.get("skip_on_apache"))
         )

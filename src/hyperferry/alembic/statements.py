@@ -200,13 +200,17 @@ def remove_compression(table: Table) -> str:
     return _do("remove_compression", **_known(table), wait=_wait())
 
 
-def add_retention(table: Table, after: Interval, *, skip_on_apache: bool = False) -> str:
-    """A policy that drops chunks of an age."""
+def add_retention(
+    table: Table, after: Interval, *, skip_on_apache: bool = False, after_aggregates: bool = False
+) -> str:
+    """A policy that drops chunks of an age. With `after_aggregates` it is left out, with a notice, while there are rows that a
+    continuous aggregate was never made from."""
+    first = _step("not_before_aggregates").format(wait=_wait()) if after_aggregates else sql.SQL("")
     return _do(
         "add_policy",
         **_known(table),
         community=_community("policies", skip_on_apache),
-        policy=_policy("retention", after),
+        policy=_policy("retention", after, first),
     )
 
 
@@ -220,6 +224,7 @@ def remove_retention(table: Table) -> str:
 def add_reorder(table: Table, index: str, *, skip_on_apache: bool = False) -> str:
     """A policy that rewrites closed chunks in the order of an index."""
     policy = _step("policy").format(
+        first=sql.SQL(""),
         kind=_text("policy_reorder"),
         same=sql.SQL("j.config ->> 'index_name' = {}").format(_text(index)),
         remove=_text(".remove_reorder_policy($1, if_exists => true)"),
@@ -275,6 +280,7 @@ def refresh_policy(
         "AND j.config ->> 'end_offset' IS NOT DISTINCT FROM {end}"
     ).format(schedule=_text(schedule), start=_stored(start_offset), end=_stored(end_offset))
     policy = _step("policy").format(
+        first=sql.SQL(""),
         kind=_text("policy_refresh_continuous_aggregate"),
         same=same,
         remove=_text(".remove_continuous_aggregate_policy($1, true)"),
@@ -357,7 +363,7 @@ def _community(what: str, skip: bool) -> sql.Composed:
     return _step("community").format(what=_text(what), skip=_boolean(skip))
 
 
-def _policy(kind: str, after: Interval) -> sql.Composed:
+def _policy(kind: str, after: Interval, first: sql.Composable | None = None) -> sql.Composed:
     key = {"compression": "compress_after", "retention": "drop_after"}[kind]
     value = (
         sql.SQL("j.config ->> {key} = {value}")
@@ -369,6 +375,7 @@ def _policy(kind: str, after: Interval) -> sql.Composed:
         )
     )
     return _step("policy").format(
+        first=first or sql.SQL(""),
         kind=_text(f"policy_{kind}"),
         same=value.format(key=_text(key), value=_text(str(after))),
         remove=_text(f".remove_{kind}_policy($1, if_exists => true)"),
