@@ -212,40 +212,48 @@ KINDS = {
 """Of a time column: the width of a chunk, its rows, the bucket, a bucket in the midst of them."""
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_retention_waits_until_the_aggregate_has_the_rows(community: Place, tmp_path: Path, kind: str) -> None:
-    """Its first run comes as soon as the revision is committed, and would drop all of them."""
-    width, rows, bucket, middle = KINDS[kind]
-    community.db.execute(
+LEFT_OUT = 'the retention of "Events" is left out'
+
+
+def events(place: Place, folder: Path, kind: str) -> Path:
+    """A hypertable "Events" of old rows, and a file that wants an aggregate of them and retention."""
+    width, rows, bucket, _ = KINDS[kind]
+    place.db.execute(
         f'CREATE TABLE "Events" (at {kind} NOT NULL, v int);'
         f"SELECT create_hypertable('\"Events\"', 'at', chunk_time_interval => {width});"
         f'INSERT INTO "Events" SELECT {rows}, i FROM generate_series(1, 330) AS i'
     )
-    lengths = ("'1 year'", "'30 days'", "'1 day'")
+    after, start, end = ("'1 year'", "'30 days'", "'1 day'")
     if kind == "bigint":
-        community.db.execute(
+        place.db.execute(
             "CREATE FUNCTION far() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 1000000::bigint';"
             "SELECT set_integer_now_func('\"Events\"', 'far')"
         )
-        lengths = ("1000", "500", "10")
-    after, start, end = lengths
-    file = tmp_path / "hyperferry.toml"
+        after, start, end = ("1000", "500", "10")
+    file = folder / "hyperferry.toml"
     file.write_text(
         f'table = \'"Events"\'\n[retention]\nafter = {after}\n[[continuous_aggregate]]\nname = "buckets"\n'
         f'query = """SELECT time_bucket({bucket}, at) AS bucket, sum(v) AS total FROM "Events" GROUP BY 1"""\n'
         f"refresh = {{ start_offset = {start}, end_offset = {end}, schedule = '1 hour' }}\n",
         "utf-8",
     )
+    return file
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_retention_waits_until_the_aggregate_has_the_rows(community: Place, tmp_path: Path, kind: str) -> None:
+    """Its first run comes as soon as the revision is committed, and would drop all of them."""
+    middle = KINDS[kind][3]
+    file = events(community, tmp_path, kind)
     script = community.script(lambda op: op.apply_policies("Events", str(file)))
-    left_out = "the retention of \"Events\" is left out"
     done = community.psql(script)
     assert done.returncode == 0, done.stderr
-    assert left_out in done.stderr
-    assert "public.buckets was never refreshed from them" in done.stderr
+    assert LEFT_OUT in done.stderr
+    assert "never refreshed from them: public.buckets" in done.stderr
     assert jobs(community) == ["policy_refresh_continuous_aggregate"]
     # The newest part alone, as its policy would do, or an `apply` that was interrupted.
     community.db.execute(f"CALL refresh_continuous_aggregate('buckets', {middle}, NULL)")
-    assert left_out in community.psql(script).stderr
+    assert LEFT_OUT in community.psql(script).stderr
     assert jobs(community) == ["policy_refresh_continuous_aggregate"]
     assert community.db.execute('SELECT count(*) FROM "Events"') == [(330,)]
     community.db.execute(f"CALL refresh_continuous_aggregate('buckets', NULL, {middle})")
@@ -256,6 +264,25 @@ def test_retention_waits_until_the_aggregate_has_the_rows(community: Place, tmp_
     before = community.state()
     assert community.psql(script).stderr == ""
     assert community.state() == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_refresh_that_ended_early_oldest_first_is_waited_for_as_far_as_rows_would_go(
+    community: Place, tmp_path: Path, kind: str
+) -> None:
+    """As `apply` does it for an aggregate that reads newest rows from the table itself."""
+    middle = KINDS[kind][3]
+    file = events(community, tmp_path, kind)
+    script = community.script(lambda op: op.apply_policies("Events", str(file)))
+    assert community.psql(script).returncode == 0
+    community.db.execute(f"CALL refresh_continuous_aggregate('buckets', NULL, {middle})")
+    assert LEFT_OUT in community.psql(script).stderr
+    assert jobs(community) == ["policy_refresh_continuous_aggregate"]
+    # Rows that stay for long do not wait: time goes on.
+    file.write_text(file.read_text("utf-8").replace("'1 year'", "'50 years'").replace("= 1000\n", "= 999950\n"), "utf-8")
+    community.run(lambda op: op.apply_policies("Events", str(file)))
+    assert jobs(community) == ["policy_refresh_continuous_aggregate", "policy_retention"]
+    assert community.db.execute('SELECT count(*) FROM "Events"') == [(330,)]
 
 
 def test_rows_of_an_aggregate_wait_for_those_that_are_made_from_it(community: Place, tmp_path: Path) -> None:

@@ -205,7 +205,11 @@ def add_retention(
 ) -> str:
     """A policy that drops chunks of an age. With `after_aggregates` it is left out, with a notice, while there are rows that a
     continuous aggregate was never made from."""
-    first = _step("not_before_aggregates").format(wait=_wait()) if after_aggregates else sql.SQL("")
+    first = (
+        _step("not_before_aggregates").format(wait=_wait(), after=_text(interval_text(after)))
+        if after_aggregates
+        else sql.SQL("")
+    )
     return _do(
         "add_policy",
         **_known(table),
