@@ -432,16 +432,87 @@ BEGIN
 END
 
 -- name: policy
--- A policy of this kind, unless there is one that says the same.
+-- A policy of this kind, unless there is one that says the same. What is to be seen to before it comes first.
     IF NOT EXISTS (SELECT FROM timescaledb_information.jobs AS j
             JOIN pg_catalog.pg_class AS own ON own.oid = target JOIN pg_catalog.pg_namespace AS at ON at.oid = own.relnamespace
             WHERE j.proc_name = {kind} AND {same} AND (j.hypertable_schema = at.nspname AND j.hypertable_name = own.relname
                 OR EXISTS (SELECT FROM timescaledb_information.continuous_aggregates AS g
                     WHERE g.materialization_hypertable_schema = j.hypertable_schema AND g.materialization_hypertable_name = j.hypertable_name
                         AND g.view_schema = at.nspname AND g.view_name = own.relname))) THEN
+{first}
         EXECUTE 'SELECT ' || functions || {remove} USING target;
         EXECUTE 'SELECT ' || functions || {add} USING target;
     END IF;
+
+-- name: not_before_aggregates
+-- What drops rows is left out while there are rows that a continuous aggregate was never made from: they would be in neither.
+-- TimescaleDB's log of what waits tells that. A new aggregate has all of time in it. Refreshed newest first, what is left is the stretch before;
+-- oldest first, the stretch after, which is always there, since time goes on: of it only what is to be dropped already counts.
+        DECLARE
+            waits text := pg_catalog.current_setting('lock_timeout');
+            nobegin CONSTANT bigint := -9223372036854775808;
+            noend CONSTANT bigint := 9223372036854775807;
+            each record;
+            bound bigint;
+            within bigint;
+            moment interval;
+            condition text;
+            lacks boolean;
+            waiting text[];
+        BEGIN
+{wait}
+            FOR each IN
+                SELECT pg_catalog.quote_ident(g.user_view_schema) || '.' || pg_catalog.quote_ident(g.user_view_name) AS name,
+                    pg_catalog.quote_ident(s.schema_name) || '.' || pg_catalog.quote_ident(s.table_name) AS source,
+                    pg_catalog.quote_ident(d.column_name) AS cut_by,
+                    CASE WHEN d.column_type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN 'number'
+                        WHEN d.column_type = 'timestamptz'::regtype THEN 'timestamptz'
+                        WHEN d.column_type IN ('timestamp'::regtype, 'date'::regtype) THEN 'timestamp' END AS kind,
+                    CASE WHEN d.integer_now_func <> '' THEN pg_catalog.quote_ident(d.integer_now_func_schema) || '.'
+                        || pg_catalog.quote_ident(d.integer_now_func) || '()' END AS present,
+                    l.lowest_modified_value AS lowest, l.greatest_modified_value AS greatest
+                FROM _timescaledb_catalog.continuous_agg AS g
+                JOIN _timescaledb_catalog.hypertable AS s ON s.id = g.raw_hypertable_id
+                JOIN _timescaledb_catalog.dimension AS d ON d.hypertable_id = s.id AND d.num_slices IS NULL
+                JOIN _timescaledb_catalog.continuous_aggs_materialization_invalidation_log AS l ON l.materialization_id = g.mat_hypertable_id
+                    AND (l.lowest_modified_value = nobegin OR l.greatest_modified_value = noend)
+                JOIN pg_catalog.pg_class AS c ON c.oid = target JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE s.schema_name = n.nspname AND s.table_name = c.relname -- it reads the table
+                    OR g.user_view_schema = n.nspname AND g.user_view_name = c.relname -- it is the aggregate whose rows are to go
+                    OR EXISTS (SELECT FROM _timescaledb_catalog.continuous_agg AS b WHERE b.mat_hypertable_id = s.id -- it reads that one
+                        AND b.user_view_schema = n.nspname AND b.user_view_name = c.relname)
+                ORDER BY 1
+            LOOP
+                bound := CASE WHEN each.lowest = nobegin THEN each.greatest ELSE each.lowest END;
+                -- The log counts microseconds since 1970. From the year 1 to 10000, which a time of every kind knows.
+                within := GREATEST(LEAST(bound, 253402300800000000), -62135596800000000);
+                moment := pg_catalog.make_interval(
+                    hours => (within / 3600000000)::integer, secs => pg_catalog.mod(within, 3600000000) / 1000000.0);
+                condition := CASE
+                    WHEN each.lowest = nobegin AND each.greatest = noend THEN 'true'
+                    WHEN each.lowest = nobegin THEN each.cut_by || ' <= '
+                    ELSE CASE each.kind
+                        WHEN 'number' THEN each.cut_by || ' < ' || each.present
+                        WHEN 'timestamptz' THEN each.cut_by || ' < pg_catalog.now()'
+                        WHEN 'timestamp' THEN each.cut_by || ' < pg_catalog.now()::timestamp' END
+                        || ' - ' || {after} || ' AND ' || each.cut_by || ' >= ' END;
+                IF condition <> 'true' THEN
+                    condition := condition || CASE each.kind WHEN 'number' THEN '$1' WHEN 'timestamptz' THEN '$2' WHEN 'timestamp' THEN '$3' END;
+                END IF;
+                EXECUTE 'SELECT EXISTS (SELECT FROM ' || each.source || ' WHERE ' || COALESCE(condition, 'false') || ')'
+                INTO lacks USING bound, pg_catalog.to_timestamp(0) + moment, '1970-01-01'::timestamp + moment;
+                IF lacks AND each.name <> ALL (COALESCE(waiting, ARRAY[]::text[])) THEN
+                    waiting := waiting || each.name;
+                END IF;
+            END LOOP;
+            PERFORM pg_catalog.set_config('lock_timeout', waits, true);
+            IF waiting IS NOT NULL THEN
+                RAISE NOTICE USING MESSAGE = 'hyperferry: the retention of ' || target::text || ' is left out, for it would drop rows that are in no '
+                        || 'continuous aggregate yet; never refreshed from them: ' || pg_catalog.array_to_string(waiting, ', '),
+                    HINT = 'hyperferry apply does that refresh, and starts retention then.';
+                RETURN;
+            END IF;
+        END;
 
 -- name: add_policy
 -- A policy of a hypertable.
