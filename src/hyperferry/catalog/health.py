@@ -86,7 +86,7 @@ def health_facts(conn: Connection, oid: int, table: TableName) -> HealthFacts:
     holding = [each for chunk in chunks for each in chunk.relations]
     since = _surroundings(conn, oid, hidden)
     settings = dict(fetch_all(conn, _query("settings")))
-    found = jobs(conn, place, integer_now, hidden)
+    found = jobs(conn, place, time_type, integer_now, hidden)
     facts = HealthFacts(
         table=table,
         owner=owner,
@@ -96,6 +96,8 @@ def health_facts(conn: Connection, oid: int, table: TableName) -> HealthFacts:
         time_column=time_column,
         integer_time=integer,
         interval=int(interval),
+        number=number,
+        time_type=str(time_type),
         partitions=_product(row[6] for row in dimensions[1:]),
         integer_now=integer_now,
         columns=tuple(Column(**row) for row in records(conn, _query("columns"), {"oid": oid})),

@@ -28,10 +28,6 @@ SELECT DISTINCT ON (e.job_id) e.job_id, COALESCE(e.err_message, e.sqlerrcode, ''
 FROM timescaledb_information.job_errors e WHERE e.job_id = ANY(%(jobs)s::int[])
 ORDER BY e.job_id, e.start_time DESC;
 
--- name: before
--- The present less an interval, in microseconds since 1970.
-SELECT (EXTRACT(epoch FROM now() - %(after)s::interval) * 1000000)::bigint;
-
 -- name: width
 -- An interval in microseconds.
 SELECT (EXTRACT(epoch FROM %(text)s::interval) * 1000000)::bigint;

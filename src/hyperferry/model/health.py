@@ -194,11 +194,22 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """From where on a policy refreshes an aggregate: `offset` before the present (None: from the first row on), which is the place
+    `start` now (None: from the first row on, or not known)."""
+
+    job: int
+    offset: str | None = None
+    start: int | None = None
+
+
+@dataclass(frozen=True)
 class Aggregate:
     """A continuous aggregate. `watermark`: up to where it is materialized (None: nowhere); `newest`: the latest time of its
     source;
     `bucket`, `end_offset`: widths on the axis; `due`: up to where its policy is to have brought it by now, before the newest data
-    and the bucket are thought of."""
+    and the bucket are thought of. `number` and `source_number` are TimescaleDB's for what keeps its rows, and for what it reads;
+    `reaches`: from where on its policies refresh it."""
 
     name: TableName
     source: str
@@ -210,6 +221,9 @@ class Aggregate:
     bucket: int | None = None
     job: Job | None = None
     due: int | None = None
+    number: int = 0
+    source_number: int = 0
+    reaches: tuple[Reach, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -238,7 +252,7 @@ class ExactBloat:
 
 @dataclass(frozen=True)
 class HealthFacts:
-    """Everything that the rules look at. `now` is the server's clock."""
+    """Everything that the rules look at. `now` is the server's clock; `number` is TimescaleDB's for the hypertable."""
 
     table: TableName
     owner: str
@@ -249,6 +263,8 @@ class HealthFacts:
     time_column: str
     integer_time: bool
     interval: int
+    number: int = 0
+    time_type: str = "timestamp with time zone"
     partitions: int = 1
     integer_now: int | None = None
     columns: tuple[Column, ...] = ()
