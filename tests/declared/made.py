@@ -79,6 +79,7 @@ def daily(**what: Any) -> AggregateState:
         columns=("day", "total"),
         chunks=1,
         compressed=0,
+        time_column="day",
     )
     return replace(made, **what)
 

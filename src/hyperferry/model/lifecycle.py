@@ -93,7 +93,8 @@ class CompressionState:
 
 @dataclass(frozen=True)
 class AggregateState:
-    """A continuous aggregate. `reads` is the hypertable or the continuous aggregate that it is made from."""
+    """A continuous aggregate. `reads` is the hypertable or the continuous aggregate that it is made from; `time_column` that of its
+    buckets (None: not known)."""
 
     name: TableName
     owner: str
@@ -107,6 +108,7 @@ class AggregateState:
     columns: tuple[str, ...]
     chunks: int
     compressed: int
+    time_column: str | None = None
 
 
 @dataclass(frozen=True)
