@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from hyperferry.catalog import health as catalog_health
 from hyperferry.errors import Refused, Usage
 from hyperferry.model.health import HealthReport
 from servers import Database
@@ -149,9 +150,56 @@ def test_rows_in_the_far_future_and_empty_chunks_are_told(sensors: Database) -> 
     [empty] = of(report, "empty-chunks")
     assert "1 chunk of" in empty.message
     sensors.execute("SELECT drop_chunks('sensors', newer_than => timestamptz '2100-01-01')")
-    sensors.execute(empty.remedy.partition("for instance: ")[2].partition(";")[0])
+    remedy = empty.remedy.partition("for instance: ")[2].partition("  (on")[0]
+    old = chunks(sensors)[0]
+    sensors.execute("INSERT INTO sensors (at, sensor, place) VALUES (now() - interval '80 days', 1, 'late')")
+    sensors.execute(remedy)
+    assert chunks(sensors)[0] == old  # a row came meanwhile
+    sensors.execute("DELETE FROM sensors WHERE place = 'late'")
+    sensors.execute(remedy)
+    assert old not in chunks(sensors)
     assert not {"future-chunks", "empty-chunks"} & rules(sensors)
     sensors.execute("INSERT INTO sensors (at, sensor, place) VALUES (now() - interval '80 days', 1, 'again')")
+
+
+def forgotten(sensors: Database) -> None:
+    """Two old chunks with rows that nothing was ever counted of, and the server's own counts gone, as after a crash."""
+    fill(sensors, 90)
+    sensors.execute(
+        "INSERT INTO sensors (at, sensor, place) SELECT now() - (i % 2 + 30) * interval '1 day', 1, 'x' FROM generate_series(1, 1000) i"
+    )
+    settle(sensors)
+    sensors.execute("SELECT pg_stat_reset()")
+
+
+def test_what_was_not_measured_is_not_called_empty(sensors: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten(sensors)
+    assert "empty-chunks" not in rules(sensors)
+    monkeypatch.setattr(catalog_health, "MOST", 1)  # as with thousands of such chunks
+    report = examine(sensors)
+    assert of(report, "empty-chunks") == []
+    assert report.figures["chunks_empty"] == 0
+    assert any("that were never analyzed" in finding.message for finding in of(report, "not-seen"))
+
+
+def test_a_chunk_that_somebody_holds_is_not_called_empty(sensors: Database) -> None:
+    forgotten(sensors)
+    with sensors.connect(autocommit=False) as conn:
+        conn.execute(f"LOCK TABLE {chunks(sensors)[0]} IN ACCESS EXCLUSIVE MODE")
+        assert "empty-chunks" not in rules(sensors)
+        conn.rollback()
+
+
+def test_a_chunk_that_was_analyzed_while_it_was_empty_is_looked_at_again(sensors: Database) -> None:
+    fill(sensors, 90)
+    sensors.execute("INSERT INTO sensors (at, sensor, place) VALUES (now() - interval '80 days', 1, 'x')")
+    sensors.execute("DELETE FROM sensors WHERE at < now() - interval '70 days'")
+    sensors.execute("VACUUM (ANALYZE) sensors")
+    sensors.execute("INSERT INTO sensors (at, sensor, place) SELECT now() - interval '80 days', 1, 'y' FROM generate_series(1, 10)")
+    settle(sensors)
+    assert "empty-chunks" not in rules(sensors)
+    sensors.execute("SELECT pg_stat_reset()")  # as after a crash
+    assert "empty-chunks" not in rules(sensors)
 
 
 def test_a_time_beyond_pythons_dates_is_no_trouble(sensors: Database) -> None:

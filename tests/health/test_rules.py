@@ -133,6 +133,25 @@ def test_empty_chunks_are_in_the_past_and_have_nothing() -> None:
     assert levels(facts(chunks=(unknown,)), "empty-chunks") == []
 
 
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"rows": -1.0}, []),  # never counted, not measured
+        ({"rows": -1.0, "measured": True}, ["note"]),
+        ({"rows": -1.0, "measured": True, "heap_bytes": 8192}, []),
+        ({"rows": 0.0}, []),  # counted at some time; nobody knows what came since
+        ({"rows": 0.0, "measured": True}, ["note"]),
+        ({"rows": 0.0, "heap_bytes": 8192, "analyzed": NOW - DAY}, ["note"]),
+        ({"rows": 0.0, "heap_bytes": 8192, "analyzed": NOW - DAY, "modified": 1}, []),
+        ({"rows": 0.0, "heap_bytes": 8192, "analyzed": NOW - DAY, "inserted": 1}, []),
+        ({"rows": 0.0, "measured": True, "live": 1}, []),
+    ],
+)
+def test_a_chunk_is_empty_where_somebody_looked(more: dict[str, Any], expected: list[str]) -> None:
+    counted = {"live": 0, "heap_bytes": 0, "analyzed": None, **more}
+    assert levels(facts(chunks=(chunk(1, days_ago=9, **counted),)), "empty-chunks") == expected
+
+
 def policy(kind: str, days: float, **more: Any) -> Job:
     """A policy that should have dealt with what is older than so many days."""
     return job(procedure=f"policy_{kind}", after=f"{days} days", boundary=int((NOW - days * DAY) * US), config={"hypertable_id": 1}, **more)

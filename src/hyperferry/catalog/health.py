@@ -244,7 +244,11 @@ def _relations(
     for oid in emptied:
         if oid in found:
             found[oid] = replace(found[oid], heap_bytes=0, toast_bytes=0, index_bytes=0)
-    unsure = [each for each in found.values() if each.oid in partial or (each.oid not in emptied and _unknown_size(each))]
+    unsure = [
+        found[oid]
+        for oid in oids
+        if oid in found and (oid in partial or (oid not in emptied and _unknown_size(found[oid])))
+    ]
     known = _widths(conn, [found[oid] for oid in chunks if oid in found])
     for oid, widths in known.items():
         if oid in found:
@@ -262,9 +266,9 @@ def _options(options: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
 
 
 def _unknown_size(relation: Relation) -> bool:
-    """Whether the pages that the catalog has of it say nothing: never counted, or much changed since."""
+    """Whether the pages that the catalog has of it say nothing: never counted, none, or much changed since."""
     changed = max(relation.modified, relation.inserted)
-    return relation.rows < 0 or changed > max(STALE * relation.rows, 100)
+    return relation.rows < 0 or relation.pages == 0 or changed > max(STALE * relation.rows, 100)
 
 
 def _index_pages(conn: Connection, oids: Sequence[int]) -> dict[int, int]:
@@ -292,7 +296,8 @@ def _widths(conn: Connection, tables: Sequence[Relation]) -> dict[int, tuple[Wid
 
 def _measured(conn: Connection, wanted: Sequence[Relation], hidden: list[str]) -> dict[int, tuple[int, int, int]]:
     found: dict[int, tuple[int, int, int]] = {}
-    largest = sorted(wanted, key=lambda each: each.live, reverse=True)[:MOST]
+    # The largest first; among those of which nothing is known the newest.
+    largest = sorted(reversed(wanted), key=lambda each: each.live, reverse=True)[:MOST]
     oids = [each.oid for each in largest]
     for start in range(0, len(oids), AT_ONCE):
         try:

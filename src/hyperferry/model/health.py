@@ -128,10 +128,13 @@ class Chunk:
 
     @property
     def empty(self) -> bool:
-        """Holds no row, as far as is known: nothing on disk, or counted and found empty."""
-        if self.compressed or self.companion is not None or self.relation.live or self.relation.inserted:
+        """Is known to hold no row: measured, and nothing is on disk; or counted and found empty, with nothing written since. What
+        nobody looked at is not empty: pages and rows in the catalog are 0 for a table that was never counted, and so are the
+        server's own counts after a crash, which forgets when it was counted as well."""
+        own = self.relation
+        if self.compressed or self.companion is not None or own.live or own.inserted:
             return False
-        return self.relation.heap_bytes == 0 or (self.relation.rows == 0 and self.relation.modified == 0)
+        return (own.measured and own.heap_bytes == 0) or (own.rows == 0 and own.modified == 0 and own.analyzed is not None)
 
 
 @dataclass(frozen=True)
