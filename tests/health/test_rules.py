@@ -117,6 +117,9 @@ def test_future_chunks_are_those_with_rows_beyond_a_year() -> None:
     far, soon, made_ahead = chunk(9, days_ago=-400), chunk(8, days_ago=-300), chunk(7, days_ago=-500, live=0, rows=0.0, heap_bytes=0)
     assert levels(facts(chunks=(far,)), "future-chunks") == ["warning"]
     assert levels(facts(chunks=(soon, made_ahead)), "future-chunks") == []
+    not_measured = chunk(6, days_ago=-500, live=0, rows=-1.0, heap_bytes=0, index_bytes=0, analyzed=None)
+    assert levels(facts(chunks=(not_measured,)), "future-chunks") == []
+    assert levels(facts(chunks=(replace(not_measured, relation=relation(6, rows=-1.0, live=0, measured=True)),)), "future-chunks") == ["warning"]
 
 
 def test_integer_times_without_a_present_are_not_judged() -> None:
