@@ -225,3 +225,31 @@ def test_an_aggregate_over_another_loses_nothing_of_its_own(old: Database) -> No
     old.execute("SELECT add_continuous_aggregate_policy('weekly', NULL, interval '1 hour', interval '1 hour')")
     old.execute("CALL refresh_continuous_aggregate('daily', NULL, NULL)")
     assert drop(old, confirm=None).losses == ()
+
+
+def test_jobs_that_nothing_runs_are_told(old: Database) -> None:
+    assert "no-scheduler" not in rules(old)  # no job of this table
+    [(job,)] = old.execute("SELECT add_retention_policy('sensors', interval '300 days')")
+    within(60, lambda: "no-scheduler" in rules(old))
+    report = examine(old)
+    [late] = of(report, "late-jobs")
+    assert f"Job {job}" in late.message
+    assert "has never begun" in late.message
+    [stopped] = of(report, "no-scheduler")
+    assert (stopped.level, "scheduler does not run" in stopped.message) == ("critical", True)
+    old.execute("SELECT timescaledb_pre_restore()")
+    [restoring] = of(examine(old), "no-scheduler")
+    assert "timescaledb.restoring is on" in restoring.message
+    old.execute(restoring.remedy.partition(";")[0])
+    old.execute(START)
+    within(90, lambda: not {"no-scheduler", "late-jobs"} & rules(old))
+
+
+def test_a_restored_dump_whose_jobs_never_ran(old: Database) -> None:
+    """What pg_dump takes along: the jobs, and none of their statistics."""
+    [(job,)] = old.execute("SELECT add_retention_policy('sensors', interval '300 days', initial_start => now() - interval '5 days')")
+    old.execute(f"DELETE FROM _timescaledb_internal.bgw_job_stat WHERE job_id = {job}")
+    [late] = of(examine(old), "late-jobs")
+    assert (late.level, "was due 5 days ago" in late.message) == ("critical", True)
+    old.execute(f"SELECT alter_job({job}, scheduled => false)")
+    assert "late-jobs" not in rules(old)

@@ -25,6 +25,7 @@ from hyperferry.model.names import TableName
 NOW = 1_800_000_000.0
 HOUR, DAY, YEAR = 3600.0, 86_400.0, 365 * 86_400.0
 US = 1_000_000
+NEVER = float("-inf")
 TABLE = TableName("public", "metrics")
 PLACE = "_timescaledb_internal"
 
@@ -86,7 +87,7 @@ def test_a_healthy_hypertable_has_no_finding() -> None:
 
 
 def test_every_rule_says_what_it_is_for() -> None:
-    assert len(RULES) == 27
+    assert len(RULES) == 28
     for rule in RULES.values():
         assert rule.summary.endswith(".")
 
@@ -217,6 +218,12 @@ def test_failed_jobs(more: dict[str, Any], expected: list[str]) -> None:
         ({"next_start": NOW - 400, "schedule": 3 * DAY}, []),
         ({"next_start": NOW - 2 * DAY}, ["critical"]),
         ({"next_start": None}, []),
+        ({"next_start": NEVER, "last_start": None, "runs": 0}, ["warning"]),
+        ({"next_start": NEVER, "last_start": None, "runs": 0, "scheduled": False}, []),
+        ({"next_start": NEVER, "last_start": NOW - 200}, []),
+        ({"next_start": NEVER, "last_start": NOW - 400}, ["warning"]),
+        ({"next_start": NEVER, "last_start": NOW - 2 * DAY}, ["critical"]),
+        ({"next_start": NEVER, "last_start": NOW - 2 * DAY, "state": "Running"}, []),
     ],
 )
 def test_late_jobs(more: dict[str, Any], expected: list[str]) -> None:
@@ -228,6 +235,17 @@ def test_late_jobs_say_why_where_it_can_be_seen() -> None:
     assert "scheduler does not run" in said(replace(late, scheduler_runs=False), "late-jobs")[0].message
     restoring = replace(late, settings={"timescaledb.restoring": "on"})
     assert "timescaledb_post_restore" in said(restoring, "late-jobs")[0].remedy
+
+
+def test_no_scheduler() -> None:
+    waits = (job(next_start=NEVER, last_start=None, runs=0),)
+    assert levels(facts(jobs=waits), "no-scheduler") == []
+    assert levels(facts(jobs=waits, scheduler_runs=None), "no-scheduler") == []  # a standby
+    assert levels(facts(jobs=waits, scheduler_runs=False), "no-scheduler") == ["critical"]
+    assert levels(facts(scheduler_runs=False), "no-scheduler") == []
+    assert levels(facts(jobs=(job(scheduled=False),), scheduler_runs=False), "no-scheduler") == []
+    [restoring] = said(facts(jobs=waits, settings={"timescaledb.restoring": "on"}), "no-scheduler")
+    assert (restoring.level, "timescaledb_post_restore" in restoring.remedy) == ("critical", True)
 
 
 def test_paused_jobs_and_owners_who_cannot_log_in() -> None:

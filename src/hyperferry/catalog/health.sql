@@ -164,12 +164,14 @@ WHERE name LIKE 'autovacuum%%' OR name LIKE 'vacuum%%' OR name IN (
 
 -- name: surroundings
 -- Databases that may have a scheduler, since when statistics are counted, when the hypertable as a whole was analyzed, and what of
--- this server's processes is seen: autovacuum workers at work, hidden processes, TimescaleDB's scheduler for this database.
+-- this server's processes is seen: autovacuum workers at work, hidden processes, TimescaleDB's scheduler for this database (on a
+-- standby there is none).
 SELECT (SELECT count(*) FROM pg_database WHERE datallowconn AND NOT datistemplate)::int,
        (SELECT EXTRACT(epoch FROM stats_reset)::float8 FROM pg_stat_database WHERE datname = current_database()),
        EXTRACT(epoch FROM GREATEST(pg_stat_get_last_analyze_time(%(oid)s::oid), pg_stat_get_last_autoanalyze_time(%(oid)s::oid)))::float8,
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker')::int,
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type IS NULL)::int,
-       EXISTS (SELECT FROM pg_stat_activity
-               WHERE application_name LIKE 'TimescaleDB Background Worker Scheduler%%' AND datname = current_database()),
+       CASE WHEN NOT pg_is_in_recovery()
+            THEN EXISTS (SELECT FROM pg_stat_activity
+                         WHERE application_name LIKE 'TimescaleDB Background Worker Scheduler%%' AND datname = current_database()) END,
        pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'), (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb');

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import isinf
 from typing import Any
 
 import psycopg
@@ -62,7 +63,8 @@ def _job(row: dict[str, Any]) -> Job:
     config = row["config"]
     row["config"] = json.loads(config) if isinstance(config, str) else config or {}
     for name in ("last_start", "last_success", "next_start"):
-        if row[name] is not None and abs(row[name]) == float("inf"):
+        # An infinite next start ahead is never; one behind is at once, which is what a job has whose start failed.
+        if row[name] is not None and isinf(row[name]) and (name != "next_start" or row[name] > 0):
             row[name] = None
     return Job(**row)
 

@@ -170,7 +170,8 @@ class IndexFacts:
 @dataclass(frozen=True)
 class Job:
     """A job of TimescaleDB's scheduler. `after` and `boundary`: what a policy of retention or compression is to do, and up to
-    which place on the time's axis that is now. Times as in the module; intervals in seconds."""
+    which place on the time's axis that is now. Times as in the module (a `next_start` of minus infinity: at once); intervals in
+    seconds."""
 
     id: int
     procedure: str
