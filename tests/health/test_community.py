@@ -253,3 +253,15 @@ def test_a_restored_dump_whose_jobs_never_ran(old: Database) -> None:
     assert (late.level, "was due 5 days ago" in late.message) == ("critical", True)
     old.execute(f"SELECT alter_job({job}, scheduled => false)")
     assert "late-jobs" not in rules(old)
+
+
+def test_the_policies_of_an_aggregate_are_about_its_own_chunks(old: Database) -> None:
+    old.execute(DAILY)
+    old.execute("CALL refresh_continuous_aggregate('daily', NULL, NULL)")
+    old.execute("SELECT add_retention_policy('daily', interval '30 days', schedule_interval => interval '1 hour')")
+    old.execute("ALTER MATERIALIZED VIEW daily SET (timescaledb.compress = true)")
+    old.execute("SELECT add_continuous_aggregate_policy('daily', interval '20 days', interval '1 hour', interval '1 hour')")
+    old.execute("SELECT add_compression_policy('daily', interval '25 days', schedule_interval => interval '1 hour')")
+    assert not {"not-dropped", "not-compressed"} & rules(old)
+    old.execute(COMPRESS)
+    assert [found.level for found in of(examine(old), "compression-ratio")] == ["note"]

@@ -65,7 +65,7 @@ def facts(**more: Any) -> HealthFacts:
     """A healthy hypertable of three days."""
     good: dict[str, Any] = {
         "table": TABLE, "owner": "ops", "now": NOW, "timescaledb": "2.31.0", "edition": "community", "postgresql": 180000, "time_column": "time",
-        "integer_time": False, "interval": int(DAY * US), "chunks": tuple(chunk(n, days_ago=3 - n) for n in (1, 2, 3)), "scheduler_runs": True,
+        "integer_time": False, "number": 1, "interval": int(DAY * US), "chunks": tuple(chunk(n, days_ago=3 - n) for n in (1, 2, 3)), "scheduler_runs": True,
         "autovacuum_workers": 0, "root_analyzed": NOW,
         "settings": {"autovacuum": "on", "track_counts": "on", "max_locks_per_transaction": "64", "max_connections": "100", "max_worker_processes": "40"},
     }  # fmt: skip
@@ -169,6 +169,19 @@ def test_chunks_that_a_policy_left_are_told_once_it_should_have_come_twice() -> 
         assert levels(facts(chunks=(fresh,), jobs=(policy(kind, 30, schedule=3 * DAY),)), rule) == []
     done = chunk(1, days_ago=40, compressed=True)
     assert levels(facts(chunks=(done,), jobs=(policy("compression", 30),)), "not-compressed") == []
+
+
+def test_the_policies_of_an_aggregate_are_not_the_hypertables() -> None:
+    other = {"hypertable_id": 2}
+    old = facts(chunks=(chunk(1, days_ago=40),), compression_enabled=True)
+    assert levels(replace(old, jobs=(replace(policy("retention", 30), config=other),)), "not-dropped") == []
+    of_aggregate = replace(old, jobs=(replace(policy("compression", 30), config=other),))
+    assert levels(of_aggregate, "not-compressed") == []
+    assert levels(of_aggregate, "compression-ratio") == ["note"]  # nothing compresses the hypertable itself
+    hourly = tuple(replace(chunk(n), start=int((NOW - (60 - n) * HOUR) * US), end=int((NOW - (59 - n) * HOUR) * US)) for n in range(60))
+    fast = facts(interval=int(HOUR * US), chunks=hourly)
+    kept = job(after="30 days", boundary=int((NOW - 30 * DAY) * US), config=other)
+    assert levels(replace(fast, jobs=(kept,)), "chunk-count") == levels(fast, "chunk-count") != []
 
 
 @pytest.mark.parametrize(("before", "after", "expected"), [(90_000_000, 9_000_000, []), (90_000_000, 60_000_000, ["warning"]), (9_000, 8_000, [])])

@@ -301,6 +301,12 @@ class HealthFacts:
         """All tables that hold rows."""
         return tuple(each for chunk in self.chunks for each in chunk.relations)
 
+    def policies(self, procedure: str) -> tuple[Job, ...]:
+        """The hypertable's own jobs of this kind: those of its continuous aggregates are about other chunks."""
+        return tuple(
+            job for job in self.jobs if job.procedure == procedure and job.config.get("hypertable_id") == self.number
+        )
+
     def setting(self, name: str, default: float) -> float:
         """A setting as a number, in the unit that pg_settings has it in."""
         text = self.settings.get(name)
