@@ -66,7 +66,7 @@ def facts(**more: Any) -> HealthFacts:
     good: dict[str, Any] = {
         "table": TABLE, "owner": "ops", "now": NOW, "timescaledb": "2.31.0", "edition": "community", "postgresql": 180000, "time_column": "time",
         "integer_time": False, "number": 1, "interval": int(DAY * US), "chunks": tuple(chunk(n, days_ago=3 - n) for n in (1, 2, 3)), "scheduler_runs": True,
-        "autovacuum_workers": 0, "root_analyzed": NOW,
+        "autovacuum_workers": 0, "root_analyzed": NOW, "statistics_since": NOW - YEAR, "oldest_chunk": NOW - YEAR,
         "settings": {"autovacuum": "on", "track_counts": "on", "max_locks_per_transaction": "64", "max_connections": "100", "max_worker_processes": "40"},
     }  # fmt: skip
     return HealthFacts(**{**good, **more})
@@ -403,6 +403,26 @@ def test_unused_indexes() -> None:
     assert levels(facts(**two(unique=True)), "unused-indexes") == []
     assert levels(facts(**two(), statistics_since=NOW - DAY), "unused-indexes") == []
     assert levels(facts(**two(), statistics_since=NOW - 8 * DAY), "unused-indexes") == ["note"]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"oldest_chunk": NOW - DAY}, []),
+        ({"oldest_chunk": NOW - 8 * DAY}, ["note"]),
+        ({"oldest_chunk": None}, ["note"]),  # before TimescaleDB 2.13
+        ({"statistics_since": None}, ["note"]),
+        ({"statistics_since": None, "oldest_chunk": NOW - DAY}, []),
+        ({"statistics_since": None, "oldest_chunk": None}, []),
+        ({"serves_since": NOW - HOUR, "rollout": RolloutFacts("cut_over", HOUR)}, []),
+        ({"serves_since": NOW - HOUR}, []),  # finished an hour ago
+        ({"serves_since": NOW - 8 * DAY, "rollout": RolloutFacts("cut_over", 8 * DAY)}, ["note"]),
+        ({"rollout": RolloutFacts("synced", 30 * DAY)}, []),
+        ({"rollout": RolloutFacts("rolled_back", 30 * DAY)}, []),
+    ],
+)
+def test_indexes_that_nobody_could_have_used_are_not_called_unused(more: dict[str, Any], expected: list[str]) -> None:
+    assert levels(facts(**two(), **more), "unused-indexes") == expected
 
 
 def test_duplicate_indexes() -> None:

@@ -109,6 +109,7 @@ def health_facts(conn: Connection, oid: int, table: TableName) -> HealthFacts:
         block_size=int(settings.get("block_size", "8192")),
         compression_enabled=compresses,
         scheduled_jobs=scheduled_jobs(conn),
+        oldest_chunk=fetch_value(conn, _query("oldest_chunk"), {"id": number}),
         holder=_holder(conn),
         **since,
     )

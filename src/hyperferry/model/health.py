@@ -256,7 +256,10 @@ class ExactBloat:
 
 @dataclass(frozen=True)
 class HealthFacts:
-    """Everything that the rules look at. `now` is the server's clock; `number` is TimescaleDB's for the hypertable."""
+    """Everything that the rules look at. `now` is the server's clock; `number` is TimescaleDB's for the hypertable.
+    `statistics_since`: not before then did the server begin to count uses; `oldest_chunk`: when the oldest one that is there was
+    made (None before TimescaleDB 2.13); `serves_since`: when a rollout put it, or left it, in its table's place (None: no
+    rollout, or not yet)."""
 
     table: TableName
     owner: str
@@ -280,6 +283,8 @@ class HealthFacts:
     settings: dict[str, str] = field(default_factory=dict)
     block_size: int = 8192
     statistics_since: float | None = None
+    oldest_chunk: float | None = None
+    serves_since: float | None = None
     root_analyzed: float | None = None
     compression_enabled: bool = False
     scheduled_jobs: int = 0
