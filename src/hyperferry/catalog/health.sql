@@ -168,10 +168,10 @@ SELECT EXTRACT(epoch FROM min((to_jsonb(k) ->> 'creation_time')::timestamptz))::
 WHERE k.hypertable_id = %(id)s AND NOT COALESCE((to_jsonb(k) ->> 'dropped')::boolean, false);
 
 -- name: surroundings
--- Databases that may have a scheduler, since when statistics are counted (after a crash, which loses them, a database's own reset is
--- NULL; the archiver's is the moment of the crash, or the server's first), when the hypertable as a whole was analyzed, and what of
--- this server's processes is seen: autovacuum workers at work, hidden processes, TimescaleDB's scheduler for this database (on a
--- standby there is none).
+-- Databases that may have a scheduler, since when statistics are counted (after a crash, which loses them, a database's own reset
+-- is NULL, and the archiver's is the moment of the crash), when the hypertable as a whole was analyzed, and what of this server's
+-- processes is seen: autovacuum workers at work, hidden processes, TimescaleDB's scheduler for this database (on a standby there
+-- is none).
 SELECT (SELECT count(*) FROM pg_database WHERE datallowconn AND NOT datistemplate)::int,
        EXTRACT(epoch FROM GREATEST((SELECT stats_reset FROM pg_stat_database WHERE datname = current_database()),
                                    (SELECT stats_reset FROM pg_stat_archiver)))::float8,
@@ -179,6 +179,6 @@ SELECT (SELECT count(*) FROM pg_database WHERE datallowconn AND NOT datistemplat
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker')::int,
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type IS NULL)::int,
        CASE WHEN NOT pg_is_in_recovery()
-            THEN EXISTS (SELECT FROM pg_stat_activity
-                         WHERE application_name LIKE 'TimescaleDB Background Worker Scheduler%%' AND datname = current_database()) END,
+            THEN EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'TimescaleDB Background Worker Scheduler%%'
+                         AND datname = current_database()) END,
        pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'), (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb');

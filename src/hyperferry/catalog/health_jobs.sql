@@ -6,7 +6,8 @@ SELECT DISTINCT ON (j.job_id) j.job_id AS id, j.proc_name::text AS procedure, j.
        EXTRACT(epoch FROM j.schedule_interval)::float8 AS schedule, j.max_retries, j.config,
        CASE WHEN j.hypertable_name IS NOT NULL THEN format('%%I.%%I', j.hypertable_schema, j.hypertable_name) ELSE '' END AS table,
        s.last_run_status AS status,
-       CASE WHEN EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = current_database() AND a.application_name = j.application_name)
+       CASE WHEN EXISTS (SELECT FROM pg_stat_activity a
+                         WHERE a.datname = current_database() AND a.application_name = j.application_name)
             THEN 'Running' ELSE s.job_status END AS state,
        EXTRACT(epoch FROM s.last_run_started_at)::float8 AS last_start,
        EXTRACT(epoch FROM s.last_successful_finish)::float8 AS last_success,

@@ -1,6 +1,6 @@
 -- name: zone_of
--- The time zone of a job's session: its owner's in this database, its owner's, the database's, everybody's, else the server's, which is
--- what ours began with.
+-- The time zone of a job's session: its owner's in this database, its owner's, the database's, everybody's, else the server's,
+-- which is what ours began with.
 SELECT COALESCE(
     (SELECT substr(s.setting, length('timezone=') + 1)
      FROM pg_db_role_setting r CROSS JOIN LATERAL unnest(r.setconfig) AS s(setting)

@@ -65,8 +65,8 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -
     "--accept",
     multiple=True,
     type=click.Choice(["aggregate-rows", "waiting-rows", "all"]),
-    help="With --drop-older-than: accept that continuous aggregates lose the buckets of what is dropped (aggregate-rows), or never "
-    "see rows that wait for a refresh (waiting-rows). Several times for several.",
+    help="With --drop-older-than: accept that continuous aggregates lose the buckets of what is dropped (aggregate-rows), or "
+    "never see rows that wait for a refresh (waiting-rows). Several times for several.",
 )
 @common
 def maintain(

@@ -25,8 +25,8 @@ from .range import place_of
 
 @dataclass(frozen=True)
 class DropOptions:
-    """`confirm` has to be the table's name; without it the list is all there is. `accept`: the losses of continuous aggregates that
-    are accepted, by their rules, or `all`."""
+    """`confirm` has to be the table's name; without it the list is all there is. `accept`: the losses of continuous aggregates
+    that are accepted, by their rules, or `all`."""
 
     dsn: str
     table: str
@@ -38,9 +38,9 @@ class DropOptions:
 
 @dataclass(frozen=True)
 class Dropped:
-    """The chunks that are older, and what became of each that was begun with, by OID: `dropped`, `left` (drop_chunks passed over it)
-    or `gone` (somebody else dropped it). `losses` are what continuous aggregates would lose by it, those that were accepted apart.
-    `rows` and bytes are by the statistics."""
+    """The chunks that are older, and what became of each that was begun with, by OID: `dropped`, `left` (drop_chunks passed over
+    it) or `gone` (somebody else dropped it). `losses` are what continuous aggregates would lose by it, without those that were
+    accepted. `rows` and bytes are by the statistics."""
 
     table: str
     listed: tuple[Chunk, ...]

@@ -32,8 +32,8 @@ class Loss:
 def losses(
     chunks: Sequence[Chunk], aggregates: Sequence[Aggregate], waits: Mapping[int, Sequence[Span]]
 ) -> Iterator[Loss]:
-    """What these aggregates lose by the dropping of the chunks: buckets that they keep, where a policy refreshes the time of a chunk
-    (TimescaleDB moves that time forward only), and rows that wait for a refresh (`waits`, by the aggregate's number)."""
+    """What these aggregates lose by the dropping of the chunks: buckets that they keep, where a policy refreshes the time of a
+    chunk (later runs begin later), and rows that wait for a refresh (`waits`, by the aggregate's number)."""
     filled = [chunk for chunk in chunks if not chunk.empty]
     if not filled:
         return

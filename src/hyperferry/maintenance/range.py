@@ -17,8 +17,8 @@ from ..model.health import HealthFacts
 def place_of(conn: Connection, facts: HealthFacts, text: str, option: str) -> int:
     """'30 days' before now, a moment ('2024-01-01'), or, for an integer time, its value.
 
-    Now is what a policy of the owner's would have for it: a `timestamp` or a `date` has no zone, and is compared with the present in
-    the zone of the owner's sessions.
+    Now is what a policy of the owner's would have for it: a `timestamp` or a `date` has no zone, and is compared with the present
+    in the zone of the owner's sessions.
 
     Raises Usage, also for what PostgreSQL reads as an interval and nobody means as one: a number without a unit ('20240101' would
     be seconds), and an interval that ends beyond the present ('2 years ago' is -2 years): every chunk would be older.

@@ -199,8 +199,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Reach:
-    """From where on a policy refreshes an aggregate: `offset` before the present (None: from the first row on), which is the place
-    `start` now (None: from the first row on, or not known)."""
+    """From where on a policy refreshes an aggregate: `offset` before the present (None: from the first row on), which is the
+    place `start` now (None: from the first row on, or not known)."""
 
     job: int
     offset: str | None = None

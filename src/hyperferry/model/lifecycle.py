@@ -93,8 +93,8 @@ class CompressionState:
 
 @dataclass(frozen=True)
 class AggregateState:
-    """A continuous aggregate. `reads` is the hypertable or the continuous aggregate that it is made from; `time_column` that of its
-    buckets (None: not known)."""
+    """A continuous aggregate. `reads` is the hypertable or the continuous aggregate that it is made from; `time_column` that of
+    its buckets (None: not known)."""
 
     name: TableName
     owner: str

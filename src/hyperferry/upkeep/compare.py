@@ -119,8 +119,8 @@ def statement(
         "count(*) FILTER (WHERE side = 2) AS hf_n2{values} "
         "FROM hf_both GROUP BY {keys}) "
         "SELECT (SELECT count(DISTINCT {time}) FROM hf_rows), d.* FROM (SELECT 1) AS one LEFT JOIN LATERAL ("
-        "SELECT {shown} FROM (SELECT *, row_number() OVER (PARTITION BY {time}, hf_n1 > 0) AS hf_turn FROM hf_rows WHERE NOT ({same})) AS hf_t "
-        "WHERE hf_turn <= {most} ORDER BY 1) AS d ON true"
+        "SELECT {shown} FROM (SELECT *, row_number() OVER (PARTITION BY {time}, hf_n1 > 0) AS hf_turn "
+        "FROM hf_rows WHERE NOT ({same})) AS hf_t WHERE hf_turn <= {most} ORDER BY 1) AS d ON true"
     ).format(
         names=names,
         keys=keys,

@@ -42,8 +42,9 @@ def check(facts: HealthFacts) -> Iterator[HealthFinding]:
         due = job.last_start if isinf(job.next_start) else job.next_start
         if due is None:
             yield warning(
-                f"Job {job.id} ({job.procedure} of {job.table or facts.table}) is due and has never begun (one that was only just "
-                f"added begins within seconds).{why}", remedy
+                f"Job {job.id} ({job.procedure} of {job.table or facts.table}) is due and has never begun (one that was only "
+                f"just added begins within seconds).{why}",
+                remedy,
             )
             continue
         behind = facts.now - due

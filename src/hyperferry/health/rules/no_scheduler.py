@@ -22,7 +22,7 @@ def check(facts: HealthFacts) -> Iterator[HealthFinding]:
     elif facts.scheduler_runs is False:
         yield critical(
             f"TimescaleDB's scheduler does not run in this database: no job runs. {who}.",
-            "SELECT _timescaledb_functions.start_background_workers();  (before 2.12: _timescaledb_internal.); after a restart of "
-            "the server it comes by itself within a minute. Where it does not, timescaledb.max_background_workers or "
+            "SELECT _timescaledb_functions.start_background_workers();  (before 2.12: _timescaledb_internal.); after a restart "
+            "of the server it comes by itself within a minute. Where it does not, timescaledb.max_background_workers or "
             "max_worker_processes is used up: raise it and restart the server.",
         )
