@@ -79,7 +79,6 @@ def daily(**what: Any) -> AggregateState:
         columns=("day", "total"),
         chunks=1,
         compressed=0,
-        time_column="day",
     )
     return replace(made, **what)
 

@@ -357,43 +357,22 @@ def test_a_span_reads_as_it_is_written(months: int, microseconds: int, zero: boo
 @given(
     st.lists(st.sampled_from(["id", "player_id", "at", "value"]), unique=True, max_size=4),
     st.lists(
-        st.tuples(st.sampled_from(["id", "player_id", "value", "at"]), st.booleans(), st.booleans()),
+        st.tuples(st.sampled_from(["id", "player_id", "value"]), st.booleans(), st.booleans()),
         unique_by=lambda c: c[0],
-        max_size=4,
+        max_size=3,
     ),
 )
 def test_what_a_step_does_leaves_no_difference(
     segment: list[str], order: list[tuple[str, bool, bool]]
 ) -> None:
-    """Settings as they are after the step, declared by the same file, are no difference. To an order without the time TimescaleDB
-    adds it (add_time_to_order_by_if_not_included)."""
+    """Settings as they are after the step, declared by the same file, are no difference."""
     columns = [
         f"'{name}{' DESC' if down else ''} NULLS {'FIRST' if first else 'LAST'}'"
         for name, down, first in order
     ]
     text = f"[compression]\nsegment_by = {list(segment)}\norder_by = [{', '.join(columns)}]"
-    kept = [OrderBy(*each) for each in order]
-    if "at" not in segment and "at" not in {each.column for each in kept}:
-        kept.append(OrderBy("at", True, True))
-    after = CompressionState(True, tuple(segment), tuple(kept))
+    after = CompressionState(True, tuple(segment), tuple(OrderBy(*each) for each in order))
     assert keys(made_diff(text, replace(STATE, compression=after))) == []
-
-
-def test_an_order_without_the_time_is_what_the_server_makes_of_it() -> None:
-    text = "[compression]\nsegment_by = ['player_id']\norder_by = ['id']"
-    [step] = made_diff(text).steps
-    assert "timescaledb.orderby = '\"id\", \"at\" DESC'" in step.texts[0]
-    assert "order_by id" in step.what
-    kept = (OrderBy("id"), OrderBy("at", True, True))
-    assert made_diff(text, replace(STATE, compression=CompressionState(True, ("player_id",), kept))).empty
-    other = (OrderBy("at", True, True), OrderBy("id"))
-    assert keys(made_diff(text, replace(STATE, compression=CompressionState(True, ("player_id",), other)))) == ["compression"]
-
-
-def test_an_order_of_an_aggregate_ends_with_its_bucket() -> None:
-    text = AGGREGATE + "compression = { segment_by = [], order_by = ['total'] }"
-    kept = CompressionState(True, (), (OrderBy("total"), OrderBy("day", True, True)))
-    assert keys(made_diff(text, replace(STATE, aggregates=(daily(compression=kept),)))) == []
 
 
 def test_indexes_of_constraints_are_nobodys_business() -> None:

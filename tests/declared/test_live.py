@@ -402,19 +402,3 @@ def test_what_is_confirmed_is_what_goes_whatever_the_jobs_time_zone_is(community
     # An hour may have turned between the two.
     assert {str(each) for each in said.chunks} <= chunks - left
     assert len(chunks - left) <= len(said.chunks) + 1
-
-
-def test_an_order_without_the_time_is_applied_once(community_db: Database) -> None:
-    dsn = owned(community_db)
-    text = f"""
-[compression]
-segment_by = ["player_id"]
-order_by = ["id"]
-{DAILY}
-refresh = {{ start_offset = "30 days", end_offset = "1 hour", schedule = "1 hour" }}
-compression = {{ segment_by = ["player_id"], order_by = ["total"] }}
-"""
-    applied(dsn, text)
-    found = difference(dsn, text)
-    assert found.empty, keys(found)
-    assert not applied(dsn, text).done

@@ -130,7 +130,6 @@ def _aggregate(conn: Connection, name: TableName, row: tuple[Any, ...], reads: T
         columns=tuple(fetch_value(conn, _query("view_columns"), _of(name)) or ()),
         chunks=chunks,
         compressed=compressed,
-        time_column=fetch_value(conn, _query("time_column"), _of(materialization)),
     )
 
 

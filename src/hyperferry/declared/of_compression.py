@@ -33,7 +33,6 @@ def settings(parts: Parts, relation: Relation, turn: Turn) -> None:
         return
     segment_by = now.segment_by if wish.segment_by is None and now.enabled else wish.segment_by
     order_by = now.order_by if wish.order_by is None and now.enabled else wish.order_by
-    order_by = _with_time(relation, segment_by, order_by)
     if not settings_differ(relation):
         parts.same.append(f"{key}: {_shown(now.segment_by, now.order_by)}")
         return
@@ -48,18 +47,8 @@ def settings_differ(relation: Relation) -> bool:
     if not now.enabled:
         return True
     segment_by = now.segment_by if wish.segment_by is None else wish.segment_by
-    order_by = _with_time(relation, segment_by, now.order_by if wish.order_by is None else wish.order_by)
+    order_by = now.order_by if wish.order_by is None else wish.order_by
     return segment_by != now.segment_by or _orders(order_by) != _orders(now.order_by)
-
-
-def _with_time(
-    relation: Relation, segment_by: Sequence[str] | None, order_by: Sequence[OrderBy] | None
-) -> Sequence[OrderBy] | None:
-    """An order as TimescaleDB will have it: with the time at its end, newest first, where that is named nowhere."""
-    time = relation.time_column
-    if order_by is None or time is None or time in (segment_by or ()) or time in {each.column for each in order_by}:
-        return order_by
-    return (*order_by, OrderBy(time, descending=True, nulls_first=True))
 
 
 def _on(

@@ -57,7 +57,6 @@ class Relation:
     reads: tuple[TableName, ...]
     bucket: Span | None
     state: AggregateState | None = None
-    time_column: str | None = None  # None: not known
 
     def key(self, word: str) -> str:
         """The key of something of this relation."""
@@ -154,7 +153,6 @@ def case_of(
         compressed=state.compressed,
         reads=(),
         bucket=None,
-        time_column=state.time_column,
     )
     found = {each.name: each for each in state.aggregates}
     wanted = {each.name: each for each in readings.aggregates}
@@ -187,7 +185,6 @@ def _aggregate(name: TableName, state: AggregateState | None, reading: Aggregate
         reads=(state.reads,) if state else (reading.reads if reading else ()),
         bucket=reading.bucket if reading else (bucket_of(state.query) if state else None),
         state=state,
-        time_column=state.time_column if state else None,
     )
 
 

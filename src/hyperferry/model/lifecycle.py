@@ -93,8 +93,7 @@ class CompressionState:
 
 @dataclass(frozen=True)
 class AggregateState:
-    """A continuous aggregate. `reads` is the hypertable or the continuous aggregate that it is made from; `time_column` that of
-    its buckets (None: not known)."""
+    """A continuous aggregate. `reads` is the hypertable or the continuous aggregate that it is made from."""
 
     name: TableName
     owner: str
@@ -108,7 +107,6 @@ class AggregateState:
     columns: tuple[str, ...]
     chunks: int
     compressed: int
-    time_column: str | None = None
 
 
 @dataclass(frozen=True)
