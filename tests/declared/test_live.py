@@ -440,3 +440,31 @@ def test_the_first_refresh_rests_while_a_replication_slot_keeps_too_much(
         community_db.execute(
             "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", slot
         )
+
+
+LOCAL = """
+CREATE TABLE player_stats (game_date timestamp NOT NULL, value int);
+SELECT create_hypertable('player_stats', 'game_date', chunk_time_interval => interval '1 hour');
+INSERT INTO player_stats SELECT (now() AT TIME ZONE 'Asia/Tokyo') - i * interval '1 hour', i FROM generate_series(-1, 60) AS i;
+"""
+
+
+def test_what_is_confirmed_is_what_goes_whatever_the_jobs_time_zone_is(community_db: Database) -> None:
+    """A column without a zone: a job of this database reckons with Tokyo, nine hours ahead of our own sessions."""
+    [(name,)] = community_db.execute("SELECT quote_ident(current_database())")
+    community_db.execute(f"ALTER DATABASE {name} SET timezone = 'Asia/Tokyo'")
+    dsn = owned(community_db, LOCAL)
+    chunks = {row[0] for row in community_db.execute("SELECT show_chunks('player_stats')::text")}
+    [step] = difference(dsn, "[retention]\nafter = '40 hours'").steps
+    assert step.confirm is not None
+    said = step.confirm.drops
+    assert said is not None
+    assert 19 <= len(said.chunks) <= 21
+    assert str(said.until).endswith("+00")
+    applied(dsn, "[retention]\nafter = '40 hours'", confirm=len(said.chunks))
+    [(job,)] = community_db.execute("SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'")
+    run_job(community_db, job)
+    left = {row[0] for row in community_db.execute("SELECT show_chunks('player_stats')::text")}
+    # An hour may have turned between the two.
+    assert {str(each) for each in said.chunks} <= chunks - left
+    assert len(chunks - left) <= len(said.chunks) + 1

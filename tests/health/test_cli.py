@@ -52,6 +52,7 @@ def test_wrong_input_has_the_right_exit_codes(db: Database, hyperferry: Hyperfer
         (("maintain", "plain", "--only", "sweep"), 2, "'sweep' is none of"),
         (("maintain", "plain", "--window", "later"), 2, "is not understood"),
         (("maintain", "plain", "--confirm", "plain"), 2, "goes with --drop-older-than"),
+        (("maintain", "plain", "--accept", "all"), 2, "goes with --drop-older-than"),
         (("maintain", "plain", "--drop-older-than", "1 day", "--all"), 2, "goes with --confirm"),
     ):
         ran = hyperferry(*command, dsn=db.dsn)
@@ -79,6 +80,23 @@ def test_maintenance_is_told_done_and_dropped_only_when_confirmed(sensors: Datab
     dropped = hyperferry("maintain", "sensors", "--drop-older-than", "48 hours", "--confirm", "sensors", "--json", dsn=sensors.dsn)
     assert (dropped.code, dropped.json["dropped"]) == (0, 1)
     assert chunks(sensors) == before[1:]
+
+
+def test_a_chunk_that_drop_chunks_passes_over_is_told_and_ends_with_1(sensors: Database, hyperferry: Hyperferry) -> None:
+    fill(sensors, 900)
+    first = chunks(sensors)[0]
+    sensors.execute(f"SELECT _timescaledb_functions.freeze_chunk('{first}')")
+    command = ("maintain", "sensors", "--drop-older-than", "24 hours", "--confirm", "sensors")
+    ran = hyperferry(*command, "--json", dsn=sensors.dsn)
+    assert (ran.code, ran.json["dropped"], ran.json["left"]) == (1, 1, 1), ran.stderr
+    assert [(each["state"], each["dropped"]) for each in ran.json["chunks"]] == [("left", False), ("dropped", True)]
+    assert f"LEFT, drop_chunks passed over {first}" in ran.stderr
+    ran = hyperferry(*command, dsn=sensors.dsn)
+    assert (ran.code, "unfreeze_chunk" in ran.stdout) == (1, True)
+    sensors.execute(f"SELECT _timescaledb_functions.unfreeze_chunk('{first}')")
+    ran = hyperferry(*command, "--json", dsn=sensors.dsn)
+    assert (ran.code, ran.json["dropped"], ran.json["losses"]) == (0, 1, [])
+    assert first not in chunks(sensors)
 
 
 @pytest.mark.slow

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
 import pytest
 
+from hyperferry.errors import Refused
+from hyperferry.maintenance import DropOptions, drop_chunks
+from hyperferry.maintenance.drop import Dropped
 from servers import Database
 
 from .conftest import SENSORS, chunks, examine, fill, keep_well, of, rules, settle
@@ -146,3 +150,118 @@ def test_an_aggregate_that_is_behind(old: Database) -> None:
     old.execute("CALL refresh_continuous_aggregate('daily', NULL, now() - interval '1 hour')")
     assert "aggregates-behind" not in rules(old)
     assert list(examine(old).figures["aggregates"]) == ["public.daily"]
+
+
+DAILY = (
+    "CREATE MATERIALIZED VIEW daily WITH (timescaledb.continuous, timescaledb.materialized_only = true) AS "
+    "SELECT time_bucket('1 day', at) AS day, sensor, count(*) AS n FROM sensors GROUP BY 1, 2 WITH NO DATA"
+)
+KEPT = "SELECT count(*), sum(n) FROM daily WHERE day < now() - interval '40 days'"
+
+
+def drop(db: Database, *accept: str, confirm: str | None = "sensors") -> Dropped:
+    """The chunks of sixty days ago, dropped as the command does it."""
+    options = DropOptions(db.dsn, "sensors", "30 days", confirm, accept=frozenset(accept))
+    return drop_chunks(options, lambda text: None, threading.Event())
+
+
+def test_what_an_aggregate_keeps_of_chunks_is_not_lost_unasked(old: Database) -> None:
+    old.execute(DAILY)
+    old.execute("CALL refresh_continuous_aggregate('daily', NULL, NULL)")
+    [(job,)] = old.execute("SELECT add_continuous_aggregate_policy('daily', NULL, interval '1 hour', interval '1 hour')")
+    before, kept = chunks(old), old.execute(KEPT)
+    assert kept[0][1] == 6_000
+    with pytest.raises(Refused, match="would lose rows") as refused:
+        drop(old)
+    assert set(refused.value.facts) == {"public.daily (aggregate-rows)"}
+    assert f"job {job} refreshes it from the first row on" in str(refused.value)
+    with pytest.raises(Refused):
+        drop(old, "waiting-rows")
+    assert [each.rule for each in drop(old, confirm=None).losses] == ["aggregate-rows"]
+    assert chunks(old) == before
+    # What the remedy says: with a start behind what is dropped, the buckets stay.
+    old.execute(f"SELECT alter_job(job_id, config => config || '{{\"start_offset\": \"20 days\"}}') FROM timescaledb_information.jobs WHERE job_id = {job}")
+    found = drop(old)
+    assert len(found.dropped) == len(found.listed) >= 3
+    old.execute(f"CALL run_job({job})")
+    assert old.execute(KEPT) == kept
+
+
+def test_what_was_accepted_is_what_happens(old: Database) -> None:
+    old.execute(DAILY)
+    old.execute("CALL refresh_continuous_aggregate('daily', NULL, NULL)")
+    [(job,)] = old.execute("SELECT add_continuous_aggregate_policy('daily', interval '2 years', interval '1 hour', interval '1 hour')")
+    with pytest.raises(Refused, match="from 2 years before the present on"):
+        drop(old)
+    assert drop(old, "aggregate-rows").losses == ()
+    old.execute(f"CALL run_job({job})")
+    assert old.execute(KEPT) == [(0, None)]
+
+
+def test_rows_that_no_aggregate_has_seen_are_not_dropped_unasked(old: Database) -> None:
+    old.execute(DAILY)
+    with pytest.raises(Refused, match="wait for a refresh") as refused:
+        drop(old)  # never refreshed
+    assert set(refused.value.facts) == {"public.daily (waiting-rows)"}
+    old.execute("CALL refresh_continuous_aggregate('daily', NULL, NULL)")
+    first = chunks(old)[0]
+    old.execute(f"INSERT INTO sensors (at, sensor, place) SELECT max(at), 1, 'late' FROM {first}")
+    with pytest.raises(Refused) as refused:
+        drop(old)
+    assert "1 chunk with rows that wait" in str(refused.value)
+    assert first.split(".")[1] in str(refused.value)
+    old.execute("CALL refresh_continuous_aggregate('daily', now() - interval '70 days', now() - interval '40 days')")
+    kept = old.execute(KEPT)
+    assert kept[0][1] == 6_001
+    assert len(drop(old).dropped) >= 3
+    assert old.execute(KEPT) == kept
+
+
+def test_an_aggregate_over_another_loses_nothing_of_its_own(old: Database) -> None:
+    old.execute(DAILY)
+    old.execute(
+        "CREATE MATERIALIZED VIEW weekly WITH (timescaledb.continuous) AS SELECT time_bucket('7 days', day) AS week, sum(n) AS n FROM daily GROUP BY 1 WITH NO DATA"
+    )
+    old.execute("SELECT add_continuous_aggregate_policy('weekly', NULL, interval '1 hour', interval '1 hour')")
+    old.execute("CALL refresh_continuous_aggregate('daily', NULL, NULL)")
+    assert drop(old, confirm=None).losses == ()
+
+
+def test_jobs_that_nothing_runs_are_told(old: Database) -> None:
+    assert "no-scheduler" not in rules(old)  # no job of this table
+    [(job,)] = old.execute("SELECT add_retention_policy('sensors', interval '300 days')")
+    within(60, lambda: "no-scheduler" in rules(old))
+    report = examine(old)
+    [late] = of(report, "late-jobs")
+    assert f"Job {job}" in late.message
+    assert "has never begun" in late.message
+    [stopped] = of(report, "no-scheduler")
+    assert (stopped.level, "scheduler does not run" in stopped.message) == ("critical", True)
+    old.execute("SELECT timescaledb_pre_restore()")
+    [restoring] = of(examine(old), "no-scheduler")
+    assert "timescaledb.restoring is on" in restoring.message
+    old.execute(restoring.remedy.partition(";")[0])
+    old.execute(START)
+    within(90, lambda: not {"no-scheduler", "late-jobs"} & rules(old))
+
+
+def test_a_restored_dump_whose_jobs_never_ran(old: Database) -> None:
+    """What pg_dump takes along: the jobs, and none of their statistics."""
+    [(job,)] = old.execute("SELECT add_retention_policy('sensors', interval '300 days', initial_start => now() - interval '5 days')")
+    old.execute(f"DELETE FROM _timescaledb_internal.bgw_job_stat WHERE job_id = {job}")
+    [late] = of(examine(old), "late-jobs")
+    assert (late.level, "was due 5 days ago" in late.message) == ("critical", True)
+    old.execute(f"SELECT alter_job({job}, scheduled => false)")
+    assert "late-jobs" not in rules(old)
+
+
+def test_the_policies_of_an_aggregate_are_about_its_own_chunks(old: Database) -> None:
+    old.execute(DAILY)
+    old.execute("CALL refresh_continuous_aggregate('daily', NULL, NULL)")
+    old.execute("SELECT add_retention_policy('daily', interval '30 days', schedule_interval => interval '1 hour')")
+    old.execute("ALTER MATERIALIZED VIEW daily SET (timescaledb.compress = true)")
+    old.execute("SELECT add_continuous_aggregate_policy('daily', interval '20 days', interval '1 hour', interval '1 hour')")
+    old.execute("SELECT add_compression_policy('daily', interval '25 days', schedule_interval => interval '1 hour')")
+    assert not {"not-dropped", "not-compressed"} & rules(old)
+    old.execute(COMPRESS)
+    assert [found.level for found in of(examine(old), "compression-ratio")] == ["note"]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
+from hyperferry.catalog import health as catalog_health
+from hyperferry.db import connect
 from hyperferry.errors import Refused, Usage
+from hyperferry.health import run
+from hyperferry.maintenance.look import gather
 from hyperferry.model.health import HealthReport
 from servers import Database
 
@@ -110,11 +115,22 @@ def test_an_index_that_nobody_uses_is_named_and_keys_never_are(sensors: Database
             conn.execute("SELECT count(*) FROM sensors WHERE sensor = 7 AND at > now() - interval '12 hours'")
     sensors.execute("CREATE INDEX sensors_place_idx ON sensors (place)")
     sensors.execute("ANALYZE sensors")
-    named = "\n".join(finding.message for finding in of(settled(sensors), "unused-indexes"))
-    assert "sensors_place_idx" in named
-    assert "sensors_pkey" not in named
+    assert of(settled(sensors), "unused-indexes") == []  # nothing of it is a week old
+
+    def named() -> str:
+        with connect(sensors.dsn) as conn:
+            _, facts = gather(conn, "sensors")
+        week = facts.now - 8 * 86_400
+        assert facts.oldest_chunk is not None
+        assert facts.now - 600 < facts.oldest_chunk <= facts.now
+        assert facts.statistics_since is not None
+        older = replace(facts, statistics_since=week, oldest_chunk=week)
+        return "\n".join(finding.message for finding in run(older) if finding.rule == "unused-indexes")
+
+    assert "sensors_place_idx" in named()
+    assert "sensors_pkey" not in named()
     sensors.execute("DROP INDEX sensors_place_idx")
-    assert "sensors_place_idx" not in str(of(examine(sensors), "unused-indexes"))
+    assert "sensors_place_idx" not in named()
 
 
 def test_duplicate_and_covered_indexes_are_named(sensors: Database) -> None:
@@ -149,9 +165,56 @@ def test_rows_in_the_far_future_and_empty_chunks_are_told(sensors: Database) -> 
     [empty] = of(report, "empty-chunks")
     assert "1 chunk of" in empty.message
     sensors.execute("SELECT drop_chunks('sensors', newer_than => timestamptz '2100-01-01')")
-    sensors.execute(empty.remedy.partition("for instance: ")[2].partition(";")[0])
+    remedy = empty.remedy.partition("for instance: ")[2].partition("  (on")[0]
+    old = chunks(sensors)[0]
+    sensors.execute("INSERT INTO sensors (at, sensor, place) VALUES (now() - interval '80 days', 1, 'late')")
+    sensors.execute(remedy)
+    assert chunks(sensors)[0] == old  # a row came meanwhile
+    sensors.execute("DELETE FROM sensors WHERE place = 'late'")
+    sensors.execute(remedy)
+    assert old not in chunks(sensors)
     assert not {"future-chunks", "empty-chunks"} & rules(sensors)
     sensors.execute("INSERT INTO sensors (at, sensor, place) VALUES (now() - interval '80 days', 1, 'again')")
+
+
+def forgotten(sensors: Database) -> None:
+    """Two old chunks with rows that nothing was ever counted of, and the server's own counts gone, as after a crash."""
+    fill(sensors, 90)
+    sensors.execute(
+        "INSERT INTO sensors (at, sensor, place) SELECT now() - (i % 2 + 30) * interval '1 day', 1, 'x' FROM generate_series(1, 1000) i"
+    )
+    settle(sensors)
+    sensors.execute("SELECT pg_stat_reset()")
+
+
+def test_what_was_not_measured_is_not_called_empty(sensors: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten(sensors)
+    assert "empty-chunks" not in rules(sensors)
+    monkeypatch.setattr(catalog_health, "MOST", 1)  # as with thousands of such chunks
+    report = examine(sensors)
+    assert of(report, "empty-chunks") == []
+    assert report.figures["chunks_empty"] == 0
+    assert any("that were never analyzed" in finding.message for finding in of(report, "not-seen"))
+
+
+def test_a_chunk_that_somebody_holds_is_not_called_empty(sensors: Database) -> None:
+    forgotten(sensors)
+    with sensors.connect(autocommit=False) as conn:
+        conn.execute(f"LOCK TABLE {chunks(sensors)[0]} IN ACCESS EXCLUSIVE MODE")
+        assert "empty-chunks" not in rules(sensors)
+        conn.rollback()
+
+
+def test_a_chunk_that_was_analyzed_while_it_was_empty_is_looked_at_again(sensors: Database) -> None:
+    fill(sensors, 90)
+    sensors.execute("INSERT INTO sensors (at, sensor, place) VALUES (now() - interval '80 days', 1, 'x')")
+    sensors.execute("DELETE FROM sensors WHERE at < now() - interval '70 days'")
+    sensors.execute("VACUUM (ANALYZE) sensors")
+    sensors.execute("INSERT INTO sensors (at, sensor, place) SELECT now() - interval '80 days', 1, 'y' FROM generate_series(1, 10)")
+    settle(sensors)
+    assert "empty-chunks" not in rules(sensors)
+    sensors.execute("SELECT pg_stat_reset()")  # as after a crash
+    assert "empty-chunks" not in rules(sensors)
 
 
 def test_a_time_beyond_pythons_dates_is_no_trouble(sensors: Database) -> None:

@@ -297,6 +297,32 @@ def test_a_chunk_that_comes_after_the_list_was_made_is_not_dropped(filled: Datab
     assert set(before[2:]) < set(chunks(filled))
 
 
+@pytest.mark.parametrize("kind", ["timestamp", "date", "timestamptz"])
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Asia/Tokyo"])
+def test_an_age_is_what_it_is_in_the_time_zone_of_the_owners_sessions(db: Database, kind: str, zone: str) -> None:
+    """Local times in a column without a zone: ours, in UTC, would be hours off."""
+    width, age = ("1 day", "10 days") if kind == "date" else ("1 hour", "30 hours")
+    [(name,)] = db.execute("SELECT quote_ident(current_database())")
+    db.execute(f"ALTER DATABASE {name} SET timezone = 'Europe/Berlin'")
+    role = db.make_role("owner")
+    db.execute(f"CREATE TABLE t (at {kind} NOT NULL)")
+    db.execute(f"SELECT create_hypertable('t', 'at', chunk_time_interval => interval '{width}')")
+    db.execute(f'ALTER TABLE t OWNER TO "{role}"')
+    db.execute(f"ALTER ROLE \"{role}\" IN DATABASE {name} SET timezone = '{zone}'")
+    db.execute(f"INSERT INTO t SELECT (now() AT TIME ZONE '{zone}') - i * interval '{width}' FROM generate_series(-1, 50) AS i")
+
+    def theirs() -> set[str]:
+        with db.connect() as conn:
+            conn.execute(f"SET timezone = '{zone}'")
+            return {row[0] for row in conn.execute(f"SELECT c::text FROM show_chunks('t', older_than => interval '{age}') AS c").fetchall()}
+
+    before = theirs()
+    found = drop_chunks(DropOptions(db.dsn, "t", age), lambda text: None, threading.Event())
+    listed = {str(each.relation.name) for each in found.listed}
+    assert before <= listed <= theirs()  # an hour may have turned meanwhile
+    assert before
+
+
 def test_what_is_no_past_moment_to_everybody_drops_nothing(filled: Database) -> None:
     """PostgreSQL reads '2 days ago' as -2 days, before which every chunk ends, and 20240101 as so many seconds."""
     before = chunks(filled)

@@ -25,6 +25,7 @@ from hyperferry.model.names import TableName
 NOW = 1_800_000_000.0
 HOUR, DAY, YEAR = 3600.0, 86_400.0, 365 * 86_400.0
 US = 1_000_000
+NEVER = float("-inf")
 TABLE = TableName("public", "metrics")
 PLACE = "_timescaledb_internal"
 
@@ -64,8 +65,8 @@ def facts(**more: Any) -> HealthFacts:
     """A healthy hypertable of three days."""
     good: dict[str, Any] = {
         "table": TABLE, "owner": "ops", "now": NOW, "timescaledb": "2.31.0", "edition": "community", "postgresql": 180000, "time_column": "time",
-        "integer_time": False, "interval": int(DAY * US), "chunks": tuple(chunk(n, days_ago=3 - n) for n in (1, 2, 3)), "scheduler_runs": True,
-        "autovacuum_workers": 0, "root_analyzed": NOW,
+        "integer_time": False, "number": 1, "interval": int(DAY * US), "chunks": tuple(chunk(n, days_ago=3 - n) for n in (1, 2, 3)), "scheduler_runs": True,
+        "autovacuum_workers": 0, "root_analyzed": NOW, "statistics_since": NOW - YEAR, "oldest_chunk": NOW - YEAR,
         "settings": {"autovacuum": "on", "track_counts": "on", "max_locks_per_transaction": "64", "max_connections": "100", "max_worker_processes": "40"},
     }  # fmt: skip
     return HealthFacts(**{**good, **more})
@@ -86,7 +87,7 @@ def test_a_healthy_hypertable_has_no_finding() -> None:
 
 
 def test_every_rule_says_what_it_is_for() -> None:
-    assert len(RULES) == 27
+    assert len(RULES) == 28
     for rule in RULES.values():
         assert rule.summary.endswith(".")
 
@@ -117,6 +118,9 @@ def test_future_chunks_are_those_with_rows_beyond_a_year() -> None:
     far, soon, made_ahead = chunk(9, days_ago=-400), chunk(8, days_ago=-300), chunk(7, days_ago=-500, live=0, rows=0.0, heap_bytes=0)
     assert levels(facts(chunks=(far,)), "future-chunks") == ["warning"]
     assert levels(facts(chunks=(soon, made_ahead)), "future-chunks") == []
+    not_measured = chunk(6, days_ago=-500, live=0, rows=-1.0, heap_bytes=0, index_bytes=0, analyzed=None)
+    assert levels(facts(chunks=(not_measured,)), "future-chunks") == []
+    assert levels(facts(chunks=(replace(not_measured, relation=relation(6, rows=-1.0, live=0, measured=True)),)), "future-chunks") == ["warning"]
 
 
 def test_integer_times_without_a_present_are_not_judged() -> None:
@@ -133,6 +137,25 @@ def test_empty_chunks_are_in_the_past_and_have_nothing() -> None:
     assert levels(facts(chunks=(unknown,)), "empty-chunks") == []
 
 
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"rows": -1.0}, []),  # never counted, not measured
+        ({"rows": -1.0, "measured": True}, ["note"]),
+        ({"rows": -1.0, "measured": True, "heap_bytes": 8192}, []),
+        ({"rows": 0.0}, []),  # counted at some time; nobody knows what came since
+        ({"rows": 0.0, "measured": True}, ["note"]),
+        ({"rows": 0.0, "heap_bytes": 8192, "analyzed": NOW - DAY}, ["note"]),
+        ({"rows": 0.0, "heap_bytes": 8192, "analyzed": NOW - DAY, "modified": 1}, []),
+        ({"rows": 0.0, "heap_bytes": 8192, "analyzed": NOW - DAY, "inserted": 1}, []),
+        ({"rows": 0.0, "measured": True, "live": 1}, []),
+    ],
+)
+def test_a_chunk_is_empty_where_somebody_looked(more: dict[str, Any], expected: list[str]) -> None:
+    counted = {"live": 0, "heap_bytes": 0, "analyzed": None, **more}
+    assert levels(facts(chunks=(chunk(1, days_ago=9, **counted),)), "empty-chunks") == expected
+
+
 def policy(kind: str, days: float, **more: Any) -> Job:
     """A policy that should have dealt with what is older than so many days."""
     return job(procedure=f"policy_{kind}", after=f"{days} days", boundary=int((NOW - days * DAY) * US), config={"hypertable_id": 1}, **more)
@@ -146,6 +169,19 @@ def test_chunks_that_a_policy_left_are_told_once_it_should_have_come_twice() -> 
         assert levels(facts(chunks=(fresh,), jobs=(policy(kind, 30, schedule=3 * DAY),)), rule) == []
     done = chunk(1, days_ago=40, compressed=True)
     assert levels(facts(chunks=(done,), jobs=(policy("compression", 30),)), "not-compressed") == []
+
+
+def test_the_policies_of_an_aggregate_are_not_the_hypertables() -> None:
+    other = {"hypertable_id": 2}
+    old = facts(chunks=(chunk(1, days_ago=40),), compression_enabled=True)
+    assert levels(replace(old, jobs=(replace(policy("retention", 30), config=other),)), "not-dropped") == []
+    of_aggregate = replace(old, jobs=(replace(policy("compression", 30), config=other),))
+    assert levels(of_aggregate, "not-compressed") == []
+    assert levels(of_aggregate, "compression-ratio") == ["note"]  # nothing compresses the hypertable itself
+    hourly = tuple(replace(chunk(n), start=int((NOW - (60 - n) * HOUR) * US), end=int((NOW - (59 - n) * HOUR) * US)) for n in range(60))
+    fast = facts(interval=int(HOUR * US), chunks=hourly)
+    kept = job(after="30 days", boundary=int((NOW - 30 * DAY) * US), config=other)
+    assert levels(replace(fast, jobs=(kept,)), "chunk-count") == levels(fast, "chunk-count") != []
 
 
 @pytest.mark.parametrize(("before", "after", "expected"), [(90_000_000, 9_000_000, []), (90_000_000, 60_000_000, ["warning"]), (9_000, 8_000, [])])
@@ -195,6 +231,12 @@ def test_failed_jobs(more: dict[str, Any], expected: list[str]) -> None:
         ({"next_start": NOW - 400, "schedule": 3 * DAY}, []),
         ({"next_start": NOW - 2 * DAY}, ["critical"]),
         ({"next_start": None}, []),
+        ({"next_start": NEVER, "last_start": None, "runs": 0}, ["warning"]),
+        ({"next_start": NEVER, "last_start": None, "runs": 0, "scheduled": False}, []),
+        ({"next_start": NEVER, "last_start": NOW - 200}, []),
+        ({"next_start": NEVER, "last_start": NOW - 400}, ["warning"]),
+        ({"next_start": NEVER, "last_start": NOW - 2 * DAY}, ["critical"]),
+        ({"next_start": NEVER, "last_start": NOW - 2 * DAY, "state": "Running"}, []),
     ],
 )
 def test_late_jobs(more: dict[str, Any], expected: list[str]) -> None:
@@ -206,6 +248,17 @@ def test_late_jobs_say_why_where_it_can_be_seen() -> None:
     assert "scheduler does not run" in said(replace(late, scheduler_runs=False), "late-jobs")[0].message
     restoring = replace(late, settings={"timescaledb.restoring": "on"})
     assert "timescaledb_post_restore" in said(restoring, "late-jobs")[0].remedy
+
+
+def test_no_scheduler() -> None:
+    waits = (job(next_start=NEVER, last_start=None, runs=0),)
+    assert levels(facts(jobs=waits), "no-scheduler") == []
+    assert levels(facts(jobs=waits, scheduler_runs=None), "no-scheduler") == []  # a standby
+    assert levels(facts(jobs=waits, scheduler_runs=False), "no-scheduler") == ["critical"]
+    assert levels(facts(scheduler_runs=False), "no-scheduler") == []
+    assert levels(facts(jobs=(job(scheduled=False),), scheduler_runs=False), "no-scheduler") == []
+    [restoring] = said(facts(jobs=waits, settings={"timescaledb.restoring": "on"}), "no-scheduler")
+    assert (restoring.level, "timescaledb_post_restore" in restoring.remedy) == ("critical", True)
 
 
 def test_paused_jobs_and_owners_who_cannot_log_in() -> None:
@@ -350,6 +403,26 @@ def test_unused_indexes() -> None:
     assert levels(facts(**two(unique=True)), "unused-indexes") == []
     assert levels(facts(**two(), statistics_since=NOW - DAY), "unused-indexes") == []
     assert levels(facts(**two(), statistics_since=NOW - 8 * DAY), "unused-indexes") == ["note"]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"oldest_chunk": NOW - DAY}, []),
+        ({"oldest_chunk": NOW - 8 * DAY}, ["note"]),
+        ({"oldest_chunk": None}, ["note"]),  # before TimescaleDB 2.13
+        ({"statistics_since": None}, ["note"]),
+        ({"statistics_since": None, "oldest_chunk": NOW - DAY}, []),
+        ({"statistics_since": None, "oldest_chunk": None}, []),
+        ({"serves_since": NOW - HOUR, "rollout": RolloutFacts("cut_over", HOUR)}, []),
+        ({"serves_since": NOW - HOUR}, []),  # finished an hour ago
+        ({"serves_since": NOW - 8 * DAY, "rollout": RolloutFacts("cut_over", 8 * DAY)}, ["note"]),
+        ({"rollout": RolloutFacts("synced", 30 * DAY)}, []),
+        ({"rollout": RolloutFacts("rolled_back", 30 * DAY)}, []),
+    ],
+)
+def test_indexes_that_nobody_could_have_used_are_not_called_unused(more: dict[str, Any], expected: list[str]) -> None:
+    assert levels(facts(**two(), **more), "unused-indexes") == expected
 
 
 def test_duplicate_indexes() -> None:

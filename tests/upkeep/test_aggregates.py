@@ -21,6 +21,7 @@ from hyperferry.model.names import TableName
 from hyperferry.model.throttle import Cause, Decision, Reason
 from hyperferry.model.upkeep import CheckReport, Window
 from hyperferry.throttle import Valve
+from hyperferry.upkeep import checking
 from hyperferry.upkeep.aggregates import refresh
 from hyperferry.upkeep.checking import check
 from hyperferry.upkeep.indexes import build, plan
@@ -442,3 +443,63 @@ def test_what_was_never_refreshed_waits_though_its_bucket_begins_before_the_firs
     [each] = season.check(every=True).aggregates
     assert each.waiting[0] < "2023-12-28"
     assert (each.dropped, each.different, len(each.waiting)) == ((), (), each.checked)
+
+
+MANY = f"SELECT time_bucket('1 day', at) AS day, at AS moment, sum(points) AS total FROM {TABLE.quoted} GROUP BY 1, 2"
+"""Seventy-two groups to a bucket: seven buckets have more than five hundred differing rows."""
+
+
+def test_buckets_with_many_differences_hide_no_other(season: Season) -> None:
+    made = season.aggregate("many", MANY)
+    season.refresh(made)
+    season.db.execute(f"UPDATE {season.kept(made)} SET total = total + 1")
+    [each] = season.check(every=True).aggregates
+    assert (len(each.different), each.checked) == (60, 60)
+    mended = season.check(every=True, repair=True)
+    assert mended.match
+    assert len(mended.aggregates[0].repaired) == 60
+    assert season.differs(made, MANY) == 0
+
+
+def test_what_was_dropped_hides_no_difference(season: Season) -> None:
+    made = season.aggregate("many", MANY)
+    season.refresh(made)
+    season.app.execute("SELECT drop_chunks(%s, timestamptz '2024-01-11')", [TABLE.quoted])
+    season.db.execute(f"UPDATE {season.kept(made)} SET total = total + 1 WHERE moment = '2024-02-20 12:00+00'")
+    season.db.execute(f"DELETE FROM {season.kept(made)} WHERE day = '2024-02-21'")
+    [each] = season.check(every=True).aggregates
+    assert len(each.dropped) == 10
+    assert each.different == ("2024-02-20 00:00:00+00", "2024-02-21 00:00:00+00")
+    assert {difference.kind for difference in each.differences} == {"differs", "missing"}
+
+
+def test_a_bucket_whose_rows_are_dropped_before_its_repair_is_left(season: Season, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long check may have found it hours ago; a forced refresh would delete all of it."""
+    made = season.aggregate("daily", QUERIES["daily"])
+    season.refresh(made)
+    season.db.execute(f"UPDATE {season.kept(made)} SET total = total + 1 WHERE day IN ('2024-01-02', '2024-02-02')")
+    repair = checking._Check._repair
+
+    def late(self: Any) -> None:
+        season.app.execute("SELECT drop_chunks(%s, timestamptz '2024-01-11')", [TABLE.quoted])
+        repair(self)
+
+    monkeypatch.setattr(checking._Check, "_repair", late)
+    before = season.db.execute(f"SELECT * FROM {season.kept(made)} WHERE day < '2024-01-11' ORDER BY 1, 2")
+    report = season.check(every=True, repair=True)
+    [each] = report.aggregates
+    assert season.db.execute(f"SELECT * FROM {season.kept(made)} WHERE day < '2024-01-11' ORDER BY 1, 2") == before
+    assert report.match
+    assert each.dropped == ("2024-01-02 00:00:00+00",)
+    assert each.different == each.repaired == ("2024-02-02 00:00:00+00",)
+    assert {difference.bucket for difference in each.differences} == {"2024-02-02 00:00:00+00"}
+
+
+def test_a_bucket_that_is_lost_from_what_is_kept_comes_back_though_it_begins_before_the_first_chunk(season: Season) -> None:
+    made = season.aggregate("fifty", f"SELECT time_bucket('50 days', at) AS b, count(*) AS n FROM {TABLE.quoted} GROUP BY 1")
+    season.app.execute("CALL refresh_continuous_aggregate('stats.fifty', NULL, '2024-07-01')")
+    before = season.db.execute(f"TABLE {made.quoted}")
+    season.db.execute(f"DELETE FROM {season.kept(made)} WHERE b < '2024-01-01'")
+    mended = season.check(every=True, repair=True)
+    assert (mended.match, len(mended.aggregates[0].repaired)) == (True, 1)
+    assert sorted(season.db.execute(f"TABLE {made.quoted}")) == sorted(before)

@@ -86,7 +86,7 @@ def health_facts(conn: Connection, oid: int, table: TableName) -> HealthFacts:
     holding = [each for chunk in chunks for each in chunk.relations]
     since = _surroundings(conn, oid, hidden)
     settings = dict(fetch_all(conn, _query("settings")))
-    found = jobs(conn, place, integer_now, hidden)
+    found = jobs(conn, place, time_type, integer_now, hidden)
     facts = HealthFacts(
         table=table,
         owner=owner,
@@ -96,6 +96,8 @@ def health_facts(conn: Connection, oid: int, table: TableName) -> HealthFacts:
         time_column=time_column,
         integer_time=integer,
         interval=int(interval),
+        number=number,
+        time_type=str(time_type),
         partitions=_product(row[6] for row in dimensions[1:]),
         integer_now=integer_now,
         columns=tuple(Column(**row) for row in records(conn, _query("columns"), {"oid": oid})),
@@ -107,6 +109,7 @@ def health_facts(conn: Connection, oid: int, table: TableName) -> HealthFacts:
         block_size=int(settings.get("block_size", "8192")),
         compression_enabled=compresses,
         scheduled_jobs=scheduled_jobs(conn),
+        oldest_chunk=fetch_value(conn, _query("oldest_chunk"), {"id": number}),
         holder=_holder(conn),
         **since,
     )
@@ -242,7 +245,11 @@ def _relations(
     for oid in emptied:
         if oid in found:
             found[oid] = replace(found[oid], heap_bytes=0, toast_bytes=0, index_bytes=0)
-    unsure = [each for each in found.values() if each.oid in partial or (each.oid not in emptied and _unknown_size(each))]
+    unsure = [
+        found[oid]
+        for oid in oids
+        if oid in found and (oid in partial or (oid not in emptied and _unknown_size(found[oid])))
+    ]
     known = _widths(conn, [found[oid] for oid in chunks if oid in found])
     for oid, widths in known.items():
         if oid in found:
@@ -260,9 +267,9 @@ def _options(options: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
 
 
 def _unknown_size(relation: Relation) -> bool:
-    """Whether the pages that the catalog has of it say nothing: never counted, or much changed since."""
+    """Whether the pages that the catalog has of it say nothing: never counted, none, or much changed since."""
     changed = max(relation.modified, relation.inserted)
-    return relation.rows < 0 or changed > max(STALE * relation.rows, 100)
+    return relation.rows < 0 or relation.pages == 0 or changed > max(STALE * relation.rows, 100)
 
 
 def _index_pages(conn: Connection, oids: Sequence[int]) -> dict[int, int]:
@@ -290,7 +297,8 @@ def _widths(conn: Connection, tables: Sequence[Relation]) -> dict[int, tuple[Wid
 
 def _measured(conn: Connection, wanted: Sequence[Relation], hidden: list[str]) -> dict[int, tuple[int, int, int]]:
     found: dict[int, tuple[int, int, int]] = {}
-    largest = sorted(wanted, key=lambda each: each.live, reverse=True)[:MOST]
+    # The largest first; among those of which nothing is known the newest.
+    largest = sorted(reversed(wanted), key=lambda each: each.live, reverse=True)[:MOST]
     oids = [each.oid for each in largest]
     for start in range(0, len(oids), AT_ONCE):
         try:

@@ -162,14 +162,23 @@ WHERE name LIKE 'autovacuum%%' OR name LIKE 'vacuum%%' OR name IN (
     'block_size', 'max_locks_per_transaction', 'max_connections', 'max_prepared_transactions', 'max_worker_processes',
     'timescaledb.max_background_workers', 'track_counts', 'shared_buffers', 'timescaledb.restoring');
 
+-- name: oldest_chunk
+-- When the oldest chunk that is there was made; NULL before TimescaleDB 2.13, which does not note it.
+SELECT EXTRACT(epoch FROM min((to_jsonb(k) ->> 'creation_time')::timestamptz))::float8 FROM _timescaledb_catalog.chunk k
+WHERE k.hypertable_id = %(id)s AND NOT COALESCE((to_jsonb(k) ->> 'dropped')::boolean, false);
+
 -- name: surroundings
--- Databases that may have a scheduler, since when statistics are counted, when the hypertable as a whole was analyzed, and what of
--- this server's processes is seen: autovacuum workers at work, hidden processes, TimescaleDB's scheduler for this database.
+-- Databases that may have a scheduler, since when statistics are counted (after a crash, which loses them, a database's own reset
+-- is NULL, and the archiver's is the moment of the crash), when the hypertable as a whole was analyzed, and what of this server's
+-- processes is seen: autovacuum workers at work, hidden processes, TimescaleDB's scheduler for this database (on a standby there
+-- is none).
 SELECT (SELECT count(*) FROM pg_database WHERE datallowconn AND NOT datistemplate)::int,
-       (SELECT EXTRACT(epoch FROM stats_reset)::float8 FROM pg_stat_database WHERE datname = current_database()),
+       EXTRACT(epoch FROM GREATEST((SELECT stats_reset FROM pg_stat_database WHERE datname = current_database()),
+                                   (SELECT stats_reset FROM pg_stat_archiver)))::float8,
        EXTRACT(epoch FROM GREATEST(pg_stat_get_last_analyze_time(%(oid)s::oid), pg_stat_get_last_autoanalyze_time(%(oid)s::oid)))::float8,
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker')::int,
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type IS NULL)::int,
-       EXISTS (SELECT FROM pg_stat_activity
-               WHERE application_name LIKE 'TimescaleDB Background Worker Scheduler%%' AND datname = current_database()),
+       CASE WHEN NOT pg_is_in_recovery()
+            THEN EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'TimescaleDB Background Worker Scheduler%%'
+                         AND datname = current_database()) END,
        pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'), (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb');

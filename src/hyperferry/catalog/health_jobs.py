@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import isinf
 from typing import Any
 
 import psycopg
@@ -11,9 +12,10 @@ from psycopg import sql
 
 from ..db import fetch_all, fetch_one, fetch_value, is_lost_connection, load_queries
 from ..db.connection import Connection
-from ..model.health import Aggregate, HealthFacts, Job
+from ..model.health import Aggregate, HealthFacts, Job, Reach
 from ..model.names import TableName
 from .records import records
+from .zone import before_now, zone_of
 
 LOOKED_AT = 3
 """Chunks that are asked for the latest time, from the end, before it is called unknown."""
@@ -32,7 +34,9 @@ def scheduled_jobs(conn: Connection) -> int:
     return int(fetch_value(conn, _query("scheduled")))
 
 
-def jobs(conn: Connection, place: dict[str, Any], integer_now: int | None, hidden: list[str]) -> tuple[Job, ...]:
+def jobs(
+    conn: Connection, place: dict[str, Any], kind: str, integer_now: int | None, hidden: list[str]
+) -> tuple[Job, ...]:
     """The jobs of the hypertable and of the aggregates on it, with what a policy is to do by now."""
     ids = [place["id"], *(row["id"] for row in records(conn, _query("aggregates"), {"id": place["id"]}))]
     rows = records(
@@ -48,6 +52,7 @@ def jobs(conn: Connection, place: dict[str, Any], integer_now: int | None, hidde
         _with_boundary(
             conn,
             replace(job, last_error=errors[job.id][0], last_error_at=errors[job.id][1]) if job.id in errors else job,
+            kind,
             integer_now,
         )
         for job in found
@@ -58,24 +63,25 @@ def _job(row: dict[str, Any]) -> Job:
     config = row["config"]
     row["config"] = json.loads(config) if isinstance(config, str) else config or {}
     for name in ("last_start", "last_success", "next_start"):
-        if row[name] is not None and abs(row[name]) == float("inf"):
+        # An infinite next start ahead is never; one behind is at once, which is what a job has whose start failed.
+        if row[name] is not None and isinf(row[name]) and (name != "next_start" or row[name] > 0):
             row[name] = None
     return Job(**row)
 
 
-def _with_boundary(conn: Connection, job: Job, integer_now: int | None) -> Job:
+def _with_boundary(conn: Connection, job: Job, kind: str, integer_now: int | None) -> Job:
     after = job.config.get({"policy_retention": "drop_after", "policy_compression": "compress_after"}.get(job.procedure, ""))
     if after is None:
         return job
-    return replace(job, after=str(after), boundary=_before(conn, after, integer_now))
+    return replace(job, after=str(after), boundary=_before(conn, job, after, kind, integer_now))
 
 
-def _before(conn: Connection, after: object, integer_now: int | None) -> int | None:
-    """The present less an interval or an integer, on the time's axis."""
+def _before(conn: Connection, job: Job, after: object, kind: str, integer_now: int | None) -> int | None:
+    """The present less an interval or an integer, on the time's axis, as the job reckons it."""
     if isinstance(after, int):
         return None if integer_now is None else integer_now - after
     try:
-        return int(fetch_value(conn, _query("before"), {"after": str(after)}))
+        return before_now(conn, zone_of(conn, job.owner), kind, str(after))
     except psycopg.DataError:
         return None
 
@@ -93,18 +99,16 @@ def aggregates(conn: Connection, facts: HealthFacts, number: int, hidden: list[s
         name = TableName(row["schema"], row["name"])
         names[row["id"]] = str(name)
         of_source = newest if row["source_id"] == number else (marks.get(row["source_id"]), "")
-        job = next(
-            (
-                job
-                for job in facts.jobs
-                if job.procedure == "policy_refresh_continuous_aggregate" and job.config.get("mat_hypertable_id") == row["id"]
-            ),
-            None,
-        )
+        refreshing = [
+            job
+            for job in facts.jobs
+            if job.procedure == "policy_refresh_continuous_aggregate" and job.config.get("mat_hypertable_id") == row["id"]
+        ]
+        job = refreshing[0] if refreshing else None
         offset = None if job is None else job.config.get("end_offset")
         due = None
         if job is not None:
-            due = facts.present if offset is None else _before(conn, offset, facts.integer_now)
+            due = facts.present if offset is None else _before(conn, job, offset, facts.time_type, facts.integer_now)
         found.append(
             Aggregate(
                 name,
@@ -117,9 +121,19 @@ def aggregates(conn: Connection, facts: HealthFacts, number: int, hidden: list[s
                 bucket=_width(conn, row["bucket"]),
                 job=job,
                 due=due,
+                number=row["id"],
+                source_number=row["source_id"],
+                reaches=tuple(_reach(conn, each, facts) for each in refreshing),
             )
         )
     return tuple(found)
+
+
+def _reach(conn: Connection, job: Job, facts: HealthFacts) -> Reach:
+    offset = job.config.get("start_offset")
+    if offset is None:
+        return Reach(job.id)
+    return Reach(job.id, str(offset), _before(conn, job, offset, facts.time_type, facts.integer_now))
 
 
 def _text(place: int | None, facts: HealthFacts) -> str:

@@ -1,13 +1,17 @@
 -- name: jobs
 -- The jobs of these hypertables, with their statistics: those that name one of them in their configuration, or are listed under its name.
+-- One that never began has no statistics (pg_dump does not take them along): it is due at its initial start, else at once.
 SELECT DISTINCT ON (j.job_id) j.job_id AS id, j.proc_name::text AS procedure, j.owner::text AS owner,
        r.rolname IS NOT NULL AS owner_exists, COALESCE(r.rolcanlogin, false) AS owner_can_login, j.scheduled,
        EXTRACT(epoch FROM j.schedule_interval)::float8 AS schedule, j.max_retries, j.config,
        CASE WHEN j.hypertable_name IS NOT NULL THEN format('%%I.%%I', j.hypertable_schema, j.hypertable_name) ELSE '' END AS table,
-       s.last_run_status AS status, s.job_status AS state,
+       s.last_run_status AS status,
+       CASE WHEN EXISTS (SELECT FROM pg_stat_activity a
+                         WHERE a.datname = current_database() AND a.application_name = j.application_name)
+            THEN 'Running' ELSE s.job_status END AS state,
        EXTRACT(epoch FROM s.last_run_started_at)::float8 AS last_start,
        EXTRACT(epoch FROM s.last_successful_finish)::float8 AS last_success,
-       EXTRACT(epoch FROM s.next_start)::float8 AS next_start,
+       EXTRACT(epoch FROM COALESCE(j.next_start, j.initial_start, '-infinity'))::float8 AS next_start,
        COALESCE(s.total_runs, 0) AS runs, COALESCE(s.total_failures, 0) AS failures,
        COALESCE(b.consecutive_failures + b.consecutive_crashes, 0) AS failures_in_a_row
 FROM timescaledb_information.jobs j
@@ -27,10 +31,6 @@ SELECT count(*)::int FROM timescaledb_information.jobs WHERE scheduled;
 SELECT DISTINCT ON (e.job_id) e.job_id, COALESCE(e.err_message, e.sqlerrcode, ''), EXTRACT(epoch FROM e.finish_time)::float8
 FROM timescaledb_information.job_errors e WHERE e.job_id = ANY(%(jobs)s::int[])
 ORDER BY e.job_id, e.start_time DESC;
-
--- name: before
--- The present less an interval, in microseconds since 1970.
-SELECT (EXTRACT(epoch FROM now() - %(after)s::interval) * 1000000)::bigint;
 
 -- name: width
 -- An interval in microseconds.

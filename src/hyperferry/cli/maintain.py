@@ -61,6 +61,13 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -
     help="Instead: list the chunks that end before (an age such as '2 years', or a moment), and with --confirm drop them.",
 )
 @click.option("--confirm", metavar="TABLE", help="With --drop-older-than: the table's name once more; the chunks are dropped.")
+@click.option(
+    "--accept",
+    multiple=True,
+    type=click.Choice(["aggregate-rows", "waiting-rows", "all"]),
+    help="With --drop-older-than: accept that continuous aggregates lose the buckets of what is dropped (aggregate-rows), or "
+    "never see rows that wait for a refresh (waiting-rows). Several times for several.",
+)
 @common
 def maintain(
     call: Call,
@@ -75,6 +82,7 @@ def maintain(
     dry_run: bool,
     drop_older_than: str | None,
     confirm: str | None,
+    accept: tuple[str, ...],
 ) -> int:
     """Do what `hyperferry health` finds that the chunks of TABLE need, one after the other, while writers and readers go on.
 
@@ -85,12 +93,14 @@ def maintain(
     if drop_older_than is not None:
         if only or everything or older_than or newer_than or window or full_speed:
             raise Usage(
-                "--drop-older-than goes with --confirm and --dry-run alone.",
+                "--drop-older-than goes with --confirm, --accept and --dry-run alone.",
                 remedy="drop old chunks first, then maintain the others.",
             )
-        return _drop(call, settings.dsn, table_of(settings), drop_older_than, confirm, dry_run)
+        return _drop(call, settings.dsn, table_of(settings), drop_older_than, confirm, dry_run, frozenset(accept))
     if confirm is not None:
         raise Usage("--confirm goes with --drop-older-than.", remedy="leave it out.")
+    if accept:
+        raise Usage("--accept goes with --drop-older-than.", remedy="leave it out.")
     from hyperferry.maintenance import Kind, MaintainOptions, maintain, parse_window
 
     from .render.maintain import maintain_json, maintain_lines
@@ -117,14 +127,18 @@ def maintain(
     return Failed.exit_code if skipped else 0
 
 
-def _drop(call: Call, dsn: str, table: str, older: str, confirm: str | None, dry_run: bool) -> int:
+def _drop(
+    call: Call, dsn: str, table: str, older: str, confirm: str | None, dry_run: bool, accept: frozenset[str]
+) -> int:
     from hyperferry.maintenance import DropOptions, drop_chunks, dropped_json
 
     from .render.maintain import dropped_lines
 
     with call.stoppable(MAINTAINING) as stop:
-        found = drop_chunks(DropOptions(dsn, table, older, confirm, dry_run), call.out.say, stop)
+        found = drop_chunks(DropOptions(dsn, table, older, confirm, dry_run, accept), call.out.say, stop)
     call.out.give(dropped_json(found), dropped_lines(found, older, dry_run))
     if found.ended is not None:
         return Interrupted.exit_code
-    return Refused.exit_code if found.listed and not found.confirmed and not dry_run else 0
+    if found.left:
+        return Failed.exit_code
+    return Refused.exit_code if found.listed and not found.confirmed and (found.losses or not dry_run) else 0

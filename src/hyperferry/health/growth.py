@@ -46,7 +46,7 @@ def growth(facts: HealthFacts) -> Growth | None:
 
 def _kept_by_retention(facts: HealthFacts) -> float | None:
     """Chunks that a policy of retention leaves; None without one."""
-    job = next((j for j in facts.jobs if j.procedure == "policy_retention" and j.scheduled), None)
+    job = next((j for j in facts.policies("policy_retention") if j.scheduled), None)
     if job is None or job.boundary is None or facts.present is None:
         return None
     return (facts.present - job.boundary) / facts.interval * facts.partitions + 1

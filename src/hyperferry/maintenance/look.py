@@ -45,22 +45,25 @@ def look(options: LookOptions, say: Say, stop: threading.Event) -> HealthReport:
 def gather(conn: Connection, text: str) -> tuple[TableName, HealthFacts]:
     """The table that was named, and the facts of the hypertable that it is or becomes. Raises Usage, Refused."""
     oid, table = catalog.resolve_table(conn, text)
-    rollout, hidden = _rollout(conn, table)
+    latest, hidden = _latest(conn, table)
+    rollout = None if latest is None or latest.phase.ended else latest
     name = table
     if rollout is not None and rollout.hypertable_oid is not None and not rollout.phase.hypertable_serves:
         oid, name = rollout.hypertable_oid, rollout.names.shadow
     facts = patient_read(conn, f"look at {name}", [name], partial(health_facts, conn, oid, name))
     known = None if rollout is None or rollout.phase.ended else _facts_of(conn, rollout)
-    return table, replace(facts, rollout=known, hidden=(*facts.hidden, *hidden))
+    serves = None
+    if latest is not None and latest.phase.hypertable_serves:
+        serves = latest.updated_at.timestamp()
+    return table, replace(facts, rollout=known, serves_since=serves, hidden=(*facts.hidden, *hidden))
 
 
-def _rollout(conn: Connection, table: TableName) -> tuple[Rollout | None, tuple[str, ...]]:
-    """The newest rollout of the table, if it is under way; what could not be seen."""
+def _latest(conn: Connection, table: TableName) -> tuple[Rollout | None, tuple[str, ...]]:
+    """The newest rollout of the table; what could not be seen."""
     try:
-        latest = next(iter(store.latest(conn, table)), None)
+        return next(iter(store.latest(conn, table)), None), ()
     except psycopg.errors.InsufficientPrivilege:
         return None, ("whether a rollout is open: this role may not read hyperferry's ledger",)
-    return (None if latest is None or latest.phase.ended else latest), ()
 
 
 def _facts_of(conn: Connection, rollout: Rollout) -> RolloutFacts:

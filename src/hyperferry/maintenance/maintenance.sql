@@ -57,9 +57,15 @@ FROM {function}({index}::regclass);
 SELECT (EXTRACT(epoch FROM %(text)s::timestamptz) * 1000000)::bigint;
 
 -- name: place_before
--- The present less an interval; NULL for one that leads beyond the present: '2 years ago' is a negative interval.
-SELECT CASE WHEN %(text)s::interval >= interval '0' THEN (EXTRACT(epoch FROM now() - %(text)s::interval) * 1000000)::bigint END;
+-- The present less an interval, as a value of the time column by the session's time zone; NULL for one that leads beyond the
+-- present: '2 years ago' is a negative interval.
+SELECT CASE WHEN %(text)s::interval >= interval '0' THEN (EXTRACT(epoch FROM b.at) * 1000000)::bigint END
+FROM (SELECT (now()::{moment} - %(text)s::interval)::{kind}) AS b(at);
 
 -- name: drop_one
--- Drops the chunks in one range; gives their names.
-SELECT c::text FROM {drop_chunks}({table}::regclass, older_than => {older}, newer_than => {newer}) AS c;
+-- Drops the chunks in one range; gives schema and name of those that went.
+SELECT parse_ident(c::text) FROM {drop_chunks}({table}::regclass, older_than => {older}, newer_than => {newer}) AS c;
+
+-- name: still_there
+-- Which of these tables are still there.
+SELECT c.oid::bigint FROM pg_class c WHERE c.oid = ANY(%(oids)s::oid[]);

@@ -128,10 +128,13 @@ class Chunk:
 
     @property
     def empty(self) -> bool:
-        """Holds no row, as far as is known: nothing on disk, or counted and found empty."""
-        if self.compressed or self.companion is not None or self.relation.live or self.relation.inserted:
+        """Is known to hold no row: measured, and nothing is on disk; or counted and found empty, with nothing written since. What
+        nobody looked at is not empty: pages and rows in the catalog are 0 for a table that was never counted, and so are the
+        server's own counts after a crash, which forgets when it was counted as well."""
+        own = self.relation
+        if self.compressed or self.companion is not None or own.live or own.inserted:
             return False
-        return self.relation.heap_bytes == 0 or (self.relation.rows == 0 and self.relation.modified == 0)
+        return (own.measured and own.heap_bytes == 0) or (own.rows == 0 and own.modified == 0 and own.analyzed is not None)
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,8 @@ class IndexFacts:
 @dataclass(frozen=True)
 class Job:
     """A job of TimescaleDB's scheduler. `after` and `boundary`: what a policy of retention or compression is to do, and up to
-    which place on the time's axis that is now. Times as in the module; intervals in seconds."""
+    which place on the time's axis that is now. Times as in the module (a `next_start` of minus infinity: at once); intervals in
+    seconds."""
 
     id: int
     procedure: str
@@ -194,11 +198,22 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """From where on a policy refreshes an aggregate: `offset` before the present (None: from the first row on), which is the
+    place `start` now (None: from the first row on, or not known)."""
+
+    job: int
+    offset: str | None = None
+    start: int | None = None
+
+
+@dataclass(frozen=True)
 class Aggregate:
     """A continuous aggregate. `watermark`: up to where it is materialized (None: nowhere); `newest`: the latest time of its
     source;
     `bucket`, `end_offset`: widths on the axis; `due`: up to where its policy is to have brought it by now, before the newest data
-    and the bucket are thought of."""
+    and the bucket are thought of. `number` and `source_number` are TimescaleDB's for what keeps its rows, and for what it reads;
+    `reaches`: from where on its policies refresh it."""
 
     name: TableName
     source: str
@@ -210,6 +225,9 @@ class Aggregate:
     bucket: int | None = None
     job: Job | None = None
     due: int | None = None
+    number: int = 0
+    source_number: int = 0
+    reaches: tuple[Reach, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -238,7 +256,10 @@ class ExactBloat:
 
 @dataclass(frozen=True)
 class HealthFacts:
-    """Everything that the rules look at. `now` is the server's clock."""
+    """Everything that the rules look at. `now` is the server's clock; `number` is TimescaleDB's for the hypertable.
+    `statistics_since`: not before then did the server begin to count uses; `oldest_chunk`: when the oldest one that is there was
+    made (None before TimescaleDB 2.13); `serves_since`: when a rollout put it, or left it, in its table's place (None: no
+    rollout, or not yet)."""
 
     table: TableName
     owner: str
@@ -249,6 +270,8 @@ class HealthFacts:
     time_column: str
     integer_time: bool
     interval: int
+    number: int = 0
+    time_type: str = "timestamp with time zone"
     partitions: int = 1
     integer_now: int | None = None
     columns: tuple[Column, ...] = ()
@@ -260,6 +283,8 @@ class HealthFacts:
     settings: dict[str, str] = field(default_factory=dict)
     block_size: int = 8192
     statistics_since: float | None = None
+    oldest_chunk: float | None = None
+    serves_since: float | None = None
     root_analyzed: float | None = None
     compression_enabled: bool = False
     scheduled_jobs: int = 0
@@ -280,6 +305,12 @@ class HealthFacts:
     def relations(self) -> tuple[Relation, ...]:
         """All tables that hold rows."""
         return tuple(each for chunk in self.chunks for each in chunk.relations)
+
+    def policies(self, procedure: str) -> tuple[Job, ...]:
+        """The hypertable's own jobs of this kind: those of its continuous aggregates are about other chunks."""
+        return tuple(
+            job for job in self.jobs if job.procedure == procedure and job.config.get("hypertable_id") == self.number
+        )
 
     def setting(self, name: str, default: float) -> float:
         """A setting as a number, in the unit that pg_settings has it in."""

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 import psycopg
 from psycopg import sql
 
+from ..catalog.zone import in_zone, zone_of
 from ..db import execute, fetch_all, fetch_value, load_queries
 from ..db.connection import Connection
 from ..errors import Refused, Usage
 from ..model.declared import DeclaredIndex, Span
-from ..model.lifecycle import Drops, HypertableState, IndexReading, ServerState
+from ..model.lifecycle import Drops, HypertableState, IndexReading, JobKind, ServerState
 from ..model.names import TableName
 from ..model.statement import Fragment
 from ..model.upkeep import IndexMethod, IndexPlan
@@ -72,7 +73,8 @@ def read_drops(
     conn: Connection, relation: TableName, after: Span, state: HypertableState, server: ServerState
 ) -> Drops | None:
     """What a retention policy of `after` on the relation would drop now; None where that cannot be asked (an integer time without
-    a function for its present, a length in the wrong unit)."""
+    a function for its present, a length in the wrong unit). Asked in the time zone of the policy's sessions: TimescaleDB reckons
+    with it, for a time without a zone by hours."""
     if after.integer != state.integer_time or (state.integer_time and state.now_function is None):
         return None
     older = (
@@ -80,15 +82,23 @@ def read_drops(
         if state.integer_time
         else sql.SQL("INTERVAL {}").format(sql.Literal(str(after)))
     )
-    statement = query("drops").format(
+    statement = query("older").format(
         show_chunks=sql.Identifier(server.functions, "show_chunks"),
         relation=sql.Literal(relation.quoted),
         older_than=older,
     )
-    rows = fetch_all(conn, statement)
+    with in_zone(conn, zone_of(conn, _owner_of_policy(state, relation))):
+        older_ones = [row[0] for row in fetch_all(conn, statement)]
+    rows = fetch_all(conn, query("drops"), {"chunks": older_ones})
     chunks = tuple(TableName(row[0], row[1]) for row in rows)
     count, exact = _rows(conn, chunks)
     return Drops(chunks, count, exact, rows[-1][2] if rows else None)
+
+
+def _owner_of_policy(state: HypertableState, relation: TableName) -> str:
+    """The role that the relation's retention policy runs as, or will."""
+    of = next((each for each in state.aggregates if each.name == relation), state)
+    return next((job.owner for job in of.jobs if job.kind is JobKind.RETENTION), of.owner)
 
 
 def _rows(conn: Connection, chunks: tuple[TableName, ...]) -> tuple[int, bool]:

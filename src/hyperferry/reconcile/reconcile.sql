@@ -17,10 +17,14 @@ FROM pg_class c WHERE c.oid = to_regclass(%(view)s);
 SELECT c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %(schema)s AND c.relname = %(name)s;
 
+-- name: older
+-- The chunks that a retention policy would drop now, by OID.
+SELECT s.chunk::oid::bigint FROM {show_chunks}({relation}::regclass, older_than => {older_than}) AS s(chunk);
+
 -- name: drops
--- The chunks that a retention policy would drop now, oldest first, with the end of each.
+-- Chunks, oldest first, with the end of each.
 SELECT n.nspname::text, c.relname::text, COALESCE(k.range_end::text, k.range_end_integer::text)
-FROM {show_chunks}({relation}::regclass, older_than => {older_than}) AS s(chunk)
+FROM unnest(%(chunks)s::oid[]) AS s(chunk)
 JOIN pg_class c ON c.oid = s.chunk JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN timescaledb_information.chunks k ON k.chunk_schema = n.nspname AND k.chunk_name = c.relname
 ORDER BY k.range_end, k.range_end_integer, 2;

@@ -141,14 +141,19 @@ def find(conn: Connection, name: TableName) -> Aggregate:
 
 def pending(conn: Connection, aggregate: Aggregate, every: dict[int, Aggregate]) -> list[Span]:
     """The spans of time in which it may be older than the rows that it is made of, those of its sources included."""
-    params = {"mat": aggregate.id, "raw": aggregate.source_id}
-    rows = fetch_all(conn, query("pending"), params)
-    if fetch_value(conn, query("has_ranges")):
-        rows += fetch_all(conn, query("ranges"), params)
-    spans = [Span(int(first), int(last)) for first, last in rows if first <= last]
+    spans = waiting(conn, aggregate.id, aggregate.source_id)
     if aggregate.over is not None and aggregate.over in every:
         spans += pending(conn, every[aggregate.over], every)
     return spans
+
+
+def waiting(conn: Connection, number: int, source: int) -> list[Span]:
+    """The spans of time in which an aggregate of that number may be older than what it reads."""
+    params = {"mat": number, "raw": source}
+    rows = fetch_all(conn, query("pending"), params)
+    if fetch_value(conn, query("has_ranges")):
+        rows += fetch_all(conn, query("ranges"), params)
+    return [Span(int(first), int(last)) for first, last in rows if first <= last]
 
 
 def counted(expression: sql.Composable, kind: str) -> sql.Composed:

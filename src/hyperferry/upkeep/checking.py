@@ -162,7 +162,7 @@ class _Check:
         said = time.monotonic()
         for number, (first, end) in enumerate(spans, 1):
             self._should_stop()
-            self._compare(first, end)
+            self._compare(first, end, BUCKETS_AT_ONCE if every else 1)
             if time.monotonic() - said > SAY_SECONDS:
                 said = time.monotonic()
                 self._say(f"{self._aggregate.name}: {number / len(spans):.0%} compared")
@@ -242,8 +242,8 @@ class _Check:
         rows = fetch_all(self._conn, query("chunk_spans"), {"schema": source.schema, "name": source.name})
         return [(int(first), int(end)) for first, end in rows]
 
-    def _compare(self, first: int, end: int) -> set[int]:
-        """Compares a span at one snapshot; gives the buckets that differ without a reason."""
+    def _compare(self, first: int, end: int, buckets: int = 1) -> None:
+        """Compares a span of so many buckets at one snapshot."""
         source, kept = self._aggregate.source, self._aggregate.kept
 
         def work() -> tuple[list[tuple[object, ...]], list[Span], list[tuple[int, int]]]:
@@ -256,30 +256,33 @@ class _Check:
                     execute(self._conn, sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(name))
                 waits = pending(self._conn, self._aggregate, self._known)
                 chunks = self._chunk_spans()
-                rows = fetch_all(self._conn, compare.statement(self._aggregate, self._columns, first, end))
+                rows = fetch_all(
+                    self._conn, compare.statement(self._aggregate, self._columns, first, end, buckets)
+                )
                 return rows, waits, chunks
 
         rows, waits, chunks = yield_and_retry(
             self._conn, f"compare {self._aggregate.name}", [source, kept], work, should_stop=self._should_stop
         )
         self._found.checked += int(str(rows[0][0]))
-        bad: set[int] = set()
+        rows = [row for row in rows if row[1] is not None]
+        after = {start: self._clock.after(start) for start in {int(str(row[1])) for row in rows}}
+        # drop_chunks is logged as a change too: it must not be taken for something that a refresh would mend.
+        dropped = {
+            start
+            for start, kept_rows in ((int(str(row[1])), int(str(row[3]))) for row in rows)
+            if kept_rows and _gone(chunks, start, after[start])
+        }
         for row in rows:
-            if row[1] is None:
-                continue
             start, text = int(str(row[1])), str(row[2])
-            after = self._clock.after(start)
-            # drop_chunks is logged as a change too: it must not be taken for something that a refresh would mend.
-            if int(str(row[3])) and _gone(chunks, start, after):
+            if start in dropped:
                 self._found.dropped[start] = text
-            elif overlaps(waits, start, after):
+            elif overlaps(waits, start, after[start]):
                 self._found.waiting[start] = text
             else:
-                bad.add(start)
                 self._found.different[start] = text
                 if len(self._found.differences) < KEPT_DIFFERENCES:
                     self._found.differences.append(self._difference(row))
-        return bad
 
     def _difference(self, row: tuple[object, ...]) -> AggregateDifference:
         kept_rows, raw_rows = int(str(row[3])), int(str(row[4]))
@@ -297,7 +300,8 @@ class _Check:
         return AggregateDifference(str(row[2]), kind, group, values)
 
     def _repair(self) -> None:
-        """Refreshes the buckets that differ, one after the other, and compares each again."""
+        """Refreshes the buckets that differ, one after the other, and compares each again: directly before as well, since what
+        a bucket was made of may have been dropped meanwhile, and a refresh would delete the bucket."""
         version, edition = fetch_one(self._conn, index_query("version")) or (None, None)
         if not has("forced_refresh", version, "community" if edition == "timescale" else edition):
             raise Refused(
@@ -308,16 +312,33 @@ class _Check:
         for start in sorted(self._found.different, reverse=True):
             self._should_stop()
             end = self._clock.after(start)
+            now = self._again(start, end)
+            if start not in now.different:
+                self._no_longer(start, now)
+                continue
             forced(self._conn, self._aggregate, start, end, self._should_stop)
-            before = self._found
-            self._found = _Found(different=dict(before.different))
-            left = self._compare(start, end)
-            self._found = before
-            if not left:
-                before.repaired.append(before.different[start])
+            if start not in self._again(start, end).different:
+                self._found.repaired.append(self._found.different[start])
         self._say(
             f"{self._aggregate.name}: {plural(len(self._found.repaired), 'bucket')} refreshed and equal now"
         )
+
+    def _again(self, start: int, end: int) -> _Found:
+        """What a bucket is now, without a word of it in what was found."""
+        before, self._found = self._found, _Found()
+        try:
+            self._compare(start, end)
+            return self._found
+        finally:
+            self._found = before
+
+    def _no_longer(self, start: int, now: _Found) -> None:
+        """Takes a bucket from those that differ: by now it waits, or what it was made of was dropped, or it was mended."""
+        found = self._found
+        text = found.different.pop(start)
+        found.differences = [each for each in found.differences if each.bucket != text]
+        found.dropped |= now.dropped
+        found.waiting |= now.waiting
 
 
 NOT_KEYED = "It is grouped by what is not among its columns, so that rows are compared by all their values, floats exactly."

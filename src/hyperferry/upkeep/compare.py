@@ -13,7 +13,7 @@ from .aggregate_facts import Aggregate, counted, time_from
 from .query_text import restricted
 
 MOST_ROWS = 500
-"""Differing rows that one statement gives."""
+"""Differing rows that one statement gives, about; but some of each bucket that differs."""
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
 """How far two floats may lie apart: a sum depends on the order in which its terms are added. float4 has half of the
 digits."""
@@ -71,10 +71,15 @@ def _within(aggregate: Aggregate, column: sql.Composable, first: int, end: int) 
     return sql.SQL("{0} >= {1} AND {0} < {2}").format(column, time_from(first, kind), time_from(end, kind))
 
 
-def statement(aggregate: Aggregate, columns: Columns, first: int, end: int) -> sql.Composed:
+def statement(
+    aggregate: Aggregate, columns: Columns, first: int, end: int, buckets: int = 1
+) -> sql.Composed:
     """Gives the number of buckets that have rows on either side, and the rows that differ: the bucket's count and
     text, the rows on either side, the keys as text, then for each other column what is kept and what the query gives,
     as text, and whether they are the same.
+
+    Of each bucket some of the rows that are kept, and some of those that are not: none that differs is passed over because
+    another one has many, however many `buckets` there are (about).
 
     Two floats are the same within the tolerance, anything else by its text.
     """
@@ -114,7 +119,8 @@ def statement(aggregate: Aggregate, columns: Columns, first: int, end: int) -> s
         "count(*) FILTER (WHERE side = 2) AS hf_n2{values} "
         "FROM hf_both GROUP BY {keys}) "
         "SELECT (SELECT count(DISTINCT {time}) FROM hf_rows), d.* FROM (SELECT 1) AS one LEFT JOIN LATERAL ("
-        "SELECT {shown} FROM hf_rows WHERE NOT ({same}) ORDER BY 1 LIMIT {most}) AS d ON true"
+        "SELECT {shown} FROM (SELECT *, row_number() OVER (PARTITION BY {time}, hf_n1 > 0) AS hf_turn "
+        "FROM hf_rows WHERE NOT ({same})) AS hf_t WHERE hf_turn <= {most} ORDER BY 1) AS d ON true"
     ).format(
         names=names,
         keys=keys,
@@ -125,7 +131,7 @@ def statement(aggregate: Aggregate, columns: Columns, first: int, end: int) -> s
         time=time,
         shown=shown,
         same=same,
-        most=sql.Literal(MOST_ROWS),
+        most=sql.Literal(max(1, MOST_ROWS // buckets)),
     )
 
 

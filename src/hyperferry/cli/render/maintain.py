@@ -67,6 +67,10 @@ def maintain_lines(report: MaintainReport, dry_run: bool) -> list[Line]:
     return [*lines, Line(f"{report.table}: {text}.", style="bold")]
 
 
+MARKS = {"dropped": "dropped ", "left": "LEFT ", "gone": "already gone, ", "listed": ""}
+"""What stands before a chunk's name, by what became of it."""
+
+
 def dropped_lines(found: Dropped, older: str, dry_run: bool) -> list[Line]:
     """The exact list, and what became of it."""
     if not found.listed:
@@ -75,17 +79,26 @@ def dropped_lines(found: Dropped, older: str, dry_run: bool) -> list[Line]:
         Line(
             f"{chunk.start_text} to {chunk.end_text}, {size(chunk.total_bytes)}, about "
             f"{round(chunk.relation.estimated_rows):,} rows",
-            mark=("dropped " if str(chunk.relation.name) in found.dropped else "") + chunk.relation.name.name + ":",
+            mark=MARKS[found.state(chunk)] + chunk.relation.name.name + ":",
         )
         for chunk in found.listed
     ]
+    for each in found.losses:
+        lines.append(Line(each.message, mark=f"{each.rule}, {each.aggregate}:", mark_style="bold yellow"))
+        lines.append(Line(each.remedy, indent=2))
     total = size(sum(chunk.total_bytes for chunk in found.listed))
     if found.confirmed:
         text = f"{len(found.dropped)} of {plural(len(found.listed), 'chunk')} dropped"
+        if found.left:
+            text += (
+                f"; {found.left} left, which drop_chunks passed over, as it does over frozen ones "
+                "(SELECT _timescaledb_functions.unfreeze_chunk('CHUNK'); and run the same command again)"
+            )
         text += f"; ended: {found.ended}. Run the same command again" if found.ended else ""
     elif dry_run:
         text = f"{plural(len(found.listed), 'chunk')}, {total}, would be dropped; nothing was done"
     else:
         text = f"{plural(len(found.listed), 'chunk')}, {total}. Nothing was dropped: "
-        text += f"--confirm '{found.table}' drops these, for good"
+        accept = "".join(f" --accept {rule}" for rule in dict.fromkeys(each.rule for each in found.losses))
+        text += f"--confirm '{found.table}'{accept} drops these, for good"
     return [*lines, Line(""), Line(f"{found.table}: {text}.", style="bold")]

@@ -25,7 +25,7 @@ def check(facts: HealthFacts) -> Iterator[HealthFinding]:
             "follow the data: "
             "`hyperferry advise` says which would do better.",
         )
-    if facts.compression_enabled and not any(job.procedure == "policy_compression" for job in facts.jobs):
+    if facts.compression_enabled and not facts.policies("policy_compression"):
         present = facts.present
         closed = [
             c for c in facts.chunks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...model.health import HealthFacts, HealthFinding
+from ...model.health import Chunk, HealthFacts, HealthFinding
 from ..words import listed, plural, regclass, warning
 
 AHEAD = 10
@@ -16,6 +16,11 @@ def _bound(facts: HealthFacts, text: str) -> str:
     return text if facts.integer_time else f"TIMESTAMPTZ '{text}'"
 
 
+def _filled(chunk: Chunk) -> bool:
+    """Whether something says that it has rows; of one that could not be measured nothing does."""
+    return not chunk.empty and (chunk.compressed or chunk.total_bytes > 0 or chunk.relation.estimated_rows > 0)
+
+
 def check(facts: HealthFacts) -> Iterator[HealthFinding]:
     """Chunks far in the future: a wrong clock, a wrong unit, an outlier."""
     present = facts.present
@@ -23,7 +28,7 @@ def check(facts: HealthFacts) -> Iterator[HealthFinding]:
         return
     far = [
         chunk for chunk in facts.chunks
-        if chunk.start > present + max(AHEAD * facts.interval, 0 if facts.integer_time else YEAR) and not chunk.empty
+        if chunk.start > present + max(AHEAD * facts.interval, 0 if facts.integer_time else YEAR) and _filled(chunk)
     ]
     if far:
         first = far[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isinf
 
 from ...model.health import HealthFacts, HealthFinding
 from ..words import critical, lasting, warning
@@ -36,10 +37,19 @@ def check(facts: HealthFacts) -> Iterator[HealthFinding]:
     for job in facts.jobs:
         if not job.scheduled or job.next_start is None or job.state == "Running":
             continue
-        behind = facts.now - job.next_start
+        why, remedy = _why(facts)
+        # At once: since its last start, which failed, or since nobody knows when, where it never began.
+        due = job.last_start if isinf(job.next_start) else job.next_start
+        if due is None:
+            yield warning(
+                f"Job {job.id} ({job.procedure} of {job.table or facts.table}) is due and has never begun (one that was only "
+                f"just added begins within seconds).{why}",
+                remedy,
+            )
+            continue
+        behind = facts.now - due
         if behind <= max(LEAST, PART * job.schedule):
             continue
-        why, remedy = _why(facts)
         say = critical if behind > max(DAY, 3 * job.schedule) else warning
         yield say(
             f"Job {job.id} ({job.procedure} of {job.table or facts.table}) was due {lasting(behind)} ago and has not "

@@ -11,8 +11,8 @@ from ..words import lasting, listed, plural, warning
 
 def check(facts: HealthFacts) -> Iterator[HealthFinding]:
     """Chunks that a policy should have compressed by now."""
-    for job in facts.jobs:
-        if job.procedure != "policy_compression" or job.boundary is None:
+    for job in facts.policies("policy_compression"):
+        if job.boundary is None:
             continue
         due = [chunk for chunk in overdue(facts, job) if not chunk.compressed and not chunk.empty]
         if due:

@@ -11,8 +11,8 @@ from ..words import lasting, listed, plural, size, warning
 
 def check(facts: HealthFacts) -> Iterator[HealthFinding]:
     """Chunks that a policy of retention should have dropped by now."""
-    for job in facts.jobs:
-        if job.procedure != "policy_retention" or job.boundary is None or job.config.get("hypertable_id") is None:
+    for job in facts.policies("policy_retention"):
+        if job.boundary is None:
             continue
         due = overdue(facts, job)
         if due:
