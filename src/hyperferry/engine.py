@@ -133,7 +133,8 @@ def start(
 ) -> StatusReport:
     """Prepare, copy, catch up, verify; ends with the rollout synced. Goes on where an earlier start was interrupted.
 
-    `accept` is what in place changes for the application and may; else the cutover asks for it. `limits` hold for the throttle where the ledger has none; `set_limits` are put into the ledger first (see `throttle`).
+    `accept` is what in place changes for the application and may; else the cutover asks for it. `limits` hold for the throttle
+    where the ledger has none; `set_limits` are put into the ledger first (see `throttle`).
     """
     _check_limits(limits, set_limits)
     gates.check_accept(accept)

@@ -16,7 +16,20 @@ from hyperferry.model.lifecycle import CompressionState, Drops, HypertableState,
 from hyperferry.model.names import TableName
 
 from .life import keys, rules, wish
-from .made import COMMUNITY, COMPRESSED, COUNTED, DAILY, DAY, STATE, TABLE, daily, days, job, made_diff, readings
+from .made import (
+    COMMUNITY,
+    COMPRESSED,
+    COUNTED,
+    DAILY,
+    DAY,
+    STATE,
+    TABLE,
+    daily,
+    days,
+    job,
+    made_diff,
+    readings,
+)
 
 AGGREGATE = """
 [[continuous_aggregate]]

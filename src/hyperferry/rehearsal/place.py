@@ -193,17 +193,20 @@ def require_rights(conn: Connection, option: str, why: str) -> None:
 
 def _leftovers(conn: Connection) -> list[str]:
     unused = (
-        "NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datname = {} AND a.backend_type = 'client backend') ORDER BY 1"
+        "NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datname = {} "
+        "AND a.backend_type = 'client backend') ORDER BY 1"
     )
     databases = fetch_all(
         conn,
-        "SELECT d.datname::text FROM pg_catalog.pg_database d WHERE starts_with(d.datname, %s) AND " + unused.format("d.datname"),
+        "SELECT d.datname::text FROM pg_catalog.pg_database d WHERE starts_with(d.datname, %s) AND "
+        + unused.format("d.datname"),
         [PREFIX],
     )
     roles = fetch_all(
         conn,
-        "SELECT r.rolname::text FROM pg_catalog.pg_roles r CROSS JOIN LATERAL (VALUES (pg_catalog.shobj_description(r.oid, 'pg_authid'))) "
-        "AS s(said) WHERE starts_with(s.said, %s) AND " + unused.format("substr(s.said, length(%s) + 1)"),
+        "SELECT r.rolname::text FROM pg_catalog.pg_roles r "
+        "CROSS JOIN LATERAL (VALUES (pg_catalog.shobj_description(r.oid, 'pg_authid'))) AS s(said) "
+        "WHERE starts_with(s.said, %s) AND " + unused.format("substr(s.said, length(%s) + 1)"),
         [OF_ROLE, OF_ROLE],
     )
     return [

@@ -84,7 +84,8 @@ def _at(folder: Path) -> Programs | None:
 def connection(dsn: str, *, options: str = "") -> tuple[dict[str, str], str]:
     """The environment and the connection string by which a program of libpq comes to `dsn` and to no other server. All parts that
     are no secret stand in the string, for a service file would win over variables; the password stands in the environment, for
-    everybody can read arguments. `options` are added to those of the connection. Raises Refused for a secret without a variable."""
+    everybody can read arguments. `options` are added to those of the connection. Raises Refused for a secret that has no
+    variable."""
     values = dict(os.environ)
     known = {each.keyword.decode(): each for each in pq.Conninfo.get_defaults()}
     said: dict[str, str] = {}

@@ -165,7 +165,8 @@ def _refuse_snapshots(conn: Connection, plan: Plan) -> None:
 
 def _snapshot_holders(conn: Connection) -> list[str]:
     return [
-        f"{pid} ({user or 'unknown'}, {name or 'no name'}, {state}, since {seconds:.0f} s): {' '.join((query or '').split())[:100]}"
+        f"{pid} ({user or 'unknown'}, {name or 'no name'}, {state}, since {seconds:.0f} s): "
+        f"{' '.join((query or '').split())[:100]}"
         for pid, user, name, state, seconds, query in fetch_all(
             conn, load_queries(__package__, "in_place.sql")["snapshot_holders"]
         )
