@@ -87,7 +87,8 @@ def test_the_way_back_gives_nobody_more_than_he_had(place: Place) -> None:
         " obj_description('player_stats_player_idx'::regclass, 'pg_class'),"
         " (SELECT obj_description(oid, 'pg_constraint') FROM pg_constraint WHERE conname = 'player_stats_pkey' AND conrelid = c.oid),"
         " (SELECT array_agg(pg_get_statisticsobjdef(oid) || obj_description(oid, 'pg_statistic_ext')) FROM pg_statistic_ext WHERE stxrelid = c.oid),"
-        " (SELECT array_agg((attname, attstattarget, attoptions)::text ORDER BY attname) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0),"
+        " (SELECT array_agg((attname, attstattarget, ARRAY(SELECT o FROM unnest(attoptions) AS o WHERE o NOT LIKE 'pg_attver=%'))::text "
+        "ORDER BY attname) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0),"
         " (SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = c.oid AND indisclustered)"
         " FROM pg_class AS c WHERE c.oid = 'player_stats'::regclass"
     )

@@ -327,7 +327,7 @@ def test_pg_dump_is_not_left_without_the_rows(db: Database) -> None:
             reading.start()
             end = time.monotonic() + 20
             while time.monotonic() < end and db.execute(
-                "SELECT FROM pg_stat_activity WHERE application_name = 'pg_dump' AND datname = current_database() "
+                "SELECT 1 FROM pg_stat_activity WHERE application_name = 'pg_dump' AND datname = current_database() "
                 "AND wait_event_type = 'Lock' AND backend_xmin IS NOT NULL"
             ) == []:
                 time.sleep(0.02)

@@ -259,8 +259,11 @@ BEGIN
         FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget >= 0
     ) || ARRAY(
         SELECT 'ALTER TABLE ' || target::text || ' ALTER ' || pg_catalog.quote_ident(a.attname) || ' SET ('
-            || pg_catalog.array_to_string(a.attoptions, ', ') || ')'
-        FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped AND a.attoptions IS NOT NULL
+            || pg_catalog.string_agg(o.option, ', ') || ')'
+        FROM pg_catalog.pg_attribute AS a CROSS JOIN LATERAL pg_catalog.unnest(a.attoptions) AS o(option)
+        WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped
+            AND NOT pg_catalog.starts_with(o.option, 'pg_attver=') -- which PostgreSQL notes for itself, from 17.12 on
+        GROUP BY a.attname
     ) || ARRAY(
         SELECT 'ALTER TABLE ' || target::text || ' ' || f.words FROM pg_catalog.pg_class AS c
         CROSS JOIN LATERAL (VALUES (c.relrowsecurity, 'ENABLE ROW LEVEL SECURITY'), (c.relforcerowsecurity, 'FORCE ROW LEVEL SECURITY')) AS f(is_on, words)
