@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hyperferry.advice import case_of
 from hyperferry.model.advice import Advice
 from hyperferry.model.axis import Axis
 from hyperferry.model.distribution import ChunkFacts, Distribution, IndexUse, Writes
 from hyperferry.model.inspection import Inspection
-from planner.made_inspections import MB, column, index
+from planner.made_inspections import MB, PRIMARY, column, index, inspection
 
 from .made import (
     DAY,
@@ -262,6 +266,60 @@ def test_a_partial_one_where_few_rows_meet_a_condition_without_a_value() -> None
     open_ones = use("SELECT * FROM t WHERE note IS NOT NULL AND player_id = $1")
     assert worthwhile(open_ones)[0]["where"] == "note IS NOT NULL"
     assert "where" not in worthwhile(use("SELECT * FROM t WHERE note IS NULL AND player_id = $1"))[0]
+
+
+@pytest.mark.parametrize(
+    ("where", "columns"),
+    [
+        ("player_id = $1 OR value = $2", None),
+        ("note IS NOT NULL OR player_id = $1", None),
+        ("(player_id = $1 OR player_id = $2) AND ts > $3", ["player_id", "ts DESC"]),
+        ("player_id = $1 AND (id = $2 OR note IS NOT NULL)", ["player_id"]),
+        ("(player_id = $1 AND ts > $2) OR (player_id = $3 AND ts > $4)", ["player_id", "ts DESC"]),
+    ],
+)
+def test_what_or_joins_is_no_condition_on_each(where: str, columns: list[str] | None) -> None:
+    found = worthwhile(use(f"SELECT * FROM t WHERE {where}"))
+    assert [each["columns"] for each in found] == ([] if columns is None else [columns])
+    assert all("where" not in each for each in found)
+
+
+def test_a_covering_one_has_what_else_the_conditions_need() -> None:
+    found = worthwhile(use("SELECT value FROM t WHERE player_id = $1 AND stat_type <> 'void'"))
+    assert found[0]["include"] == ["value", "stat_type"]
+    assert worthwhile(use("SELECT value FROM t WHERE player_id = $1 AND extract(hour FROM ts) = 8"))[0].get("include") is None
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([2.0, 5.0, 50.0, 900.0]), min_size=1, max_size=6), st.booleans(), st.randoms(use_true_random=False))
+def test_the_advised_index_is_enough(distinct: list[float], by_time: bool, random: Random) -> None:
+    """However many columns are compared: once the index is there, none is advised; nor where it has more of them before the time."""
+    names = [f"c{n}" for n in range(len(distinct))]
+    columns = (column("id"), column("ts", "timestamp with time zone"), *(column(name) for name in names))
+    where = " AND ".join([*(f"{name} = $1" for name in names), *(["ts > $2"] if by_time else [])])
+    bare = distribution(
+        inspection(*columns, keys=(PRIMARY,)),
+        columns=tuple(values(name, n) for name, n in zip(names, distinct, strict=True)),
+        statements=(use(f"SELECT * FROM t WHERE {where}"),),
+    )
+    found = said(advice_on(bare), "worthwhile-index")
+    if math.prod(distinct) < 10:
+        assert found == []
+        return
+    keys = numbers(found[0])["columns"]
+    equal = [name for name in keys if name != "ts"]
+    assert len(equal) == min(len(names), 3)
+    assert keys == [*equal, *(["ts"] if by_time else [])]
+    further = [name for name in names if name not in equal]
+    for more in ([], further[: random.randint(0, len(further))]):
+        lead = [*equal, *more]
+        random.shuffle(lead)
+        for rest in ([*lead, "ts"], *([] if by_time else [lead])):
+            there = replace(bare, inspection=inspection(*columns, keys=(PRIMARY,), indexes=(index("a", *rest),)))
+            assert said(advice_on(there), "worthwhile-index") == []
+    if by_time:
+        late = replace(bare, inspection=inspection(*columns, keys=(PRIMARY,), indexes=(index("a", *equal, "id", "ts"),)))
+        assert numbers(one(advice_on(late), "worthwhile-index"))["columns"] == keys
 
 
 def test_a_name_fits_and_is_new() -> None:
