@@ -165,6 +165,33 @@ def test_deletes_by_key_are_none() -> None:
     assert one(advice_on(distribution(statements=(use("DELETE FROM t WHERE id = $1"),))), "retention").toml == ""
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM t WHERE player_id = $1 AND ts >= $2",
+        "DELETE FROM t WHERE player_id = $1 AND ts < $2",
+        "DELETE FROM t WHERE ts >= now() - interval '1 day'",
+        "DELETE FROM t WHERE ts BETWEEN $1 AND $2",
+        "DELETE FROM t WHERE ts < $1 AND note IS NOT NULL",
+        "DELETE FROM t WHERE ts < $1 OR id = $2",
+    ],
+)
+def test_deletes_that_leave_old_rows_are_none(statement: str) -> None:
+    advice = advice_on(on_community(distribution(statements=(use(statement),))))
+    found = one(advice, "retention")
+    assert "retention" not in file_of(advice)
+    assert numbers(found)["deletes_by_time"] == 0
+    assert any(line.startswith("a DELETE by ts that asks for something else too") and statement in line for line in found.reason)
+
+
+def test_of_several_deletes_those_of_old_rows_count() -> None:
+    one_players, old = use("DELETE FROM t WHERE player_id = $1 AND ts >= $2", calls=70), use("DELETE FROM t WHERE $1 > ts", calls=30)
+    found = one(advice_on(on_community(distribution(statements=(one_players, old)))), "retention")
+    assert numbers(found)["deletes_by_time"] == 30
+    assert "DELETE FROM t WHERE $1 > ts" in found.reason[0]
+    assert found.toml.startswith("[retention]")
+
+
 # Superfluous indexes
 
 
