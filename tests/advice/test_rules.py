@@ -382,6 +382,98 @@ def test_what_is_filtered_is_grouped_by_too() -> None:
     assert "stat_type" in found["query"]
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        "stat_type <> 'void'",
+        "stat_type != $1",
+        "stat_type NOT IN ($1, $2)",
+        "stat_type LIKE 'v%'",
+        "t.stat_type ~ '^v'",
+        "stat_type IS DISTINCT FROM $1",
+        "lower(stat_type) = $1",
+        "ts > $1 OR stat_type = $2",
+        "NOT (stat_type = $1)",
+    ],
+)
+def test_what_a_condition_needs_is_grouped_by_whatever_the_condition_is(where: str) -> None:
+    """Else rows that the query leaves out are in the sums, and it could not be asked of the aggregate."""
+    hourly = use(f"SELECT time_bucket('1 hour', ts), sum(value) FROM t WHERE {where} GROUP BY 1")
+    advice = advice_on(on_community(distribution(statements=(hourly,))))
+    found = one(advice, "continuous-aggregate")
+    (made,) = file_of(advice)["continuous_aggregate"]
+    assert made["query"] == (
+        "SELECT time_bucket('1 hour', ts) AS bucket, stat_type, sum(value) AS sum_value FROM public.t GROUP BY 1, 2"
+    )
+    assert any(line.startswith("grouped by stat_type too") for line in found.reason)
+
+
+def test_what_a_group_is_made_of_is_grouped_by_too() -> None:
+    (found,) = aggregates(use("SELECT time_bucket('1 hour', ts), upper(stat_type), sum(value) FROM t GROUP BY 1, 2"))
+    assert found["query"].startswith("SELECT time_bucket('1 hour', ts) AS bucket, stat_type, sum(value)")
+
+
+def test_a_condition_on_the_time_that_is_no_bound_is_said() -> None:
+    """Whole buckets do not answer it."""
+    odd = use("SELECT time_bucket('1 day', ts), sum(value) FROM t WHERE CASE WHEN note IS NULL THEN ts > $1 END GROUP BY 1")
+    found = one(advice_on(on_community(distribution(statements=(odd,)))), "continuous-aggregate")
+    assert found.toml == ""
+    assert found.reason[-1].startswith("a condition on ts, or a group by it, is not understood")
+
+
+def test_one_that_is_not_understood_does_not_stand_in_the_way_of_others() -> None:
+    plain, odd = (use(f"SELECT time_bucket('1 day', ts), sum(value) FROM t {where} GROUP BY 1") for where in ("", "WHERE ts::time > $1"))
+    advice = advice_on(on_community(distribution(statements=(odd, plain))))
+    assert len(file_of(advice)["continuous_aggregate"]) == 1
+    assert len(said(advice, "continuous-aggregate")) == 2
+
+
+@pytest.mark.parametrize(
+    ("bucket", "written"),
+    [
+        ("time_bucket('1 day', ts, 'Europe/Berlin')", "time_bucket('1 day', ts, 'Europe/Berlin')"),
+        ("date_trunc('day'::text, t.ts, 'Europe/Berlin'::text)", "time_bucket('1 day', ts, 'Europe/Berlin'::text)"),
+        ("time_bucket('1 day', ts, interval '6 hours')", "time_bucket('1 day', ts, interval '6 hours')"),
+        ("time_bucket('7 days', ts, origin => '2024-01-06')", "time_bucket('7 days', ts, origin => '2024-01-06')"),
+        ("date_bin('7 days', ts, timestamptz '2024-01-06')", "time_bucket('7 days', ts, origin => timestamptz '2024-01-06')"),
+        ("date_trunc('day', ts)", "time_bucket('1 day', ts)"),
+    ],
+)
+def test_where_buckets_begin_is_kept(bucket: str, written: str) -> None:
+    (found,) = aggregates(use(f"SELECT {bucket} AS b, sum(value) FROM t GROUP BY b"))
+    assert found["query"] == f"SELECT {written} AS bucket, sum(value) AS sum_value FROM public.t GROUP BY 1"
+    advice = advice_on(on_community(distribution(statements=(use(f"SELECT {bucket}, sum(value) FROM t GROUP BY 1"),))))
+    reason = " ".join(one(advice, "continuous-aggregate").reason)
+    assert ("the session's midnight" in reason) == (bucket == "date_trunc('day', ts)")
+    assert "2.15" not in reason
+
+
+def test_a_cast_is_by_the_sessions_zone() -> None:
+    days = use("SELECT time_bucket('1 day', ts::date), sum(value) FROM t GROUP BY 1")
+    found = one(advice_on(on_community(distribution(statements=(days,)))), "continuous-aggregate")
+    assert any(line.startswith("a cast cuts at the session's midnight") for line in found.reason)
+
+
+def test_buckets_that_begin_elsewhere_are_another_aggregate() -> None:
+    zones = [use(f"SELECT time_bucket('1 day', ts{zone}), sum(value) FROM t GROUP BY 1") for zone in ("", ", 'Asia/Tokyo'", ", 'UTC'")]
+    found = aggregates(*zones)
+    assert len({each["query"] for each in found}) == len({each["name"] for each in found}) == 3
+
+
+@pytest.mark.parametrize(("more", "said_so"), [("'Asia/Tokyo'", False), ("interval '6 hours'", True), ("'Asia/Tokyo', '2024-01-06'", True)])
+def test_an_older_version_takes_a_zone_alone(more: str, said_so: bool) -> None:
+    made = on_community(distribution(statements=(use(f"SELECT time_bucket('1 day', ts, {more}), sum(value) FROM t GROUP BY 1"),)))
+    server = replace(made.inspection.server, timescaledb_installed="2.14.2")
+    made = replace(made, inspection=replace(made.inspection, server=server))
+    assert any("before TimescaleDB 2.15" in line for line in one(advice_on(made), "continuous-aggregate").reason) == said_so
+
+
+def test_a_column_of_which_nothing_is_known_is_not_grouped_by() -> None:
+    statement = use("SELECT time_bucket('1 hour', ts), sum(value) FROM t WHERE note LIKE $1 GROUP BY 1")
+    advice = advice_on(on_community(distribution(statements=(statement,), columns=(values("player_id", 50),))))
+    assert "how many values there are of note is not known" in one(advice, "continuous-aggregate").reason[-1]
+
+
 def test_it_is_not_worth_it_where_hardly_fewer_rows_come_out() -> None:
     each = use("SELECT time_bucket('1 hour', ts) AS h, player_id, sum(value) FROM t GROUP BY 1, 2", calls=40)
     assert aggregates(each) == []
@@ -395,6 +487,12 @@ def test_it_is_not_worth_it_where_hardly_fewer_rows_come_out() -> None:
         use("SELECT time_bucket('1 day', ts), count(DISTINCT player_id) FROM t GROUP BY 1"),
         use("SELECT time_bucket('1 day', ts), sum(value) FROM t JOIN p USING (player_id) GROUP BY 1"),
         use("SELECT date_trunc('decade', ts), sum(value) FROM t GROUP BY 1"),
+        use("SELECT time_bucket($1, ts, $2), sum(value) FROM t GROUP BY 1"),
+        use("SELECT date_bin($1, ts, $2), sum(value) FROM t GROUP BY 1"),
+        use("SELECT time_bucket('1 day', ts AT TIME ZONE 'Europe/Berlin'), sum(value) FROM t GROUP BY 1"),
+        use("SELECT time_bucket('1 day', ts - interval '6 hours'), sum(value) FROM t GROUP BY 1"),
+        use("SELECT time_bucket('1 day', ts), extract(hour FROM ts), sum(value) FROM t GROUP BY 1, 2"),
+        use("SELECT time_bucket('1 day', ts), sum(value) FROM t WHERE extract(dow FROM ts) = 1 GROUP BY 1"),
     ],
 )
 def test_none_for_what_cannot_be_kept_ready(statement: Any) -> None:
