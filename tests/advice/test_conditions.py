@@ -73,6 +73,7 @@ LEAVES = [
     Condition("f", lambda row: row["f"], frozenset({"f"})),
     Condition("f IS TRUE", lambda row: row["f"] is True, frozenset({"f"})),
     Condition("a + b = 2", known(lambda a, b: a + b == 2, "a", "b"), frozenset({"a", "b"})),
+    Condition("a BETWEEN 0 AND b", known(lambda a, b: 0 <= a <= b, "a", "b"), frozenset({"a", "b"}), compared=frozenset({"a"})),
     Condition("(a, b) > (1, 1)", known(lambda a, b: (a, b) > (1, 1), "a", "b"), frozenset({"a", "b"})),
     *(each for name in ("a", "b") for c in (0, 1) for each in single(name, c)),
 ]
@@ -115,9 +116,7 @@ CONDITIONS = st.recursive(
 )  # fmt: skip
 
 
-@settings(deadline=None)
-@given(CONDITIONS)
-def test_what_is_read_off_a_condition_holds_of_every_row_that_meets_it(condition: Condition) -> None:
+def check(condition: Condition) -> None:
     shape = read(f"SELECT * FROM stats s WHERE {condition.sql}")
     assert set(shape.asked) == condition.columns
     for row in ROWS:
@@ -126,6 +125,19 @@ def test_what_is_read_off_a_condition_holds_of_every_row_that_meets_it(condition
             assert all(row[name] is not None and name in condition.compared for name in shape.ranged)
             assert all((row[name] is None) == null for name, null in shape.null_tests)
             assert all(row[name] == true for name, true in shape.flags)
+
+
+@settings(deadline=None)
+@given(CONDITIONS)
+def test_what_is_read_off_a_condition_holds_of_every_row_that_meets_it(condition: Condition) -> None:
+    check(condition)
+
+
+def test_it_holds_of_each_single_condition_and_of_its_opposite() -> None:
+    for leaf in LEAVES:
+        check(leaf)
+        check(negated(leaf))
+        check(negated(wrapped(leaf)))
 
 
 @settings(deadline=None)
@@ -155,8 +167,10 @@ def test_what_or_and_not_leave(where: str, equal: tuple[str, ...], ranged: tuple
 
 
 def test_each_join_has_a_condition_of_its_own() -> None:
-    shape = read("SELECT * FROM stats s LEFT JOIN x ON x.id = s.a OR x.id = s.b JOIN y ON y.id = s.b AND left(y.n, 1) = 'q', z WHERE s.f")
-    assert (shape.equal, shape.flags, set(shape.asked)) == (("b",), (("f", True),), {"a", "b", "f"})
+    shape = read("SELECT * FROM stats s JOIN x ON x.id = s.a LEFT JOIN y ON left(y.n, 1) = 'q' AND y.id = s.b, z WHERE s.f")
+    assert (shape.equal, shape.flags, set(shape.asked)) == (("a", "b"), (("f", True),), {"a", "b", "f"})
+    shape = read("SELECT * FROM stats s JOIN (x JOIN y USING (b)) ON x.id = s.a OR x.id = s.b CROSS JOIN z WHERE s.ts > $1")
+    assert (shape.equal, shape.ranged) == (("b",), ("ts",))
 
 
 def test_what_is_nested_without_end_says_nothing() -> None:
@@ -181,6 +195,7 @@ TIMES = [
     ("ts IN (0, 1)", lambda ts, a: ts in (0, 1)), ("a = 1", lambda ts, a: a == 1), ("a < 1", lambda ts, a: a < 1),
     ("ts < a", lambda ts, a: ts < a), ("ts - a < 2", lambda ts, a: ts - a < 2), ("ts + ts < 3 + a", lambda ts, a: 2 * ts < 3 + a),
     ("abs(ts - 2) < 2", lambda ts, a: abs(ts - 2) < 2), ("ts % 3 < 2", lambda ts, a: ts % 3 < 2), ("3 - (4 - ts) < 2", lambda ts, a: ts < 3),
+    ("3 - (4 - ts) > 0", lambda ts, a: ts > 1),
     ("(3 - ts) * -1 < 2", lambda ts, a: (3 - ts) * -1 < 2), ("-1 * ts < -2", lambda ts, a: -ts < -2),
     ("(ts < 3) IS FALSE", lambda ts, a: ts >= 3), ("(ts < 3) = false", lambda ts, a: ts >= 3), ("ts < 3 IS NOT TRUE", lambda ts, a: ts >= 3),
     ("CASE WHEN ts < 3 THEN a ELSE 0 END = 1", lambda ts, a: ts < 3 and a == 1),
@@ -201,9 +216,7 @@ TIMED = st.recursive(
 )  # fmt: skip
 
 
-@settings(deadline=None)
-@given(TIMED)
-def test_what_deletes_older_rows_deletes_all_of_them_and_no_others(condition: Condition) -> None:
+def check_deletes(condition: Condition) -> None:
     """Wherever it deletes a row, it deletes every row that is not newer, whatever else that has."""
     if not read(f"DELETE FROM stats WHERE {condition.sql}").older:
         return
@@ -212,12 +225,24 @@ def test_what_deletes_older_rows_deletes_all_of_them_and_no_others(condition: Co
     assert gone == set(product(range(newest + 1), range(4)))
 
 
+@settings(deadline=None)
+@given(TIMED)
+def test_what_deletes_older_rows_deletes_all_of_them_and_no_others(condition: Condition) -> None:
+    check_deletes(condition)
+
+
+def test_so_does_each_single_condition_that_is_taken_for_it() -> None:
+    for each in TIMES:
+        check_deletes(timed(*each))
+        check_deletes(negated(timed(*each)))
+
+
 @pytest.mark.parametrize(
     "where",
     [
         "ts < $1", "$1 >= ts", "(ts <= $1)", "(ts < $1) AND ts < now()", "now() - ts > interval '90 days'", "interval '90 days' < now() - ts",
         "ts + interval '90 days' < now()", "stats.ts::date < current_date - 90", "(ts)::timestamp without time zone < $1",
-        "ts AT TIME ZONE 'UTC' < now() - interval $1", "date_trunc('day', ts) < $1", "ts < extract(epoch FROM now())::bigint * 1000 - $1",
+        "ts AT TIME ZONE 'UTC' < now() - interval $1", "date_trunc('day', ts) < $1", "ts < extract(epoch FROM now())::bigint * 1000 - $1", "ts < (SELECT min(u.since) FROM users u)",
     ],
 )  # fmt: skip
 def test_what_deletes_older_rows(where: str) -> None:
@@ -230,7 +255,8 @@ def test_what_deletes_older_rows(where: str) -> None:
     [
         "ts >= $1", "$1 < ts", "ts BETWEEN $1 AND $2", "ts < $1 AND ts > $2", "a = $1 AND ts < $2", "ts < $1 AND a IS NULL", "ts < $1 AND f",
         "ts < $1 OR a = $2", "NOT ts < $1", "now() - ts < interval '1 day'", "ts < $1 AND ctid = $2", "ts::time < '06:00'",
-        "extract(hour FROM ts) < 6", "date_trunc('day', ts - a) < $1", "ts < $1 AND NOT EXISTS (SELECT FROM x WHERE x.a = stats.a)",
+        "extract(hour FROM ts) < 6", "date_trunc('day', ts - a) < $1", "date_trunc('day', to_timestamp(-ts)) < $1", "abs(ts) < $1",
+        "ts < $1 IS NOT TRUE", "ts < $1 AND EXISTS (SELECT FROM x WHERE x.a = stats.a)", "EXISTS (SELECT FROM users WHERE ts < since)",
         "ts < (SELECT u.left_at FROM users u WHERE u.id = a)",
     ],
 )  # fmt: skip

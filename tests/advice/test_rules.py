@@ -298,7 +298,7 @@ def test_a_partial_one_where_few_rows_meet_a_condition_without_a_value() -> None
 @pytest.mark.parametrize(
     ("where", "columns"),
     [
-        ("player_id = $1 OR id = $2", None),
+        ("player_id = $1 OR value = $2", None),
         ("note IS NOT NULL OR player_id = $1", None),
         ("(player_id = $1 OR player_id = $2) AND ts > $3", ["player_id", "ts DESC"]),
         ("player_id = $1 AND (id = $2 OR note IS NOT NULL)", ["player_id"]),
@@ -446,6 +446,12 @@ def test_where_buckets_begin_is_kept(bucket: str, written: str) -> None:
     reason = " ".join(one(advice, "continuous-aggregate").reason)
     assert ("the session's midnight" in reason) == (bucket == "date_trunc('day', ts)")
     assert "2.15" not in reason
+
+
+def test_a_cast_is_by_the_sessions_zone() -> None:
+    days = use("SELECT time_bucket('1 day', ts::date), sum(value) FROM t GROUP BY 1")
+    found = one(advice_on(on_community(distribution(statements=(days,)))), "continuous-aggregate")
+    assert any(line.startswith("a cast cuts at the session's midnight") for line in found.reason)
 
 
 def test_buckets_that_begin_elsewhere_are_another_aggregate() -> None:

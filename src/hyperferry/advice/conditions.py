@@ -104,7 +104,9 @@ def bound(words: Sequence[Token], first: int, last: int) -> str | None:
     ('>'), between two, or is the same ('='). None where it says something else of it."""
     places = list(outer(words))
     after, types = past_casts(words, last + 1)
-    if first not in places or not KEEPING.issuperset(types) or any(words[n].word in _NO_BOUND for n in places):
+    if any(words[n].word in _NO_BOUND for n in places):
+        return None
+    if first not in places or not KEEPING.issuperset(types):
         return None
     if first == 0 and after < len(words) and words[after].word == "between":
         return "between"

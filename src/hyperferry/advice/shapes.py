@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ..benchmark.statements import chains, loud, places, qualifiers
 from ..benchmark.tokens import Kind, Token
@@ -79,7 +80,7 @@ class Shape:
     flags: tuple[tuple[str, bool], ...] = ()
     asked: tuple[str, ...] = ()
     finer: bool = False  # it asks for the time in another way than by one bucket and by bounds
-    older: bool = False  # it deletes the rows that lie before some time, whatever else they have, and no others
+    older: bool = False  # it deletes all rows that lie before some time, and no others
     grouped: tuple[str, ...] = ()
     bucket: Bucket | None = None
     aggregates: tuple[str, ...] = ()
@@ -266,9 +267,7 @@ class _Reader:
     def _older(self, clauses: dict[str, list[Token]]) -> bool:
         """Whether the only condition is that the time lies before something."""
         where = clauses.get("where", [])
-        if not where or len(flat(where)) != len(where):
-            return False
-        if any(token.word == "using" for token in clauses.get("from", [])):
+        if not where or any(token.word == "using" for token in clauses.get("from", [])):
             return False
         whole = tree(where)
         parts = whole.parts if whole.joint == "and" else (whole,)
@@ -355,7 +354,12 @@ class _Reader:
         return tuple(found)
 
     def _simple(self, body: Sequence[Token], clauses: dict[str, list[Token]]) -> bool:
-        words = {token.word for token in body}
+        # IS DISTINCT FROM is a comparison.
+        words = {
+            each.word
+            for each, then in pairwise([*body, *body[-1:]])
+            if (each.word, then.word) != ("distinct", "from")
+        }
         nested = sum(token.word == "select" for token in self.words) > 1 or self.words[0].word == "with"
         source = clauses.get("from", [])
         alone = "," not in {token.text for token in source}
@@ -397,7 +401,5 @@ def _width(words: Sequence[Token]) -> str | None:
     literals = [token for token in words if token.kind in (Kind.STRING, Kind.NUMBER)]
     if not literals or any(token.kind is Kind.PARAM for token in words):
         return None
-    made = any(
-        token.text == "(" or (token.kind is Kind.OPERATOR and token.text != "::") for token in words
-    )
+    made = any(token.text == "(" or (token.kind is Kind.OPERATOR and token.text != "::") for token in words)
     return text_of(words) if made or len(literals) > 1 else literals[0].text.strip("'")

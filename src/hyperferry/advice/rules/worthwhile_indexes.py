@@ -118,9 +118,7 @@ def _included(case: Case, shape: Shape, keys: list[str]) -> list[str]:
     if shape.selected is None:
         return []
     spreads = {each.name: each for each in case.d.columns}
-    names = dict.fromkeys(
-        [*shape.selected, *(name for name, _ in shape.ordered), *shape.asked]
-    )
+    names = dict.fromkeys([*shape.selected, *(name for name, _ in shape.ordered), *shape.asked])
     tested = {name for name, _ in (*shape.null_tests, *shape.flags)}
     rest = [name for name in names if name not in keys and name not in tested]
     if len(rest) > MOST_INCLUDED or any(
