@@ -274,6 +274,19 @@ def test_retention_waits_until_the_aggregate_has_the_rows(
     assert community.state() == before
 
 
+def test_apply_does_what_is_left_out(community: Place, tmp_path: Path) -> None:
+    file = events(community, tmp_path, "timestamptz")
+    community.run(lambda op: op.apply_policies("Events", str(file)))
+    found = lacking(community, file, '"Events"')
+    assert found == ["refresh:public.buckets", "retention-policy"]
+    wish = load_settings({"dsn": community.db.dsn}, config=file).declared
+    chunks = community.db.execute("SELECT count(*) FROM show_chunks('\"Events\"')")[0][0]
+    done = reconcile.apply(community.db.dsn, '"Events"', wish, allowed=reconcile.Allowed(chunks)).done
+    assert [step.key for step in done] == found
+    assert community.db.execute("SELECT sum(total) FROM buckets") == [(330 * 331 // 2,)]
+    assert lacking(community, file, '"Events"') == []
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_refresh_that_ended_early_oldest_first_is_waited_for_as_far_as_rows_would_go(
     community: Place, tmp_path: Path, kind: str
