@@ -61,9 +61,7 @@ COMPRESSED = CompressionState(True, ("player_id",), (OrderBy("at", True, True),)
 
 
 def job(kind: JobKind, number: int = 1000, **what: Any) -> JobState:
-    return JobState(
-        number, kind, what.pop("schedule", days(1)), "owner", what.pop("scheduled", True), **what
-    )
+    return JobState(number, kind, what.pop("schedule", days(1)), "owner", what.pop("scheduled", True), **what)
 
 
 def daily(**what: Any) -> AggregateState:

@@ -22,7 +22,8 @@ refresh = {{ start_offset = '90 days', end_offset = '1 day', schedule = '1 day' 
 
 
 @pytest.mark.parametrize(
-    ("rule", "text"), [(rule, text) for rule, text, state in REFUSED if state is STATE or rule in WITHOUT_A_DATABASE]
+    ("rule", "text"),
+    [(rule, text) for rule, text, state in REFUSED if state is STATE or rule in WITHOUT_A_DATABASE],
 )
 def test_the_same_is_refused_with_and_without_a_database(rule: str, text: str) -> None:
     found = refusals_of_file(TABLE, wish(text))

@@ -43,8 +43,12 @@ BY_ID = CompressionState(True, ("player_id",), (OrderBy("id", False, False), Ord
 BY_TOTAL = CompressionState(True, (), (OrderBy("total", False, False), OrderBy("day", True, True)))
 
 
-@pytest.mark.parametrize(("unrefreshed", "first"), [(True, ["refresh:public.daily", "refresh:public.weekly"]), (False, [])])
-def test_an_aggregate_over_one_that_waits_for_its_first_refresh_has_one_too(unrefreshed: bool, first: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("unrefreshed", "first"), [(True, ["refresh:public.daily", "refresh:public.weekly"]), (False, [])]
+)
+def test_an_aggregate_over_one_that_waits_for_its_first_refresh_has_one_too(
+    unrefreshed: bool, first: list[str]
+) -> None:
     """The lower one is there, and empty: where rows will come into it by a step before, they are refreshed from."""
     upper = "[[continuous_aggregate]]\nname = 'weekly'\nquery = \"SELECT time_bucket('7 days', day) AS week FROM daily GROUP BY 1\"\n"
     state = replace(STATE, aggregates=(daily(chunks=0),))
@@ -191,7 +195,11 @@ def test_a_policy_is_changed_where_it_stands() -> None:
         ),
         (
             "[compression]\nafter = '30 days'",
-            replace(STATE, compression=COMPRESSED, jobs=(job(JobKind.COMPRESSION, after=days(30), scheduled=False),)),
+            replace(
+                STATE,
+                compression=COMPRESSED,
+                jobs=(job(JobKind.COMPRESSION, after=days(30), scheduled=False),),
+            ),
             "compression-policy",
         ),
         (
@@ -221,7 +229,9 @@ def test_a_policy_is_changed_where_it_stands() -> None:
         ),
     ],
 )
-def test_a_policy_that_is_paused_is_not_what_the_file_wants(text: str, state: HypertableState, key: str) -> None:
+def test_a_policy_that_is_paused_is_not_what_the_file_wants(
+    text: str, state: HypertableState, key: str
+) -> None:
     [step] = made_diff(text, state).steps
     assert (step.key, step.kind) == (key, Kind.CHANGE)
     assert "it is paused, and runs again" in step.what
@@ -253,7 +263,7 @@ def test_settings_that_the_file_does_not_mention_are_kept() -> None:
 
 def test_the_statement_says_the_whole_order() -> None:
     [step] = made_diff("[compression]\nsegment_by = ['player_id']\norder_by = ['id']", STATE).steps
-    assert "timescaledb.orderby = '\"id\", \"at\" DESC'" in step.texts[0]
+    assert 'timescaledb.orderby = \'"id", "at" DESC\'' in step.texts[0]
     # Of an aggregate that is yet to be made the column is not known: the server adds it.
     found = made_diff(AGGREGATE + "compression = { order_by = ['total'] }", replace(STATE, chunks=0))
     assert found.steps[-1].texts[0].endswith("timescaledb.orderby = '\"total\"')")
@@ -370,7 +380,9 @@ def test_an_index_is_built_as_what_it_is() -> None:
 
 
 RETAINED = "[retention]\nafter = '10 days'\n"
-KEEPING = "[retention]\nafter = '{}'\n" + REFRESHED.replace("{", "{{").replace("}", "}}").replace("'3 days'", "'{}'")
+KEEPING = "[retention]\nafter = '{}'\n" + REFRESHED.replace("{", "{{").replace("}", "}}").replace(
+    "'3 days'", "'{}'"
+)
 COMPRESSING = "[compression]\nafter = '2 days'\n"
 REFUSED = [
     ("refresh-behind-retention", RETAINED + REFRESHED.replace("'3 days'", "'11 days'"), STATE),
@@ -396,8 +408,16 @@ REFUSED = [
         replace(STATE, jobs=(job(JobKind.RETENTION, after=days(180)),)),
     ),
     ("compression-inside-updates", "updates_within = '1 month'\n[compression]\nafter = '30 days'", STATE),
-    ("compression-inside-updates", "[compression]\nafter = '180 days'" + REFRESHED.replace("'3 days'", "'6 months'"), STATE),
-    ("compression-inside-updates", REFRESHED.replace("'3 days'", "'1 year'") + "compression = { after = '365 days' }", STATE),
+    (
+        "compression-inside-updates",
+        "[compression]\nafter = '180 days'" + REFRESHED.replace("'3 days'", "'6 months'"),
+        STATE,
+    ),
+    (
+        "compression-inside-updates",
+        REFRESHED.replace("'3 days'", "'1 year'") + "compression = { after = '365 days' }",
+        STATE,
+    ),
     ("compression-inside-updates", COMPRESSING + REFRESHED, STATE),
     ("compression-inside-updates", "updates_within = '3 days'\n" + COMPRESSING, STATE),
     ("compression-inside-updates", REFRESHED + "compression = { after = '2 days' }", STATE),
@@ -442,9 +462,15 @@ def test_wishes_that_are_refused(rule: str, text: str, state: HypertableState) -
 
 def test_a_window_that_only_the_calendar_makes_too_long_is_told_with_its_days() -> None:
     [refusal] = made_diff(KEEPING.format("180 days", "6 months")).refusals
-    assert "reaches back to 6 months, which can be 184 days, and rows of public.stats are dropped after 180 days" in refusal.message
+    assert (
+        "reaches back to 6 months, which can be 184 days, and rows of public.stats are dropped after 180 days"
+        in refusal.message
+    )
     [refusal] = made_diff(KEEPING.format("1 month", "29 days")).refusals
-    assert "reaches back to 29 days, and rows of public.stats are dropped after 1 month, which can be 28 days" in refusal.message
+    assert (
+        "reaches back to 29 days, and rows of public.stats are dropped after 1 month, which can be 28 days"
+        in refusal.message
+    )
     [refusal] = made_diff(KEEPING.format("10 days", "11 days")).refusals
     assert "can be" not in refusal.message
 

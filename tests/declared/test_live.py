@@ -159,7 +159,11 @@ def test_rows_are_the_same_before_and_after_compression(community_db: Database) 
 def test_an_order_without_the_time_is_as_declared_once_it_is_applied(community_db: Database) -> None:
     """TimescaleDB adds the time, which it names in its settings from then on."""
     dsn = owned(community_db)
-    text = "[compression]\nsegment_by = ['player_id']\norder_by = ['id']\n" + DAILY + "compression = { order_by = ['total'] }"
+    text = (
+        "[compression]\nsegment_by = ['player_id']\norder_by = ['id']\n"
+        + DAILY
+        + "compression = { order_by = ['total'] }"
+    )
     done = [step.key for step in applied(dsn, text).done]
     assert "compression" in done
     assert "compression:public.player_daily" in done
@@ -425,7 +429,9 @@ def test_the_first_refresh_rests_while_a_replication_slot_keeps_too_much(
         community_db.execute("CREATE TABLE filler AS SELECT n FROM generate_series(1, 2000) n")
         community_db.execute("CHECKPOINT")
         with ThreadPoolExecutor(1) as beside:
-            run = beside.submit(applied, dsn, DAILY, say=said.append, limits=limits_of({"max_slot_lag": "1kB"}))
+            run = beside.submit(
+                applied, dsn, DAILY, say=said.append, limits=limits_of({"max_slot_lag": "1kB"})
+            )
             while not run.done() and not any("refreshing waits" in text and slot in text for text in said):
                 time.sleep(0.05)
             waited = not run.done()

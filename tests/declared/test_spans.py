@@ -53,7 +53,14 @@ def test_what_may_exceed_does_so_on_some_day(one: int, other: int, more: int) ->
 
 @pytest.mark.parametrize(
     ("months", "expected"),
-    [(0, (0, 0)), (1, (28, 31)), (6, (181, 184)), (12, (365, 366)), (24, (730, 731)), (4800, (146_097, 146_097))],
+    [
+        (0, (0, 0)),
+        (1, (28, 31)),
+        (6, (181, 184)),
+        (12, (365, 366)),
+        (24, (730, 731)),
+        (4800, (146_097, 146_097)),
+    ],
 )
 def test_how_many_days_months_are(months: int, expected: tuple[int, int]) -> None:
     assert days_of(months) == expected

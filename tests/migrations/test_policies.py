@@ -205,7 +205,12 @@ KINDS = {
         "'1 day'",
         "'2024-01-20 00:00:00+00'",
     ),
-    "timestamp": ("'7 days'::interval", "timestamp '2024-01-06' + i * interval '2 hours'", "'1 day'", "'2024-01-20'"),
+    "timestamp": (
+        "'7 days'::interval",
+        "timestamp '2024-01-06' + i * interval '2 hours'",
+        "'1 day'",
+        "'2024-01-20'",
+    ),
     "date": ("'7 days'::interval", "date '2024-01-06' + i / 12", "'1 day'", "'2024-01-20'::date"),
     "bigint": ("1000", "i", "10", "100"),
 }
@@ -241,7 +246,9 @@ def events(place: Place, folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_retention_waits_until_the_aggregate_has_the_rows(community: Place, tmp_path: Path, kind: str) -> None:
+def test_retention_waits_until_the_aggregate_has_the_rows(
+    community: Place, tmp_path: Path, kind: str
+) -> None:
     """Its first run comes as soon as the revision is committed, and would drop all of them."""
     middle = KINDS[kind][3]
     file = events(community, tmp_path, kind)
@@ -258,12 +265,26 @@ def test_retention_waits_until_the_aggregate_has_the_rows(community: Place, tmp_
     assert community.db.execute('SELECT count(*) FROM "Events"') == [(330,)]
     community.db.execute(f"CALL refresh_continuous_aggregate('buckets', NULL, {middle})")
     done = community.psql(script)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert LEFT_OUT not in done.stderr
     assert jobs(community) == ["policy_refresh_continuous_aggregate", "policy_retention"]
     assert community.db.execute("SELECT sum(total) FROM buckets") == [(330 * 331 // 2,)]
     before = community.state()
-    assert community.psql(script).stderr == ""
+    assert LEFT_OUT not in community.psql(script).stderr
     assert community.state() == before
+
+
+def test_apply_does_what_is_left_out(community: Place, tmp_path: Path) -> None:
+    file = events(community, tmp_path, "timestamptz")
+    community.run(lambda op: op.apply_policies("Events", str(file)))
+    found = lacking(community, file, '"Events"')
+    assert found == ["refresh:public.buckets", "retention-policy"]
+    wish = load_settings({"dsn": community.db.dsn}, config=file).declared
+    chunks = community.db.execute("SELECT count(*) FROM show_chunks('\"Events\"')")[0][0]
+    done = reconcile.apply(community.db.dsn, '"Events"', wish, allowed=reconcile.Allowed(chunks)).done
+    assert [step.key for step in done] == found
+    assert community.db.execute("SELECT sum(total) FROM buckets") == [(330 * 331 // 2,)]
+    assert lacking(community, file, '"Events"') == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -279,7 +300,9 @@ def test_a_refresh_that_ended_early_oldest_first_is_waited_for_as_far_as_rows_wo
     assert LEFT_OUT in community.psql(script).stderr
     assert jobs(community) == ["policy_refresh_continuous_aggregate"]
     # Rows that stay for long do not wait: time goes on.
-    file.write_text(file.read_text("utf-8").replace("'1 year'", "'50 years'").replace("= 1000\n", "= 999950\n"), "utf-8")
+    file.write_text(
+        file.read_text("utf-8").replace("'1 year'", "'50 years'").replace("= 1000\n", "= 999950\n"), "utf-8"
+    )
     community.run(lambda op: op.apply_policies("Events", str(file)))
     assert jobs(community) == ["policy_refresh_continuous_aggregate", "policy_retention"]
     assert community.db.execute('SELECT count(*) FROM "Events"') == [(330,)]
@@ -290,9 +313,9 @@ def test_rows_of_an_aggregate_wait_for_those_that_are_made_from_it(community: Pl
     file.write_text(
         'table = "player_stats"\n[retention]\nafter = "20 years"\n'
         '[[continuous_aggregate]]\nname = "daily"\nretention = { after = "30 years" }\n'
-        'query = "SELECT time_bucket(\'1 day\', game_date) AS day, sum(value) AS total FROM player_stats GROUP BY 1"\n'
+        "query = \"SELECT time_bucket('1 day', game_date) AS day, sum(value) AS total FROM player_stats GROUP BY 1\"\n"
         '[[continuous_aggregate]]\nname = "weekly"\nretention = { after = "40 years" }\n'
-        'query = "SELECT time_bucket(\'7 days\', day) AS week, sum(total) AS total FROM daily GROUP BY 1"\n',
+        "query = \"SELECT time_bucket('7 days', day) AS week, sum(total) AS total FROM daily GROUP BY 1\"\n",
         "utf-8",
     )
 
@@ -313,14 +336,16 @@ def test_retention_of_an_empty_table_and_of_one_that_has_it_already(community: P
     file = tmp_path / "hyperferry.toml"
     text = (
         'table = "player_stats"\n[retention]\nafter = "20 years"\n[[continuous_aggregate]]\nname = "daily"\n'
-        'query = "SELECT time_bucket(\'1 day\', game_date) AS day, sum(value) AS total FROM player_stats GROUP BY 1"\n'
+        "query = \"SELECT time_bucket('1 day', game_date) AS day, sum(value) AS total FROM player_stats GROUP BY 1\"\n"
     )
     file.write_text(text, "utf-8")
     community.run(made)
     community.run(lambda op: op.add_retention("player_stats", "20 years"))
     before = community.db.execute("SELECT job_id FROM timescaledb_information.jobs WHERE job_id >= 1000")
     community.run(lambda op: op.apply_policies("player_stats", str(file)))
-    assert before == community.db.execute("SELECT job_id FROM timescaledb_information.jobs WHERE job_id >= 1000")
+    assert before == community.db.execute(
+        "SELECT job_id FROM timescaledb_information.jobs WHERE job_id >= 1000"
+    )
     community.run(nothing)
     community.db.execute("TRUNCATE player_stats")
     community.run(lambda op: op.apply_policies("player_stats", str(file)))
@@ -338,7 +363,7 @@ def test_a_file_that_apply_refuses_is_refused_here_too(
     file.write_text(
         f'table = "player_stats"\n[retention]\nafter = "2 years"\n[compression]\nafter = "{compressed}"\n'
         '[[continuous_aggregate]]\nname = "daily"\n'
-        'query = "SELECT time_bucket(\'1 day\', game_date) AS day, sum(value) AS total FROM player_stats GROUP BY 1"\n'
+        "query = \"SELECT time_bucket('1 day', game_date) AS day, sum(value) AS total FROM player_stats GROUP BY 1\"\n"
         f'refresh = {{ start_offset = "{start}", end_offset = "1 day", schedule = "1 hour" }}\n',
         "utf-8",
     )

@@ -158,7 +158,9 @@ def _same_way(connection: Any, name: str, schema: str | None, wish: Mapping[str,
     found = dict(row or {})
     if columns is not None and list(columns) != list(found.get("segment_by") or ()):
         return False
-    ordered = list(zip(*(found.get(key) or () for key in ("order_by", "descending", "nulls_first")), strict=True))
+    ordered = list(
+        zip(*(found.get(key) or () for key in ("order_by", "descending", "nulls_first")), strict=True)
+    )
     ways = [(each.column, each.descending, each.nulls_come_first) for each in wanted]
     # TimescaleDB adds the time at the end where it is not named.
     return not ways or (ordered[: len(ways)] == ways and len(ordered) <= len(ways) + 1)

@@ -27,9 +27,7 @@ def refusals_of_file(table: TableName, declared: Declared) -> tuple[Refusal, ...
         )
     )
     case = case_of(declared, _unseen(table, declared), _ANY_SERVER, readings)
-    found = [
-        replace(each, rule=name) for name in WITHOUT_A_DATABASE for each in RULES[name].check(case)
-    ]
+    found = [replace(each, rule=name) for name in WITHOUT_A_DATABASE for each in RULES[name].check(case)]
     return tuple(dict.fromkeys(found))
 
 

@@ -37,7 +37,9 @@ def settings(parts: Parts, relation: Relation, turn: Turn) -> None:
     if not settings_differ(relation):
         parts.same.append(f"{key}: {_shown(now.segment_by, now.order_by)}")
         return
-    parts.steps.append((turn, _on(parts, relation, key, segment_by, completed(relation, segment_by, order_by))))
+    parts.steps.append(
+        (turn, _on(parts, relation, key, segment_by, completed(relation, segment_by, order_by)))
+    )
 
 
 def settings_differ(relation: Relation) -> bool:
