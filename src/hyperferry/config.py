@@ -139,12 +139,6 @@ class Settings(BaseSettings):
             if set(value) != {"dsn"}:
                 raise ValueError("the section has one key, dsn: an address or a list of them")
             value = value["dsn"]
-            if any(
-                "password" in str(each) or re.search(r"://[^@/]*:[^@/]*@", str(each)) for each in _list(value)
-            ):
-                raise ValueError(
-                    "a password does not belong into this file; use libpq's password file or PGPASSWORD"
-                )
         found = _list(value)
         if not all(isinstance(each, str) and each.strip() for each in found):
             raise ValueError("addresses as text are expected")
@@ -233,18 +227,35 @@ def _list(value: object) -> list[object]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
+def _in_environment(name: str) -> str | None:
+    """A variable, in whichever letters it is written, as pydantic takes it."""
+    return next((value for key, value in os.environ.items() if key.upper() == name), None)
+
+
+def _refuse_console_passwords(file: Mapping[str, Any]) -> None:
+    """Raises Usage for a password in what the file says of PgBouncer, in whichever form it says it."""
+    said = file.get("pgbouncer", ())
+    for each in _list(said["dsn"] if isinstance(said, dict) and "dsn" in said else said):
+        if "password" in str(each) or re.search(r"://[^@/]*:[^@/]*@", str(each)):
+            raise Usage(
+                "The setting pgbouncer cannot be used: a password does not belong into this file.",
+                remedy="take it out, and use libpq's password file or PGPASSWORD.",
+            )
+
+
 def load_settings(flags: Mapping[str, Any], *, config: Path | None = None) -> Settings:
     """The settings of this call. `flags` are the options that were given (None: not given).
 
     `config` must exist where it is given; else the working folder's `hyperferry.toml` is read if it is there.
-    Where the flags name another table than the file does, what the file says about its table does not count.
+    Where the flags or the environment name another table than the file does, what the file says about its table does not count.
     Raises Usage.
     """
     given = {name: value for name, value in flags.items() if value is not None and value != ()}
     path = config if config is not None else Path(CONFIG_FILE)
     file = _read(path) if config is not None or path.is_file() else {}
-    about = None
-    if "table" in given and "table" in file and not same_table(given["table"], str(file["table"])):
+    _refuse_console_passwords(file)
+    about, wanted = None, given.get("table") or _in_environment("HYPERFERRY_TABLE")
+    if wanted and "table" in file and not same_table(wanted, str(file["table"])):
         about = str(file["table"])
         file = {name: value for name, value in file.items() if name not in ABOUT_ONE_TABLE}
 

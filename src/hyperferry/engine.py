@@ -124,6 +124,7 @@ def start(
     *,
     force: bool = False,
     max_rows: int = in_place.DEFAULT_MAX_ROWS,
+    accept: frozenset[str] = frozenset(),
     limits: Mapping[str, str] | None = None,
     set_limits: Mapping[str, str | None] | None = None,
     stop: threading.Event | None = None,
@@ -132,9 +133,11 @@ def start(
 ) -> StatusReport:
     """Prepare, copy, catch up, verify; ends with the rollout synced. Goes on where an earlier start was interrupted.
 
-    `limits` hold for the throttle where the ledger has none; `set_limits` are put into the ledger first (see `throttle`).
+    `accept` is what in place changes for the application and may; else the cutover asks for it. `limits` hold for the throttle
+    where the ledger has none; `set_limits` are put into the ledger first (see `throttle`).
     """
     _check_limits(limits, set_limits)
+    gates.check_accept(accept)
     connect = _connector(dsn)
     monitor = Monitor(stop or threading.Event(), say)
     with connect("start") as conn:
@@ -150,7 +153,10 @@ def start(
             assert plan is not None
             gates.check_plan(conn, plan)
             if plan.strategy is Strategy.IN_PLACE:
-                rollout, rows = in_place.carry_out(conn, plan, monitor, force=force, max_rows=max_rows)
+                gates.refuse_in_place(conn, plan, accept)
+                rollout, rows = in_place.carry_out(
+                    conn, plan, monitor, force=force, max_rows=max_rows, accept=accept
+                )
                 return replace(status_of(conn, rollout), rows_copied=rows)
             store.install(conn)
             rollout = store.create(conn, plan)

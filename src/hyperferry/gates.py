@@ -67,6 +67,26 @@ def blockers_now(conn: Connection, rollout: Rollout) -> tuple[Finding, ...]:
     return tuple(f for f in found if f.level is Level.BLOCKER and not f.accept)
 
 
+def refuse_in_place(conn: Connection, plan: Plan, accept: frozenset[str]) -> None:
+    """A conversion in place has no cutover that could ask: what it changes for the application is accepted before it begins."""
+    if "all" in accept:
+        return
+    now = catalog.inspect(conn, plan.table.quoted, plan.time_column, scan=False)
+    found = {
+        finding.accept: finding.message
+        for finding in (*plan.findings, *rules.run(now, preflight_options(plan)))
+        if finding.accept and finding.accept not in accept
+    }
+    if found:
+        raise Refused(
+            f"Making {plan.table} a hypertable in place changes something for the application that was not accepted.",
+            facts=dict(found),
+            remedy="read what each means in docs/preflight, then give "
+            + " ".join(f"--accept {rule}" for rule in sorted(found))
+            + "; there is no way back.",
+        )
+
+
 def void_if_unseen(conn: Connection, rollout: Rollout) -> None:
     """Where rows come into the table that no trigger of ours sees, no proof counts any more: whoever is told of it may end that
     before the swap, and everything looks as it did. On a standby nothing can be noted, and nothing is swapped."""

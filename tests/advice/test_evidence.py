@@ -213,6 +213,27 @@ def test_the_advised_index_serves_the_query_and_the_aggregate_its_own(db: Databa
     assert sorted(db.execute(query)) == days
 
 
+@pytest.mark.parametrize(
+    ("query", "again"),
+    [
+        ("SELECT time_bucket('1 day', ts) AS d, sum(value) FROM t WHERE player_id <> 3 GROUP BY 1", "WHERE player_id <> 3"),
+        ("SELECT time_bucket('1 day', ts) AS d, sum(value) FROM t WHERE player_id NOT IN (1, 2) OR ts < '2026-01-03 00:00+00' GROUP BY 1",
+         "WHERE player_id NOT IN (1, 2) OR bucket < '2026-01-03 00:00+00'"),
+        ("SELECT time_bucket('1 day', ts, 'Europe/Berlin') AS d, sum(value) FROM t GROUP BY 1", ""),
+        ("SELECT date_trunc('day', ts, 'Asia/Kolkata') AS d, sum(value) FROM t GROUP BY 1", ""),
+        ("SELECT time_bucket('1 day', ts, interval '6 hours') AS d, sum(value) FROM t GROUP BY 1", ""),
+        ("SELECT date_bin('3 days', ts, '2026-01-02 05:00+00') AS d, sum(value) FROM t GROUP BY 1", ""),
+    ],
+)  # fmt: skip
+def test_the_advised_aggregate_has_what_the_query_asks_for(db: Database, query: str, again: str) -> None:
+    """The query's own rows come out of it, summed over what else it is grouped by."""
+    plain(db, 3_000)
+    advice = ask(db, queries=(f"{query};", "queries.sql"))
+    made = tomllib.loads(one(advice, "continuous-aggregate").toml)["continuous_aggregate"][0]["query"]
+    found = db.execute(f"SELECT bucket, sum(sum_value) FROM ({made}) AS kept {again} GROUP BY 1 ORDER BY 1")
+    assert found == db.execute(f"{query} ORDER BY 1")
+
+
 @pytest.mark.slow
 def test_a_real_season(db: Database) -> None:
     """560,395 rows of a season from September to May: a chunk for each week that has games."""
@@ -287,3 +308,22 @@ def test_what_is_advised_can_be_done_on_the_community_edition(community_db: Data
     )
 
 
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        "time_bucket('1 day', ts, 'Europe/Berlin')",
+        "date_trunc('day', ts, 'Europe/Berlin')",
+        "time_bucket('1 day', ts, interval '6 hours')",
+        "date_bin('3 days', ts, '2026-01-02 05:00+00')",
+    ],
+)
+def test_an_aggregate_takes_where_its_buckets_begin(community_db: Database, bucket: str) -> None:
+    db = community_db
+    plain(db, 3_000)
+    ((ready,),) = db.execute("SELECT split_part(extversion, '.', 2)::int >= 15 FROM pg_extension WHERE extname = 'timescaledb'")
+    if not ready and "Europe" not in bucket:
+        pytest.skip("before TimescaleDB 2.15 an aggregate takes no origin and no offset")
+    db.execute("ALTER TABLE t DROP CONSTRAINT t_pkey; SELECT create_hypertable('t', 'ts', migrate_data => true); ANALYZE t")
+    advice = ask(db, queries=(f"SELECT {bucket}, player_id, sum(value) FROM t GROUP BY 1, 2;", "queries.sql"))
+    (aggregate,) = tomllib.loads(advice.toml)["continuous_aggregate"]
+    db.execute(f"CREATE MATERIALIZED VIEW {aggregate['name']} WITH (timescaledb.continuous) AS {aggregate['query']} WITH NO DATA")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hyperferry.advice import case_of
 from hyperferry.model.advice import Advice
 from hyperferry.model.axis import Axis
 from hyperferry.model.distribution import ChunkFacts, Distribution, IndexUse, Writes
 from hyperferry.model.inspection import Inspection
-from planner.made_inspections import MB, column, index
+from planner.made_inspections import MB, PRIMARY, column, index, inspection
 
 from .made import (
     DAY,
@@ -161,6 +165,33 @@ def test_deletes_by_key_are_none() -> None:
     assert one(advice_on(distribution(statements=(use("DELETE FROM t WHERE id = $1"),))), "retention").toml == ""
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM t WHERE player_id = $1 AND ts >= $2",
+        "DELETE FROM t WHERE player_id = $1 AND ts < $2",
+        "DELETE FROM t WHERE ts >= now() - interval '1 day'",
+        "DELETE FROM t WHERE ts BETWEEN $1 AND $2",
+        "DELETE FROM t WHERE ts < $1 AND note IS NOT NULL",
+        "DELETE FROM t WHERE ts < $1 OR id = $2",
+    ],
+)
+def test_deletes_that_leave_old_rows_are_none(statement: str) -> None:
+    advice = advice_on(on_community(distribution(statements=(use(statement),))))
+    found = one(advice, "retention")
+    assert "retention" not in file_of(advice)
+    assert numbers(found)["deletes_by_time"] == 0
+    assert any(line.startswith("a DELETE by ts that asks for something else too") and statement in line for line in found.reason)
+
+
+def test_of_several_deletes_those_of_old_rows_count() -> None:
+    one_players, old = use("DELETE FROM t WHERE player_id = $1 AND ts >= $2", calls=70), use("DELETE FROM t WHERE $1 > ts", calls=30)
+    found = one(advice_on(on_community(distribution(statements=(one_players, old)))), "retention")
+    assert numbers(found)["deletes_by_time"] == 30
+    assert "DELETE FROM t WHERE $1 > ts" in found.reason[0]
+    assert found.toml.startswith("[retention]")
+
+
 # Superfluous indexes
 
 
@@ -264,6 +295,60 @@ def test_a_partial_one_where_few_rows_meet_a_condition_without_a_value() -> None
     assert "where" not in worthwhile(use("SELECT * FROM t WHERE note IS NULL AND player_id = $1"))[0]
 
 
+@pytest.mark.parametrize(
+    ("where", "columns"),
+    [
+        ("player_id = $1 OR id = $2", None),
+        ("note IS NOT NULL OR player_id = $1", None),
+        ("(player_id = $1 OR player_id = $2) AND ts > $3", ["player_id", "ts DESC"]),
+        ("player_id = $1 AND (id = $2 OR note IS NOT NULL)", ["player_id"]),
+        ("(player_id = $1 AND ts > $2) OR (player_id = $3 AND ts > $4)", ["player_id", "ts DESC"]),
+    ],
+)
+def test_what_or_joins_is_no_condition_on_each(where: str, columns: list[str] | None) -> None:
+    found = worthwhile(use(f"SELECT * FROM t WHERE {where}"))
+    assert [each["columns"] for each in found] == ([] if columns is None else [columns])
+    assert all("where" not in each for each in found)
+
+
+def test_a_covering_one_has_what_else_the_conditions_need() -> None:
+    found = worthwhile(use("SELECT value FROM t WHERE player_id = $1 AND stat_type <> 'void'"))
+    assert found[0]["include"] == ["value", "stat_type"]
+    assert worthwhile(use("SELECT value FROM t WHERE player_id = $1 AND extract(hour FROM ts) = 8"))[0].get("include") is None
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([2.0, 5.0, 50.0, 900.0]), min_size=1, max_size=6), st.booleans(), st.randoms(use_true_random=False))
+def test_the_advised_index_is_enough(distinct: list[float], by_time: bool, random: Random) -> None:
+    """However many columns are compared: once the index is there, none is advised; nor where it has more of them before the time."""
+    names = [f"c{n}" for n in range(len(distinct))]
+    columns = (column("id"), column("ts", "timestamp with time zone"), *(column(name) for name in names))
+    where = " AND ".join([*(f"{name} = $1" for name in names), *(["ts > $2"] if by_time else [])])
+    bare = distribution(
+        inspection(*columns, keys=(PRIMARY,)),
+        columns=tuple(values(name, n) for name, n in zip(names, distinct, strict=True)),
+        statements=(use(f"SELECT * FROM t WHERE {where}"),),
+    )
+    found = said(advice_on(bare), "worthwhile-index")
+    if math.prod(distinct) < 10:
+        assert found == []
+        return
+    keys = numbers(found[0])["columns"]
+    equal = [name for name in keys if name != "ts"]
+    assert len(equal) == min(len(names), 3)
+    assert keys == [*equal, *(["ts"] if by_time else [])]
+    further = [name for name in names if name not in equal]
+    for more in ([], further[: random.randint(0, len(further))]):
+        lead = [*equal, *more]
+        random.shuffle(lead)
+        for rest in ([*lead, "ts"], *([] if by_time else [lead])):
+            there = replace(bare, inspection=inspection(*columns, keys=(PRIMARY,), indexes=(index("a", *rest),)))
+            assert said(advice_on(there), "worthwhile-index") == []
+    if by_time:
+        late = replace(bare, inspection=inspection(*columns, keys=(PRIMARY,), indexes=(index("a", *equal, "id", "ts"),)))
+        assert numbers(one(advice_on(late), "worthwhile-index"))["columns"] == keys
+
+
 def test_a_name_fits_and_is_new() -> None:
     taken = index("t_player_id_ts_idx", "value")
     assert worthwhile(BY_PLAYER, indexes=(taken,))[0]["name"] == "t_player_id_ts_idx2"
@@ -297,6 +382,92 @@ def test_what_is_filtered_is_grouped_by_too() -> None:
     assert "stat_type" in found["query"]
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        "stat_type <> 'void'",
+        "stat_type != $1",
+        "stat_type NOT IN ($1, $2)",
+        "stat_type LIKE 'v%'",
+        "t.stat_type ~ '^v'",
+        "stat_type IS DISTINCT FROM $1",
+        "lower(stat_type) = $1",
+        "ts > $1 OR stat_type = $2",
+        "NOT (stat_type = $1)",
+    ],
+)
+def test_what_a_condition_needs_is_grouped_by_whatever_the_condition_is(where: str) -> None:
+    """Else rows that the query leaves out are in the sums, and it could not be asked of the aggregate."""
+    hourly = use(f"SELECT time_bucket('1 hour', ts), sum(value) FROM t WHERE {where} GROUP BY 1")
+    advice = advice_on(on_community(distribution(statements=(hourly,))))
+    found = one(advice, "continuous-aggregate")
+    (made,) = file_of(advice)["continuous_aggregate"]
+    assert made["query"] == (
+        "SELECT time_bucket('1 hour', ts) AS bucket, stat_type, sum(value) AS sum_value FROM public.t GROUP BY 1, 2"
+    )
+    assert any(line.startswith("grouped by stat_type too") for line in found.reason)
+
+
+def test_what_a_group_is_made_of_is_grouped_by_too() -> None:
+    (found,) = aggregates(use("SELECT time_bucket('1 hour', ts), upper(stat_type), sum(value) FROM t GROUP BY 1, 2"))
+    assert found["query"].startswith("SELECT time_bucket('1 hour', ts) AS bucket, stat_type, sum(value)")
+
+
+def test_a_condition_on_the_time_that_is_no_bound_is_said() -> None:
+    """Whole buckets do not answer it."""
+    odd = use("SELECT time_bucket('1 day', ts), sum(value) FROM t WHERE CASE WHEN note IS NULL THEN ts > $1 END GROUP BY 1")
+    found = one(advice_on(on_community(distribution(statements=(odd,)))), "continuous-aggregate")
+    assert found.toml == ""
+    assert found.reason[-1].startswith("a condition on ts, or a group by it, is not understood")
+
+
+def test_one_that_is_not_understood_does_not_stand_in_the_way_of_others() -> None:
+    plain, odd = (use(f"SELECT time_bucket('1 day', ts), sum(value) FROM t {where} GROUP BY 1") for where in ("", "WHERE ts::time > $1"))
+    advice = advice_on(on_community(distribution(statements=(odd, plain))))
+    assert len(file_of(advice)["continuous_aggregate"]) == 1
+    assert len(said(advice, "continuous-aggregate")) == 2
+
+
+@pytest.mark.parametrize(
+    ("bucket", "written"),
+    [
+        ("time_bucket('1 day', ts, 'Europe/Berlin')", "time_bucket('1 day', ts, 'Europe/Berlin')"),
+        ("date_trunc('day'::text, t.ts, 'Europe/Berlin'::text)", "time_bucket('1 day', ts, 'Europe/Berlin'::text)"),
+        ("time_bucket('1 day', ts, interval '6 hours')", "time_bucket('1 day', ts, interval '6 hours')"),
+        ("time_bucket('7 days', ts, origin => '2024-01-06')", "time_bucket('7 days', ts, origin => '2024-01-06')"),
+        ("date_bin('7 days', ts, timestamptz '2024-01-06')", "time_bucket('7 days', ts, origin => timestamptz '2024-01-06')"),
+        ("date_trunc('day', ts)", "time_bucket('1 day', ts)"),
+    ],
+)
+def test_where_buckets_begin_is_kept(bucket: str, written: str) -> None:
+    (found,) = aggregates(use(f"SELECT {bucket} AS b, sum(value) FROM t GROUP BY b"))
+    assert found["query"] == f"SELECT {written} AS bucket, sum(value) AS sum_value FROM public.t GROUP BY 1"
+    advice = advice_on(on_community(distribution(statements=(use(f"SELECT {bucket}, sum(value) FROM t GROUP BY 1"),))))
+    reason = " ".join(one(advice, "continuous-aggregate").reason)
+    assert ("the session's midnight" in reason) == (bucket == "date_trunc('day', ts)")
+    assert "2.15" not in reason
+
+
+def test_buckets_that_begin_elsewhere_are_another_aggregate() -> None:
+    zones = [use(f"SELECT time_bucket('1 day', ts{zone}), sum(value) FROM t GROUP BY 1") for zone in ("", ", 'Asia/Tokyo'", ", 'UTC'")]
+    found = aggregates(*zones)
+    assert len({each["query"] for each in found}) == len({each["name"] for each in found}) == 3
+
+
+@pytest.mark.parametrize(("more", "said_so"), [("'Asia/Tokyo'", False), ("interval '6 hours'", True), ("'Asia/Tokyo', '2024-01-06'", True)])
+def test_an_older_version_takes_a_zone_alone(more: str, said_so: bool) -> None:
+    made = on_community(distribution(statements=(use(f"SELECT time_bucket('1 day', ts, {more}), sum(value) FROM t GROUP BY 1"),)))
+    server = replace(made.inspection.server, timescaledb_installed="2.14.2")
+    made = replace(made, inspection=replace(made.inspection, server=server))
+    assert any("before TimescaleDB 2.15" in line for line in one(advice_on(made), "continuous-aggregate").reason) == said_so
+
+
+def test_a_column_of_which_nothing_is_known_is_not_grouped_by() -> None:
+    statement = use("SELECT time_bucket('1 hour', ts), sum(value) FROM t WHERE note LIKE $1 GROUP BY 1")
+    advice = advice_on(on_community(distribution(statements=(statement,), columns=(values("player_id", 50),))))
+    assert "how many values there are of note is not known" in one(advice, "continuous-aggregate").reason[-1]
+
+
 def test_it_is_not_worth_it_where_hardly_fewer_rows_come_out() -> None:
     each = use("SELECT time_bucket('1 hour', ts) AS h, player_id, sum(value) FROM t GROUP BY 1, 2", calls=40)
     assert aggregates(each) == []
@@ -310,6 +481,12 @@ def test_it_is_not_worth_it_where_hardly_fewer_rows_come_out() -> None:
         use("SELECT time_bucket('1 day', ts), count(DISTINCT player_id) FROM t GROUP BY 1"),
         use("SELECT time_bucket('1 day', ts), sum(value) FROM t JOIN p USING (player_id) GROUP BY 1"),
         use("SELECT date_trunc('decade', ts), sum(value) FROM t GROUP BY 1"),
+        use("SELECT time_bucket($1, ts, $2), sum(value) FROM t GROUP BY 1"),
+        use("SELECT date_bin($1, ts, $2), sum(value) FROM t GROUP BY 1"),
+        use("SELECT time_bucket('1 day', ts AT TIME ZONE 'Europe/Berlin'), sum(value) FROM t GROUP BY 1"),
+        use("SELECT time_bucket('1 day', ts - interval '6 hours'), sum(value) FROM t GROUP BY 1"),
+        use("SELECT time_bucket('1 day', ts), extract(hour FROM ts), sum(value) FROM t GROUP BY 1, 2"),
+        use("SELECT time_bucket('1 day', ts), sum(value) FROM t WHERE extract(dow FROM ts) = 1 GROUP BY 1"),
     ],
 )
 def test_none_for_what_cannot_be_kept_ready(statement: Any) -> None:

@@ -69,6 +69,14 @@ def test_conditions_without_a_value(text: str, nulls: object, flags: object) -> 
         ("SELECT date_trunc('day'::text, stats.ts) AS d, count(*) FROM public.stats GROUP BY (date_trunc('day'::text, stats.ts))", (), Bucket("date_trunc", "day")),
         ("SELECT public.time_bucket(interval '1 hour', ts), max(value) FROM stats GROUP BY public.time_bucket(interval '1 hour', ts)", (), Bucket("time_bucket", "1 hour")),
         ("SELECT time_bucket(86400, ts), max(value) FROM stats GROUP BY 1", (), Bucket("time_bucket", "86400")),
+        ("SELECT time_bucket('1 day', ts, 'Europe/Berlin'), max(value) FROM stats GROUP BY 1", (), Bucket("time_bucket", "1 day", ("'Europe/Berlin'",))),
+        ("SELECT time_bucket($1, ts, $2, $3::timestamptz), max(value) FROM stats GROUP BY 1", (), Bucket("time_bucket", None, ("$2", "$3::timestamptz"))),
+        ("SELECT date_bin('7 days', ts, timestamptz '2024-01-06'), max(value) FROM stats GROUP BY 1", (), Bucket("date_bin", "7 days", ("timestamptz '2024-01-06'",))),
+        ("SELECT date_trunc('day'::text, (ts)::timestamp with time zone), max(value) FROM stats GROUP BY 1", (), Bucket("date_trunc", "day", cast=True)),
+        ("SELECT time_bucket('1 day', ts AT TIME ZONE 'UTC'), max(value) FROM stats GROUP BY 1", (), Bucket("time_bucket", "1 day", plain=False)),
+        ("SELECT time_bucket('1 day', ts, stat_type), max(value) FROM stats GROUP BY 1", (), Bucket("time_bucket", "1 day", ("stat_type",), plain=False)),
+        ("SELECT time_bucket(3600 * 24, ts), max(value) FROM stats GROUP BY 1", (), Bucket("time_bucket", "3600 * 24")),
+        ("SELECT time_bucket('1 day', ts) + make_interval(hours => 6), max(value) FROM stats GROUP BY 1", (), None),
         ("SELECT stat_type, count(*) FROM stats GROUP BY stat_type", ("stat_type",), None),
         ("SELECT date_trunc('day', id) FROM stats GROUP BY 1", (), None),
     ],
@@ -76,6 +84,29 @@ def test_conditions_without_a_value(text: str, nulls: object, flags: object) -> 
 def test_groups(text: str, grouped: tuple[str, ...], bucket: Bucket | None) -> None:
     shape = read(text)
     assert (shape.grouped, shape.bucket) == (grouped, bucket)
+
+
+@pytest.mark.parametrize(
+    ("rest", "asked", "finer"),
+    [
+        ("GROUP BY 1", (), False),
+        ("WHERE ts >= $1 AND ts < now() GROUP BY 1", ("ts",), False),
+        ("WHERE stat_type <> 'void' AND ts::date BETWEEN $1 AND $2 GROUP BY 1", ("stat_type", "ts"), False),
+        ("WHERE ts >= $1 OR lower(stat_type) ~ $2 GROUP BY 1", ("ts", "stat_type"), False),
+        ("WHERE date_trunc('day', ts) = $1 GROUP BY 1, player_id", ("ts", "player_id"), False),
+        ("WHERE extract(hour FROM ts) = 8 GROUP BY 1", ("ts",), True),
+        ("WHERE (ts, id) > ($1, $2) GROUP BY 1", ("ts", "id"), True),
+        ("WHERE ts > now() - value GROUP BY 1", ("ts", "value"), True),
+        ("GROUP BY 1, value > 5, stat_type", ("stat_type", "value"), False),
+        ("GROUP BY 1, extract(hour FROM ts)", ("ts",), True),
+        ("GROUP BY 1, ts", ("ts",), True),
+        ("GROUP BY 1, date_trunc('month', ts)", ("ts",), True),
+    ],
+)
+def test_what_is_asked_for_is_known_even_where_it_is_not_understood(rest: str, asked: tuple[str, ...], finer: bool) -> None:
+    shape = read(f"SELECT time_bucket('1 day', ts), sum(value) FROM stats {rest}")
+    assert (shape.asked, shape.finer) == (asked, finer)
+    assert shape.bucket == Bucket("time_bucket", "1 day")
 
 
 def test_what_is_selected_and_how_it_is_ordered() -> None:
@@ -110,10 +141,17 @@ def test_what_is_more_than_one_table_is_not_simple(text: str) -> None:
     assert not read(text).simple
 
 
+def test_a_view_is_not_the_table() -> None:
+    found = shape_of(use("SELECT count(*) FROM void"), [TABLE, TableName("public", "void")], COLUMNS, "ts")
+    assert found is not None
+    assert not found.simple
+
+
 @given(st.text(alphabet="selct fromwhr(),.*$1'\"=<>;-/a\n stats ts", max_size=80))
 def test_whatever_is_written_nothing_is_raised(text: str) -> None:
     shape_of(use(text), [TABLE], COLUMNS, "ts")
     shape_of(use(f"SELECT {text} FROM stats WHERE {text}"), [TABLE], COLUMNS, "ts")
+    shape_of(use(f"SELECT time_bucket({text}) FROM stats WHERE ts::{text} GROUP BY 1, {text}"), [TABLE], COLUMNS, "ts")
 
 
 def test_a_statement_on_another_table_says_nothing() -> None:

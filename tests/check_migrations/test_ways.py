@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from hyperferry.cli.main import run
 from servers import Database, Server
@@ -166,3 +167,22 @@ def test_wrong_usage_is_said_before_anything_is_made(
     failed = here.check(code=1)
     assert "Alembic cannot read this project" in failed["error"]
     assert "bad.py" in failed["facts"]["it said"]
+
+
+@pytest.mark.parametrize("way", ["variable", "address"])
+def test_a_service_file_leads_no_program_elsewhere(here: Project, db_of_here: Database, tmp_path: Path, way: str) -> None:
+    """What a service file says wins over variables, by which psql and pg_dump would be told of our databases."""
+    other = db_of_here
+    two(here)
+    parts = conninfo_to_dict(other.dsn)
+    file = tmp_path / "services"
+    file.write_text("[prod]\n" + "".join(f"{name}={parts[name]}\n" for name in ("host", "port", "user", "dbname")))
+    environ = {"PGSERVICEFILE": str(file)}
+    if way == "variable":
+        environ["PGSERVICE"] = "prod"
+    else:
+        here.dsn = "service=prod"
+    report = here.check(**environ)
+    assert report["passed"]
+    assert [each["offline"] for each in report["revisions"]] == [True, True]
+    assert untouched(other)

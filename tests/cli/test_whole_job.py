@@ -141,9 +141,12 @@ def test_a_difference_is_found_shown_and_repaired(hyperferry: Hyperferry, synced
 
 def test_a_small_table_is_converted_in_place(hyperferry: Hyperferry, stats: Database) -> None:
     before = rows(stats)
-    ran = hyperferry(
-        "start", "player_stats", "--time", "game_date", "--strategy", "in-place", "--json", dsn=stats.dsn
-    )
+    words = ("start", "player_stats", "--time", "game_date", "--strategy", "in-place", "--json")
+    refused = hyperferry(*words, dsn=stats.dsn)
+    assert refused.code == 3, "there is no cutover that could ask"
+    assert "--accept widened-key" in refused.stdout
+    assert not is_hypertable(stats)
+    ran = hyperferry(*words, "--accept", "widened-key", dsn=stats.dsn)
     assert ran.code == 0, ran.stderr
     assert (ran.json["phase"], ran.json["strategy"]) == ("finished", "in-place")
     assert is_hypertable(stats)

@@ -234,6 +234,8 @@ def test_a_plan_is_not_written_over_something_else(
     ("toml", "words"),
     [
         ('[pgbouncer]\ndsn = "host=h password=s3cret"', ["password", "does not belong"]),
+        ('pgbouncer = "postgresql://u:s3cret@h/pgbouncer"', ["password", "does not belong"]),
+        ('pgbouncer = ["host=h", "host=i password=s3cret"]', ["password", "does not belong"]),
         ("[pgbouncer]\nport = 6432", ["pgbouncer", "one key, dsn"]),
         ("chunk_intervall = '1 day'", ["chunk_intervall", "did you mean chunk_interval?"]),
         ("dsn = 'postgresql://u:s3cret@h/d'", ["dsn", "PGSERVICE"]),
@@ -261,7 +263,7 @@ def test_a_large_table_is_not_blocked_for_long(hyperferry: Hyperferry, unchanged
     ran = hyperferry(
         "start",
         "player_stats",
-        *("--time", "game_date", "--strategy", "in-place", "--max-rows", "100", "--json"),
+        *("--time", "game_date", "--strategy", "in-place", "--max-rows", "100", "--accept", "all", "--json"),
         dsn=unchanged.dsn,
     )
     assert_failure(ran, 3, "--force")

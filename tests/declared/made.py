@@ -61,7 +61,9 @@ COMPRESSED = CompressionState(True, ("player_id",), (OrderBy("at", True, True),)
 
 
 def job(kind: JobKind, number: int = 1000, **what: Any) -> JobState:
-    return JobState(number, kind, what.pop("schedule", days(1)), "owner", True, **what)
+    return JobState(
+        number, kind, what.pop("schedule", days(1)), "owner", what.pop("scheduled", True), **what
+    )
 
 
 def daily(**what: Any) -> AggregateState:
@@ -71,6 +73,7 @@ def daily(**what: Any) -> AggregateState:
         owner="owner",
         reads=TABLE,
         materialization=TableName("_timescaledb_internal", "_materialized_hypertable_2"),
+        time_column="day",
         query=QUERY,
         materialized_only=True,
         compression=CompressionState(),

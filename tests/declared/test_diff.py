@@ -16,7 +16,20 @@ from hyperferry.model.lifecycle import CompressionState, Drops, HypertableState,
 from hyperferry.model.names import TableName
 
 from .life import keys, rules, wish
-from .made import COMMUNITY, COMPRESSED, COUNTED, DAILY, STATE, TABLE, daily, days, job, made_diff, readings
+from .made import (
+    COMMUNITY,
+    COMPRESSED,
+    COUNTED,
+    DAILY,
+    DAY,
+    STATE,
+    TABLE,
+    daily,
+    days,
+    job,
+    made_diff,
+    readings,
+)
 
 AGGREGATE = """
 [[continuous_aggregate]]
@@ -24,6 +37,10 @@ name = "daily"
 query = "SELECT time_bucket('1 day', at) AS day, sum(value) AS total FROM stats GROUP BY 1"
 """
 REFRESHED = AGGREGATE + "refresh = { start_offset = '3 days', end_offset = '1 hour', schedule = '1 hour' }\n"
+
+
+BY_ID = CompressionState(True, ("player_id",), (OrderBy("id", False, False), OrderBy("at", True, True)))
+BY_TOTAL = CompressionState(True, (), (OrderBy("total", False, False), OrderBy("day", True, True)))
 
 
 @pytest.mark.parametrize(("unrefreshed", "first"), [(True, ["refresh:public.daily", "refresh:public.weekly"]), (False, [])])
@@ -73,6 +90,23 @@ def test_nothing_wanted_is_no_difference_and_what_is_there_is_shown() -> None:
             ["compression"],
         ),
         ("[compression]\nsegment_by = []", replace(STATE, compression=COMPRESSED), ["compression"]),
+        # The time is added by TimescaleDB where the order does not name it.
+        ("[compression]\norder_by = ['id']", replace(STATE, compression=BY_ID), []),
+        ("[compression]\norder_by = ['id', 'at DESC']", replace(STATE, compression=BY_ID), []),
+        ("[compression]\norder_by = ['id', 'at']", replace(STATE, compression=BY_ID), ["compression"]),
+        ("[compression]\norder_by = ['id DESC']", replace(STATE, compression=BY_ID), ["compression"]),
+        ("[compression]\norder_by = ['at DESC', 'id']", replace(STATE, compression=BY_ID), ["compression"]),
+        ("[compression]\norder_by = []", replace(STATE, compression=COMPRESSED), []),
+        (
+            AGGREGATE + "compression = { order_by = ['total'] }",
+            replace(STATE, aggregates=(daily(compression=BY_TOTAL),)),
+            [],
+        ),
+        (
+            AGGREGATE + "compression = { order_by = ['total'], segment_by = ['day'] }",
+            replace(STATE, aggregates=(daily(compression=BY_TOTAL),)),
+            ["compression:public.daily"],
+        ),
         ("[compression]", replace(STATE, compression=COMPRESSED), []),
         (
             "[retention]\nafter = '2 years'",
@@ -147,9 +181,90 @@ def test_a_policy_is_changed_where_it_stands() -> None:
     assert "'\"30 days\"'" in step.back
 
 
+@pytest.mark.parametrize(
+    ("text", "state", "key"),
+    [
+        (
+            "[retention]\nafter = '1 year'",
+            replace(STATE, jobs=(job(JobKind.RETENTION, after=Span(12), scheduled=False),)),
+            "retention-policy",
+        ),
+        (
+            "[compression]\nafter = '30 days'",
+            replace(STATE, compression=COMPRESSED, jobs=(job(JobKind.COMPRESSION, after=days(30), scheduled=False),)),
+            "compression-policy",
+        ),
+        (
+            "[reorder]\nindex = 'stats_at_idx'",
+            replace(STATE, jobs=(job(JobKind.REORDER, index="stats_at_idx", scheduled=False),)),
+            "reorder-policy",
+        ),
+        (
+            REFRESHED,
+            replace(
+                STATE,
+                aggregates=(
+                    daily(
+                        jobs=(
+                            job(
+                                JobKind.REFRESH,
+                                schedule=Span(microseconds=DAY // 24),
+                                start_offset=days(3),
+                                end_offset=Span(microseconds=DAY // 24),
+                                scheduled=False,
+                            ),
+                        )
+                    ),
+                ),
+            ),
+            "refresh-policy:public.daily",
+        ),
+    ],
+)
+def test_a_policy_that_is_paused_is_not_what_the_file_wants(text: str, state: HypertableState, key: str) -> None:
+    [step] = made_diff(text, state).steps
+    assert (step.key, step.kind) == (key, Kind.CHANGE)
+    assert "it is paused, and runs again" in step.what
+    assert step.texts == (
+        'SELECT "public"."alter_job"(job_id, scheduled => true) FROM timescaledb_information.jobs WHERE job_id = 1000',
+    )
+    assert step.back is not None
+    assert "scheduled => false" in step.back
+
+
+def test_a_policy_that_is_paused_and_other_is_changed_at_once() -> None:
+    state = replace(STATE, jobs=(job(JobKind.RETENTION, after=Span(24), scheduled=False),))
+    [step] = made_diff("[retention]\nafter = '1 year'", state).steps
+    assert "drop_after 2 years becomes 1 year, it is paused, and runs again" in step.what
+    assert "scheduled => true, config => jsonb_set(config, '{drop_after}', '\"1 year\"')" in step.texts[0]
+
+
+def test_a_policy_that_is_paused_and_that_the_file_does_not_mention_stays_so() -> None:
+    state = replace(STATE, jobs=(job(JobKind.RETENTION, after=Span(24), scheduled=False),))
+    found = made_diff("chunk_interval = '7 days'", state)
+    assert not found.steps
+    assert ", paused" in next(each.what for each in found.unmanaged if each.key == "retention-policy")
+
+
 def test_settings_that_the_file_does_not_mention_are_kept() -> None:
     [step] = made_diff("[compression]\nsegment_by = ['value']", replace(STATE, compression=COMPRESSED)).steps
     assert "timescaledb.segmentby = '\"value\"', timescaledb.orderby = '\"at\" DESC'" in step.texts[0]
+
+
+def test_the_statement_says_the_whole_order() -> None:
+    [step] = made_diff("[compression]\nsegment_by = ['player_id']\norder_by = ['id']", STATE).steps
+    assert "timescaledb.orderby = '\"id\", \"at\" DESC'" in step.texts[0]
+    # Of an aggregate that is yet to be made the column is not known: the server adds it.
+    found = made_diff(AGGREGATE + "compression = { order_by = ['total'] }", replace(STATE, chunks=0))
+    assert found.steps[-1].texts[0].endswith("timescaledb.orderby = '\"total\"')")
+
+
+def test_an_order_that_the_database_does_not_have_is_not_made_up() -> None:
+    """From TimescaleDB 2.22 on it is chosen for each chunk, where nobody said it."""
+    now = CompressionState(True, ("player_id",), ())
+    assert made_diff("[compression]\nsegment_by = ['player_id']", replace(STATE, compression=now)).empty
+    [step] = made_diff("[compression]\nsegment_by = ['value']", replace(STATE, compression=now)).steps
+    assert "orderby" not in step.texts[0]
 
 
 def test_old_names_before_2_18() -> None:
@@ -177,6 +292,13 @@ def test_what_would_be_dropped_at_once_is_told_and_wants_a_word() -> None:
         drops=drops,
     ).steps
     assert change.confirm is not None
+    [resumed] = made_diff(
+        "[retention]\nafter = '1 year'",
+        replace(STATE, jobs=(job(JobKind.RETENTION, after=Span(12), scheduled=False),)),
+        drops=drops,
+    ).steps
+    assert resumed.confirm is not None
+    assert resumed.confirm.drops == drops
     [calm] = made_diff(
         "[retention]\nafter = '1 year'\nschedule = '2 days'",
         replace(STATE, jobs=(job(JobKind.RETENTION, after=Span(12)),)),
@@ -248,6 +370,7 @@ def test_an_index_is_built_as_what_it_is() -> None:
 
 
 RETAINED = "[retention]\nafter = '10 days'\n"
+KEEPING = "[retention]\nafter = '{}'\n" + REFRESHED.replace("{", "{{").replace("}", "}}").replace("'3 days'", "'{}'")
 COMPRESSING = "[compression]\nafter = '2 days'\n"
 REFUSED = [
     ("refresh-behind-retention", RETAINED + REFRESHED.replace("'3 days'", "'11 days'"), STATE),
@@ -259,6 +382,22 @@ REFUSED = [
     ),
     ("refresh-behind-retention", REFRESHED, replace(STATE, jobs=(job(JobKind.RETENTION, after=days(2)),))),
     ("refresh-behind-retention", REFRESHED + "retention = { after = '2 days' }", STATE),
+    # A month is no 30 days: half a year is 184 at most, a year 366.
+    ("refresh-behind-retention", KEEPING.format("180 days", "6 months"), STATE),
+    ("refresh-behind-retention", KEEPING.format("183 days", "6 months"), STATE),
+    ("refresh-behind-retention", KEEPING.format("30 days", "1 month"), STATE),
+    ("refresh-behind-retention", KEEPING.format("365 days", "1 year"), STATE),
+    ("refresh-behind-retention", KEEPING.format("1 month", "29 days"), STATE),
+    ("refresh-behind-retention", KEEPING.format("1 year", "366 days"), STATE),
+    ("refresh-behind-retention", KEEPING.format("1 year 30 days", "13 months"), STATE),
+    (
+        "refresh-behind-retention",
+        REFRESHED.replace("'3 days'", "'6 months'"),
+        replace(STATE, jobs=(job(JobKind.RETENTION, after=days(180)),)),
+    ),
+    ("compression-inside-updates", "updates_within = '1 month'\n[compression]\nafter = '30 days'", STATE),
+    ("compression-inside-updates", "[compression]\nafter = '180 days'" + REFRESHED.replace("'3 days'", "'6 months'"), STATE),
+    ("compression-inside-updates", REFRESHED.replace("'3 days'", "'1 year'") + "compression = { after = '365 days' }", STATE),
     ("compression-inside-updates", COMPRESSING + REFRESHED, STATE),
     ("compression-inside-updates", "updates_within = '3 days'\n" + COMPRESSING, STATE),
     ("compression-inside-updates", REFRESHED + "compression = { after = '2 days' }", STATE),
@@ -301,10 +440,29 @@ def test_wishes_that_are_refused(rule: str, text: str, state: HypertableState) -
     assert {each.key for each in found.refusals}.isdisjoint(keys(found))
 
 
+def test_a_window_that_only_the_calendar_makes_too_long_is_told_with_its_days() -> None:
+    [refusal] = made_diff(KEEPING.format("180 days", "6 months")).refusals
+    assert "reaches back to 6 months, which can be 184 days, and rows of public.stats are dropped after 180 days" in refusal.message
+    [refusal] = made_diff(KEEPING.format("1 month", "29 days")).refusals
+    assert "reaches back to 29 days, and rows of public.stats are dropped after 1 month, which can be 28 days" in refusal.message
+    [refusal] = made_diff(KEEPING.format("10 days", "11 days")).refusals
+    assert "can be" not in refusal.message
+
+
 @pytest.mark.parametrize(
     ("text", "state"),
     [
         (RETAINED + REFRESHED.replace("'3 days'", "'10 days'"), STATE),
+        (KEEPING.format("184 days", "6 months"), STATE),
+        (KEEPING.format("6 months", "6 months"), STATE),
+        (KEEPING.format("6 months", "181 days"), STATE),
+        (KEEPING.format("12 months", "1 year"), STATE),
+        (KEEPING.format("1 year", "365 days"), STATE),
+        (KEEPING.format("366 days", "1 year"), STATE),
+        (KEEPING.format("1 month 12 hours", "1 month 11 hours"), STATE),
+        (KEEPING.format("1 year 31 days", "13 months"), STATE),
+        ("updates_within = '1 month'\n[compression]\nafter = '31 days'", STATE),
+        ("updates_within = '28 days'\n[compression]\nafter = '1 month'", STATE),
         ("updates_within = '1 day'\n" + COMPRESSING + REFRESHED, STATE),
         (COMPRESSING.replace("'2 days'", "'3 days'") + REFRESHED, STATE),
         (REFRESHED.replace("'3 days'", "'49 hours'"), STATE),
@@ -365,13 +523,14 @@ def test_a_span_reads_as_it_is_written(months: int, microseconds: int, zero: boo
 def test_what_a_step_does_leaves_no_difference(
     segment: list[str], order: list[tuple[str, bool, bool]]
 ) -> None:
-    """Settings as they are after the step, declared by the same file, are no difference."""
+    """Settings as TimescaleDB keeps them after the step, declared by the same file, are no difference."""
     columns = [
         f"'{name}{' DESC' if down else ''} NULLS {'FIRST' if first else 'LAST'}'"
         for name, down, first in order
     ]
     text = f"[compression]\nsegment_by = {list(segment)}\norder_by = [{', '.join(columns)}]"
-    after = CompressionState(True, tuple(segment), tuple(OrderBy(*each) for each in order))
+    kept = [*order, *([] if "at" in segment else [("at", True, True)])]
+    after = CompressionState(True, tuple(segment), tuple(OrderBy(*each) for each in kept))
     assert keys(made_diff(text, replace(STATE, compression=after))) == []
 
 

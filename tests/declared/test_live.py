@@ -70,6 +70,50 @@ def test_retention_drops_exactly_what_was_said(community_db: Database) -> None:
     assert difference(dsn, text).empty
 
 
+JOBS = "SELECT job_id, scheduled FROM timescaledb_information.jobs WHERE job_id >= 1000 ORDER BY 1"
+PAUSE = "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000"
+
+
+def test_paused_policies_run_again_and_retention_only_with_a_word(community_db: Database) -> None:
+    """It drops at once what has become old meanwhile."""
+    dsn = owned(community_db)
+    text = "[retention]\nafter = '20 days'\n[compression]\nafter = '10 days'\n"
+    [drops] = [step.confirm.drops for step in difference(dsn, text).steps if step.confirm is not None]
+    assert drops is not None
+    applied(dsn, text, confirm=len(drops.chunks))
+    [(retention,)] = community_db.execute(
+        "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'"
+    )
+    run_job(community_db, retention)
+    assert difference(dsn, text).empty
+    before = community_db.execute(JOBS)
+    community_db.execute(PAUSE)
+    found = difference(dsn, text)
+    assert keys(found) == ["compression-policy", "retention-policy"]
+    assert all("scheduled => true" in step.texts[0] for step in found.steps)
+    community_db.execute(
+        "INSERT INTO player_stats (player_id, stat_type, value, game_date) SELECT 1, 's', 1, now() - interval '40 days'"
+    )
+    with pytest.raises(Refused, match="not confirmed") as caught:
+        applied(dsn, text)
+    assert "--confirm-drop 1" in str(caught.value)
+    assert keys(difference(dsn, text)) == keys(found)
+    assert [step.key for step in applied(dsn, text, confirm=1).done] == keys(found)
+    assert difference(dsn, text).empty
+    assert community_db.execute(JOBS) == before
+
+
+def test_a_paused_refresh_runs_again(community_db: Database) -> None:
+    dsn = owned(community_db)
+    text = DAILY + "refresh = { start_offset = '10 days', end_offset = '1 hour', schedule = '1 hour' }"
+    applied(dsn, text)
+    before = community_db.execute(JOBS)
+    community_db.execute(PAUSE)
+    assert [step.key for step in applied(dsn, text).done] == ["refresh-policy:public.player_daily"]
+    assert difference(dsn, text).empty
+    assert community_db.execute(JOBS) == before
+
+
 def test_rows_are_the_same_before_and_after_compression(community_db: Database) -> None:
     dsn = owned(community_db)
     community_db.execute("CREATE TABLE plain AS SELECT * FROM player_stats")
@@ -110,6 +154,28 @@ def test_rows_are_the_same_before_and_after_compression(community_db: Database) 
         oracle.assert_same_rows(
             conn, sql.Identifier("public", "plain"), sql.Identifier("public", "player_stats"), columns
         )
+
+
+def test_an_order_without_the_time_is_as_declared_once_it_is_applied(community_db: Database) -> None:
+    """TimescaleDB adds the time, which it names in its settings from then on."""
+    dsn = owned(community_db)
+    text = "[compression]\nsegment_by = ['player_id']\norder_by = ['id']\n" + DAILY + "compression = { order_by = ['total'] }"
+    done = [step.key for step in applied(dsn, text).done]
+    assert "compression" in done
+    assert "compression:public.player_daily" in done
+    assert difference(dsn, text).empty
+    assert not applied(dsn, text).done
+    other = text.replace("'id'", "'stat_type', 'id DESC'").replace("'total'", "'total DESC'")
+    assert keys(difference(dsn, other)) == ["compression", "compression:public.player_daily"]
+    applied(dsn, other)
+    assert difference(dsn, other).empty
+    last = "[compression]\nsegment_by = ['player_id']\norder_by = []"
+    applied(dsn, last)
+    assert difference(dsn, last).empty
+    assert community_db.execute(
+        "SELECT attname::text, orderby_asc, orderby_nullsfirst FROM timescaledb_information.compression_settings "
+        "WHERE hypertable_name = 'player_stats' AND orderby_column_index IS NOT NULL ORDER BY orderby_column_index"
+    ) == [("game_date", False, True)]
 
 
 def test_another_query_is_refused_and_pruning_asks_for_the_name(community_db: Database) -> None:

@@ -192,3 +192,18 @@ def test_sections_are_about_the_files_own_table(tmp_path: Path) -> None:
     other = load_settings({"table": "games"}, config=file)
     assert other.declared.empty
     assert other.about_another == "player_stats"
+
+
+def test_the_environment_can_name_another_table_than_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "hyperferry.toml"
+    file.write_text('table = "player_stats"\naccept = ["all"]\n[retention]\nafter = "1 year"\n', "utf-8")
+    monkeypatch.setenv("HYPERFERRY_TABLE", "orders")
+    other = load_settings({}, config=file)
+    assert (other.table, other.accepted, other.declared.empty, other.about_another) == ("orders", frozenset(), True, "player_stats")
+    monkeypatch.setenv("HYPERFERRY_TABLE", "public.player_stats")
+    own = load_settings({}, config=file)
+    assert (own.accepted, own.declared.empty, own.about_another) == (frozenset({"all"}), False, None)
+    monkeypatch.setenv("HYPERFERRY_TABLE", "orders")
+    assert load_settings({"table": "player_stats"}, config=file).accepted == {"all"}

@@ -54,8 +54,22 @@ def test_the_environment_comes_before_the_database() -> None:
     assert flag()
     environ[NAME] = "off"
     assert not flag()
-    environ[NAME] = "database"
-    assert flag()
+    for leaves_it in ("database", "", "  "):
+        environ[NAME] = "off"
+        assert not flag()
+        environ[NAME] = leaves_it
+        assert flag()
+    flag.close()
+
+
+def test_a_lock_that_a_thread_held_at_a_fork_keeps_nobody_waiting() -> None:
+    flag = Flag(lambda: 100.0, environ={})
+    watch = flag._watch
+    assert watch is not None
+    with watch._lock, watch._saying:
+        watch.forked()
+        assert not watch._lock.locked()
+        assert not watch._saying.locked()
     flag.close()
 
 

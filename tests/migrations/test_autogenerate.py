@@ -174,6 +174,11 @@ def test_policies_of_the_model(community_db: Database, tmp_path: object) -> None
     assert "No new upgrade operations" in project("check").stdout
     project.model((options % "30 days").replace('["player_id"]', '["id"], "order_by": ["player_id DESC"]'))
     assert "segment_by=['id']" in proposed(project)
+    project.model((options % "30 days").replace('["player_id"]', "[]"))
+    assert "op.add_compression('player_stats', segment_by=[], after='30 days')" in proposed(project)
+    project("revision", "--autogenerate", "-m", "no segments")
+    project("upgrade", "head")
+    assert "No new upgrade operations" in project("check").stdout
 
 
 @pytest.mark.parametrize(

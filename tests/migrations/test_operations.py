@@ -68,6 +68,90 @@ def test_the_way_back_takes_along_what_hangs_on_the_table(place: Place) -> None:
     ) == [(2001,)]
 
 
+def test_the_way_back_gives_nobody_more_than_he_had(place: Place) -> None:
+    """What the role's default privileges would give goes; what was set on the table and its parts comes back."""
+    role, other = place.db.make_role(), place.db.make_role()
+    place.db.execute(
+        "ALTER TABLE player_stats ADD COLUMN n int GENERATED ALWAYS AS IDENTITY;"
+        f"GRANT SELECT ON player_stats TO {role}; GRANT USAGE ON SEQUENCE player_stats_n_seq TO {role};"
+        f"REVOKE DELETE ON player_stats FROM CURRENT_USER;"
+        "ALTER TABLE player_stats DROP CONSTRAINT player_stats_pkey, ADD CONSTRAINT player_stats_pkey PRIMARY KEY (id, game_date);"
+        "COMMENT ON CONSTRAINT player_stats_pkey ON player_stats IS 'the key'; COMMENT ON INDEX player_stats_player_idx IS 'by player';"
+        "CREATE STATISTICS related ON player_id, stat_type FROM player_stats; COMMENT ON STATISTICS related IS 'they go together';"
+        "ALTER TABLE player_stats ALTER stat_type SET STATISTICS 500, ALTER player_id SET (n_distinct = 30);"
+        "ALTER TABLE player_stats CLUSTER ON player_stats_player_idx; ALTER TABLE player_stats ENABLE ROW LEVEL SECURITY;"
+    )
+    look = (
+        "SELECT (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(c.relacl) AS a), c.relrowsecurity, c.relforcerowsecurity,"
+        " (SELECT relacl FROM pg_class WHERE oid = 'player_stats_n_seq'::regclass),"
+        " obj_description('player_stats_player_idx'::regclass, 'pg_class'),"
+        " (SELECT obj_description(oid, 'pg_constraint') FROM pg_constraint WHERE conname = 'player_stats_pkey' AND conrelid = c.oid),"
+        " (SELECT array_agg(pg_get_statisticsobjdef(oid) || obj_description(oid, 'pg_statistic_ext')) FROM pg_statistic_ext WHERE stxrelid = c.oid),"
+        " (SELECT array_agg((attname, attstattarget, ARRAY(SELECT o FROM unnest(attoptions) AS o WHERE o NOT LIKE 'pg_attver=%'))::text "
+        "ORDER BY attname) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0),"
+        " (SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = c.oid AND indisclustered)"
+        " FROM pg_class AS c WHERE c.oid = 'player_stats'::regclass"
+    )
+    before = place.db.execute(look)
+    place.run(made)
+    place.db.execute(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {other}; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC")
+    place.run(lambda op: op.revert_hypertable("player_stats"))
+    assert place.state()[1] == []
+    assert place.db.execute(look) == before
+
+
+def test_triggers_do_not_fire_for_rows_that_only_move(place: Place) -> None:
+    place.db.execute(
+        "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF TG_OP = 'TRUNCATE' THEN RAISE 'no'; END IF; IF NEW.player_id = 1 THEN RETURN NULL; END IF; NEW.value := -1; RETURN NEW; END $$;"
+        "CREATE TRIGGER spoils BEFORE INSERT ON player_stats FOR EACH ROW EXECUTE FUNCTION spoil();"
+        "CREATE TRIGGER guards BEFORE TRUNCATE ON player_stats EXECUTE FUNCTION spoil();"
+        "COMMENT ON TRIGGER spoils ON player_stats IS 'minus one'"
+    )
+    before = rows(place.db)
+    place.run(made)
+    assert place.state()[1]
+    assert rows(place.db) == before
+    assert place.db.execute(
+        "INSERT INTO player_stats (player_id, stat_type, game_date) VALUES (2, 'x', now()) RETURNING value"
+    ) == [(-1,)]
+    assert place.db.execute(
+        "SELECT tgname::text, obj_description(oid) FROM pg_trigger WHERE tgrelid = 'player_stats'::regclass "
+        "AND tgname IN ('spoils', 'guards') ORDER BY 1"
+    ) == [("guards", None), ("spoils", "minus one")]
+
+
+def test_a_trigger_that_chunks_would_have_otherwise_is_refused(place: Place) -> None:
+    place.db.execute(
+        "CREATE TRIGGER quiet BEFORE UPDATE ON player_stats FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();"
+        "ALTER TABLE player_stats DISABLE TRIGGER quiet"
+    )
+    before = place.state()
+    with pytest.raises(CommandError, match="the trigger quiet of player_stats is not in its ordinary state"):
+        place.run(made)
+    assert place.state() == before
+
+
+def test_rows_that_row_security_hides_are_not_lost(place: Place) -> None:
+    """The owner under FORCE sees no row of a table without a policy, and would have copied none."""
+    owner = place.db.make_role()
+    place.run(made)
+    place.db.execute(
+        f"ALTER TABLE player_stats OWNER TO {owner}; ALTER TABLE player_stats ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;"
+        f"GRANT CREATE ON SCHEMA public TO {owner}"
+    )
+    before, many = place.state(), rows(place.db)
+    with pytest.raises(CommandError, match="row security may hide rows from this role, which would be lost") as raised:
+        place.run(lambda op: (op.execute(f"SET LOCAL ROLE {owner}"), op.revert_hypertable("player_stats")))
+    assert "BYPASSRLS" in str(raised.value)
+    assert (place.state(), rows(place.db)) == (before, many)
+    place.run(lambda op: op.revert_hypertable("player_stats"))
+    assert rows(place.db) == many
+    with pytest.raises(CommandError, match="the rows of player_stats cannot be counted"):
+        place.run(lambda op: (op.execute(f"SET LOCAL ROLE {owner}"), made(op)))
+    assert place.db.execute("SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE oid = 'player_stats'::regclass") == [(True, True)]
+
+
 def test_what_cannot_be_taken_back_is_named_and_nothing_is_done(place: Place) -> None:
     place.run(made)
     place.db.execute(

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.util import CommandError
+
+from hyperferry import reconcile
+from hyperferry.config import load_settings
 
 from .conftest import Place
 from .test_operations import made
@@ -41,6 +45,21 @@ def nothing(op: Any) -> None:
 
 def jobs(place: Place) -> list[str]:
     return [row[0] for row in place.state()[2]]
+
+
+def lacking(place: Place, file: Path, table: str = "player_stats") -> list[str]:
+    """What `hyperferry diff` has to say of the file."""
+    settings = load_settings({"dsn": place.db.dsn}, config=file)
+    return [step.key for step in reconcile.inspect(place.db.dsn, table, settings.declared).difference.steps]
+
+
+def segments(place: Place) -> list[str]:
+    """The columns by which chunks of player_stats are compressed."""
+    rows = place.db.execute(
+        "SELECT attname::text FROM timescaledb_information.compression_settings "
+        "WHERE hypertable_name = 'player_stats' AND segmentby_column_index IS NOT NULL ORDER BY segmentby_column_index"
+    )
+    return [row[0] for row in rows]
 
 
 def test_policies_twice_over_changed_and_taken_away(community: Place) -> None:
@@ -111,7 +130,7 @@ def test_a_policy_of_another_table_in_other_units_is_no_matter(community: Place)
 def test_what_the_file_declares(community: Place, tmp_path: Path) -> None:
     file = tmp_path / "hyperferry.toml"
     file.write_text(
-        'table = "player_stats"\nchunk_interval = "14 days"\n'
+        'table = "player_stats"\nchunk_interval = "14 days"\nupdates_within = "7 days"\n'
         '[compression]\nsegment_by = ["player_id"]\nafter = "30 days"\n[retention]\nafter = "20 years"\n'
         '[[index]]\nname = "by_value"\ncolumns = ["value DESC"]\nwhere = "value > 100"\n'
         '[[continuous_aggregate]]\nname = "weekly"\nquery = """SELECT time_bucket(\'7 days\', game_date) AS week, sum(value) AS total '
@@ -121,6 +140,9 @@ def test_what_the_file_declares(community: Place, tmp_path: Path) -> None:
     )
     community.run(made)
     community.run(lambda op: op.apply_policies("player_stats", str(file)))
+    assert "policy_retention" not in jobs(community), "the aggregate comes first"
+    community.db.execute("CALL refresh_continuous_aggregate('weekly', NULL, NULL)")
+    community.run(lambda op: op.apply_policies("player_stats", str(file)))
     after = community.state()
     assert jobs(community) == [
         "policy_compression",
@@ -129,11 +151,202 @@ def test_what_the_file_declares(community: Place, tmp_path: Path) -> None:
     ]
     community.run(lambda op: op.apply_policies("player_stats", str(file)))
     assert community.state() == after
-    from hyperferry import reconcile
-    from hyperferry.config import load_settings
+    assert lacking(community, file) == [], "`hyperferry diff` agrees"
 
-    settings = load_settings({"dsn": community.db.dsn}, config=file)
-    difference = reconcile.inspect(community.db.dsn, "player_stats", settings.declared).difference
-    assert [step.key for step in difference.steps if "refresh" not in step.key] == [], (
-        "`hyperferry diff` agrees"
+
+def test_no_segments_is_a_wish(community: Place, tmp_path: Path) -> None:
+    """Where nobody says it, TimescaleDB chooses the column of an index."""
+    file = tmp_path / "hyperferry.toml"
+    file.write_text('table = "player_stats"\n[compression]\nsegment_by = []\norder_by = []\n', "utf-8")
+    community.run(made)
+    community.run(lambda op: op.add_compression("player_stats"))
+    assert segments(community) == ["player_id"]
+    assert lacking(community, file) == ["compression"]
+    for _ in range(2):
+        community.run(lambda op: op.apply_policies("player_stats", str(file)))
+        assert segments(community) == []
+        assert lacking(community, file) == []
+    community.run(lambda op: op.add_compression("player_stats", segment_by=["player_id"]))
+    community.run(lambda op: op.add_compression("player_stats", segment_by=[]))
+    assert segments(community) == []
+
+
+def test_an_offset_of_nothing(community: Place, tmp_path: Path) -> None:
+    """Up to the present, of an integer time."""
+    community.db.execute(
+        "CREATE TABLE ticks (at bigint NOT NULL, v int); SELECT create_hypertable('ticks', 'at', chunk_time_interval => 1000);"
+        "CREATE FUNCTION tick_now() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 5000::bigint';"
+        "SELECT set_integer_now_func('ticks', 'tick_now')"
     )
+    file = tmp_path / "hyperferry.toml"
+    file.write_text(
+        'table = "ticks"\n[[continuous_aggregate]]\nname = "hundreds"\n'
+        'query = "SELECT time_bucket(100, at) AS hundred, sum(v) AS total FROM ticks GROUP BY 1"\n'
+        'refresh = { start_offset = 1000, end_offset = 0, schedule = "1 hour" }\n',
+        "utf-8",
+    )
+    community.run(lambda op: op.apply_policies("ticks", str(file)))
+    assert lacking(community, file, "ticks") == []
+    numbers = "SELECT job_id, config ->> 'end_offset' FROM timescaledb_information.jobs WHERE job_id >= 1000"
+    before = community.db.execute(numbers)
+    assert [row[1] for row in before] == ["0"]
+    community.run(lambda op: op.apply_policies("ticks", str(file)))
+    assert community.db.execute(numbers) == before, "what is the same stays"
+    with pytest.raises(CommandError, match="-1 is no offset: 0 or a number above it"):
+        community.run(
+            lambda op: op.create_continuous_aggregate("other", "SELECT 1", end_offset=-1, schedule="1 hour")
+        )
+
+
+KINDS = {
+    "timestamptz": (
+        "'7 days'::interval",
+        "timestamptz '2024-01-06' + i * interval '2 hours'",
+        "'1 day'",
+        "'2024-01-20 00:00:00+00'",
+    ),
+    "timestamp": ("'7 days'::interval", "timestamp '2024-01-06' + i * interval '2 hours'", "'1 day'", "'2024-01-20'"),
+    "date": ("'7 days'::interval", "date '2024-01-06' + i / 12", "'1 day'", "'2024-01-20'::date"),
+    "bigint": ("1000", "i", "10", "100"),
+}
+"""Of a time column: the width of a chunk, its rows, the bucket, a bucket in the midst of them."""
+
+
+LEFT_OUT = 'the retention of "Events" is left out'
+
+
+def events(place: Place, folder: Path, kind: str) -> Path:
+    """A hypertable "Events" of old rows, and a file that wants an aggregate of them and retention."""
+    width, rows, bucket, _ = KINDS[kind]
+    place.db.execute(
+        f'CREATE TABLE "Events" (at {kind} NOT NULL, v int);'
+        f"SELECT create_hypertable('\"Events\"', 'at', chunk_time_interval => {width});"
+        f'INSERT INTO "Events" SELECT {rows}, i FROM generate_series(1, 330) AS i'
+    )
+    after, start, end = ("'1 year'", "'30 days'", "'1 day'")
+    if kind == "bigint":
+        place.db.execute(
+            "CREATE FUNCTION far() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 1000000::bigint';"
+            "SELECT set_integer_now_func('\"Events\"', 'far')"
+        )
+        after, start, end = ("1000", "500", "10")
+    file = folder / "hyperferry.toml"
+    file.write_text(
+        f'table = \'"Events"\'\n[retention]\nafter = {after}\n[[continuous_aggregate]]\nname = "buckets"\n'
+        f'query = """SELECT time_bucket({bucket}, at) AS bucket, sum(v) AS total FROM "Events" GROUP BY 1"""\n'
+        f"refresh = {{ start_offset = {start}, end_offset = {end}, schedule = '1 hour' }}\n",
+        "utf-8",
+    )
+    return file
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_retention_waits_until_the_aggregate_has_the_rows(community: Place, tmp_path: Path, kind: str) -> None:
+    """Its first run comes as soon as the revision is committed, and would drop all of them."""
+    middle = KINDS[kind][3]
+    file = events(community, tmp_path, kind)
+    script = community.script(lambda op: op.apply_policies("Events", str(file)))
+    done = community.psql(script)
+    assert done.returncode == 0, done.stderr
+    assert LEFT_OUT in done.stderr
+    assert "never refreshed from them: public.buckets" in done.stderr
+    assert jobs(community) == ["policy_refresh_continuous_aggregate"]
+    # The newest part alone, as its policy would do, or an `apply` that was interrupted.
+    community.db.execute(f"CALL refresh_continuous_aggregate('buckets', {middle}, NULL)")
+    assert LEFT_OUT in community.psql(script).stderr
+    assert jobs(community) == ["policy_refresh_continuous_aggregate"]
+    assert community.db.execute('SELECT count(*) FROM "Events"') == [(330,)]
+    community.db.execute(f"CALL refresh_continuous_aggregate('buckets', NULL, {middle})")
+    done = community.psql(script)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert jobs(community) == ["policy_refresh_continuous_aggregate", "policy_retention"]
+    assert community.db.execute("SELECT sum(total) FROM buckets") == [(330 * 331 // 2,)]
+    before = community.state()
+    assert community.psql(script).stderr == ""
+    assert community.state() == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_refresh_that_ended_early_oldest_first_is_waited_for_as_far_as_rows_would_go(
+    community: Place, tmp_path: Path, kind: str
+) -> None:
+    """As `apply` does it for an aggregate that reads newest rows from the table itself."""
+    middle = KINDS[kind][3]
+    file = events(community, tmp_path, kind)
+    script = community.script(lambda op: op.apply_policies("Events", str(file)))
+    assert community.psql(script).returncode == 0
+    community.db.execute(f"CALL refresh_continuous_aggregate('buckets', NULL, {middle})")
+    assert LEFT_OUT in community.psql(script).stderr
+    assert jobs(community) == ["policy_refresh_continuous_aggregate"]
+    # Rows that stay for long do not wait: time goes on.
+    file.write_text(file.read_text("utf-8").replace("'1 year'", "'50 years'").replace("= 1000\n", "= 999950\n"), "utf-8")
+    community.run(lambda op: op.apply_policies("Events", str(file)))
+    assert jobs(community) == ["policy_refresh_continuous_aggregate", "policy_retention"]
+    assert community.db.execute('SELECT count(*) FROM "Events"') == [(330,)]
+
+
+def test_rows_of_an_aggregate_wait_for_those_that_are_made_from_it(community: Place, tmp_path: Path) -> None:
+    file = tmp_path / "hyperferry.toml"
+    file.write_text(
+        'table = "player_stats"\n[retention]\nafter = "20 years"\n'
+        '[[continuous_aggregate]]\nname = "daily"\nretention = { after = "30 years" }\n'
+        'query = "SELECT time_bucket(\'1 day\', game_date) AS day, sum(value) AS total FROM player_stats GROUP BY 1"\n'
+        '[[continuous_aggregate]]\nname = "weekly"\nretention = { after = "40 years" }\n'
+        'query = "SELECT time_bucket(\'7 days\', day) AS week, sum(total) AS total FROM daily GROUP BY 1"\n',
+        "utf-8",
+    )
+
+    def retained() -> list[str]:
+        community.run(lambda op: op.apply_policies("player_stats", str(file)))
+        return sorted(row[2]["drop_after"] for row in community.state()[2])
+
+    community.run(made)
+    assert retained() == ["40 years"], "nothing is made from it, and it has no rows to lose"
+    community.db.execute("CALL refresh_continuous_aggregate('daily', NULL, NULL)")
+    assert retained() == ["20 years", "40 years"]
+    community.db.execute("CALL refresh_continuous_aggregate('weekly', NULL, NULL)")
+    assert retained() == ["20 years", "30 years", "40 years"]
+    assert lacking(community, file) == []
+
+
+def test_retention_of_an_empty_table_and_of_one_that_has_it_already(community: Place, tmp_path: Path) -> None:
+    file = tmp_path / "hyperferry.toml"
+    text = (
+        'table = "player_stats"\n[retention]\nafter = "20 years"\n[[continuous_aggregate]]\nname = "daily"\n'
+        'query = "SELECT time_bucket(\'1 day\', game_date) AS day, sum(value) AS total FROM player_stats GROUP BY 1"\n'
+    )
+    file.write_text(text, "utf-8")
+    community.run(made)
+    community.run(lambda op: op.add_retention("player_stats", "20 years"))
+    before = community.db.execute("SELECT job_id FROM timescaledb_information.jobs WHERE job_id >= 1000")
+    community.run(lambda op: op.apply_policies("player_stats", str(file)))
+    assert before == community.db.execute("SELECT job_id FROM timescaledb_information.jobs WHERE job_id >= 1000")
+    community.run(nothing)
+    community.db.execute("TRUNCATE player_stats")
+    community.run(lambda op: op.apply_policies("player_stats", str(file)))
+    assert jobs(community) == ["policy_retention"]
+
+
+@pytest.mark.parametrize(
+    ("start", "compressed", "rule"),
+    [("3 years", "4 years", "refresh-behind-retention"), ("1 year", "30 days", "compression-inside-updates")],
+)
+def test_a_file_that_apply_refuses_is_refused_here_too(
+    community: Place, tmp_path: Path, start: str, compressed: str, rule: str
+) -> None:
+    file = tmp_path / "hyperferry.toml"
+    file.write_text(
+        f'table = "player_stats"\n[retention]\nafter = "2 years"\n[compression]\nafter = "{compressed}"\n'
+        '[[continuous_aggregate]]\nname = "daily"\n'
+        'query = "SELECT time_bucket(\'1 day\', game_date) AS day, sum(value) AS total FROM player_stats GROUP BY 1"\n'
+        f'refresh = {{ start_offset = "{start}", end_offset = "1 day", schedule = "1 hour" }}\n',
+        "utf-8",
+    )
+    community.run(made)
+    before = community.state()
+    with pytest.raises(CommandError, match=rule) as raised:
+        community.run(lambda op: op.apply_policies("player_stats", str(file)))
+    assert "What to do: give" in str(raised.value)
+    with pytest.raises(CommandError, match=rule):
+        community.script(lambda op: op.apply_policies("player_stats", str(file)))
+    assert community.state() == before

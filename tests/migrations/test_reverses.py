@@ -35,6 +35,11 @@ GIVEN: list[tuple[Any, str, str]] = [
         "op.remove_compression('t', segment_by=['a'], order_by=['at DESC'], after='1 day', skip_on_apache=True)",
     ),
     (
+        policies.AddCompressionOp("t", None, segment_by=[]),
+        "op.add_compression('t', segment_by=[])",
+        "op.remove_compression('t', segment_by=[])",
+    ),
+    (
         policies.AddRetentionOp("t", None, after=100),
         "op.add_retention('t', 100)",
         "op.remove_retention('t', after=100)",
@@ -67,7 +72,7 @@ def test_there_and_back(operation: Any, there: str, back: str) -> None:
     [
         ops.SetChunkIntervalOp("t", None, interval="1 day"),
         ops.DropHypertableIndexOp("t", None, index_name="i"),
-        policies.RemoveCompressionOp("t", None, segment_by=None, order_by=(), after=None),
+        policies.RemoveCompressionOp("t", None, segment_by=None, order_by=None, after=None),
         ops.RevertHypertableOp("t", None),
         policies.RemoveRetentionOp("t", None),
         policies.DropContinuousAggregateOp("t", None),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperferry.sqlalchemy.compare import arrived, comparable, difference
+from hyperferry.sqlalchemy.compare import arrived, comparable, difference, tellable
 from hyperferry.sqlalchemy.other import Asked, Seen, fresh_as_of, other_of
 from hyperferry.sqlalchemy.text import Known, Place, sides_of
 
@@ -144,3 +144,11 @@ def test_what_is_comparable_and_what_has_arrived() -> None:
         False,
         True,
     ]
+
+
+def test_objects_that_show_where_they_lie_cannot_be_compared() -> None:
+    class Point:
+        pass
+
+    assert tellable([(1, None, "a text at 0x12", b"x", 1.5, [1], {"a": 1})])
+    assert not tellable([(1,), (Point(),)])

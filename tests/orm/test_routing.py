@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import os
+import threading
 import time
 import weakref
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import (
+    Engine,
     column,
     create_engine,
     delete,
@@ -22,7 +26,15 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.orm import Session, aliased, joinedload, scoped_session, selectinload, sessionmaker
+from sqlalchemy.orm import (
+    Session,
+    aliased,
+    joinedload,
+    relationship,
+    scoped_session,
+    selectinload,
+    sessionmaker,
+)
 
 from hyperferry.flag import Flag
 from hyperferry.flag import by_psycopg as by_psycopg_of_the_flag
@@ -30,7 +42,7 @@ from hyperferry.flag.setting import put
 from hyperferry.sqlalchemy import ShadowReads
 from servers import drop_database, make_database
 
-from .conftest import LATE, MAKE, Place, Player, PlayerStat
+from .conftest import LATE, MAKE, Base, Place, Player, PlayerStat
 
 
 def sees(session: Session) -> bool:
@@ -338,6 +350,47 @@ def written_by_a_function_in_a_read(s: Session) -> bool:
     return sees(s)
 
 
+def merged(s: Session) -> bool:
+    """A row that only the table of record has would be inserted once more."""
+    assert not sees(s)
+    s.merge(PlayerStat(id=LATE, game_date=LATE_DATE, player_id=1, value=5))
+    s.flush()
+    return sees(s)
+
+
+def merged_with_what_another_wrote(s: Session) -> bool:
+    """Compared with a stale row there would be nothing to write."""
+    s.merge(PlayerStat(id=6, game_date=s.get(PlayerStat, 6).game_date, player_id=7, value=6))
+    s.flush()
+    return s.scalar(text("SELECT value FROM player_stats WHERE id = 6")) == 6
+
+
+def deleted_with_what_hangs_on_it(s: Session) -> bool:
+    player = s.get(Player, 1)
+    s.delete(player)
+    with s.no_autoflush:
+        return LATE in [each.id for each in player.stats]
+
+
+def read_by_a_flush(s: Session) -> bool:
+    """The key of a row changes, and all that point at it are read and changed."""
+    s.get(Owner, 1).id = 500
+    s.flush()
+    return s.scalar(text(f"SELECT player_id FROM player_stats WHERE id = {LATE}")) == 500
+
+
+def saved_in_bulk(s: Session) -> bool:
+    s.bulk_save_objects([PlayerStat(id=9_100, game_date=LATE_DATE, player_id=1, value=1)])
+    s.commit()
+    return s.get(PlayerStat, 9_100) is not None
+
+
+class Owner(Base):
+    __table__ = Player.__table__
+    owned = relationship(PlayerStat, passive_updates=False, overlaps="player,stats")
+
+
+LATE_DATE = datetime(2024, 1, 2, tzinfo=UTC)
 writing = insert(Player).values(id=78, name="x").returning(Player.id).cte("made")
 
 RECORD: dict[str, Reading] = {
@@ -373,6 +426,11 @@ RECORD: dict[str, Reading] = {
     "read, then wrote": read_then_wrote,
     "wrote before": wrote_in_an_earlier_transaction,
     "refreshed": refreshed,
+    "merged": merged,
+    "merged with what another wrote": merged_with_what_another_wrote,
+    "deleted with what hangs on it": deleted_with_what_hangs_on_it,
+    "read by a flush": read_by_a_flush,
+    "saved in bulk": saved_in_bulk,
     "update": by_hand(update(PlayerStat).where(PlayerStat.id == 1).values(value=0)),
     "delete": by_hand(delete(table).where(table.c.id == 1)),
     "insert by text": by_hand(text("INSERT INTO player VALUES (77, 'by hand')")),
@@ -394,6 +452,7 @@ def test_what_is_read_from_the_table_of_record(place: Place) -> None:
         f"GRANT SELECT ON other.player_stats TO PUBLIC; INSERT INTO other.player_stats VALUES ({LATE}, now(), 1, 1)"
     )
     place.start().late()
+    place.db.execute("UPDATE player_stats SET value = 777 WHERE id = 6")
     sessions = place.sessions()
     place.route(sessions)
     before = place.db.execute("SELECT count(*), sum(value) FROM hyperferry_new_1.player_stats")
@@ -434,10 +493,15 @@ def test_other_kinds_of_sessions(place: Place, kind: str) -> None:
 
     given: Any = scoped_session(place.sessions()) if kind == "scoped" else Sessions
     reads = place.route(given)
-    session = given() if kind == "scoped" else Sessions(place.engine())
+    engine = place.engine()
+    session = given() if kind == "scoped" else Sessions(engine)
     assert not sees(session)
     session.rollback()
+    for method in (merged, saved_in_bulk):
+        with Sessions(engine) if kind == "subclass" else given.session_factory() as other:
+            assert method(other)
     reads.close()
+    assert not [name for name in ("merge", "delete", "bulk_save_objects") if name in vars(Sessions)]
     assert sees(session)
     session.close()
 
@@ -452,3 +516,75 @@ def test_what_cannot_be_hooked_is_refused(place: Place) -> None:
             place.route(wrong)
     with pytest.raises(TypeError, match="neither a Table"):
         place.route(sessionmaker(), "player_stats")
+
+
+def test_a_session_that_chooses_another_connection_each_time(place: Place) -> None:
+    """As SQLAlchemy's documentation has it for replicas: it is asked twice, by us and by the statement."""
+    place.start().late()
+    engines = [place.engine(), place.engine()]
+    asked = iter(range(1_000))
+
+    class Fickle(Session):
+        def get_bind(self, *args: Any, **options: Any) -> Engine:
+            return engines[next(asked) % 2]
+
+    sessions = sessionmaker(class_=Fickle)
+    reads = place.route(sessions)
+    with sessions() as session:
+        for number in range(1, 7):
+            assert not sees(session)
+            assert session.get(Player, number) is not None
+            assert reads.routed == number
+            if number % 2:
+                next(asked)
+    for engine in engines:  # what is not ours is let alone
+        with engine.connect() as conn:
+            assert conn.scalar(select(PlayerStat.id).where(PlayerStat.id == LATE)) == LATE
+    for name in ("flushed", "merged", "by hand"):
+        act = {"flushed": flushed, "merged": merged, "by hand": lambda s: by_hand(text("SELECT 1"))(s) is False}[name]
+        with sessions() as session:
+            assert act(session), name
+    assert event.contains(Engine, "before_cursor_execute", reads._links._before)
+    reads.close()
+    assert not event.contains(Engine, "before_cursor_execute", reads._links._before)
+    with sessions() as session:
+        assert sees(session)
+
+
+def test_where_no_thread_can_be_had_the_next_session_tries_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.start().late()
+
+    def none(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    sessions = place.sessions()
+    reads = place.route(sessions)
+    reads.forked()
+    reads._looks_in = None
+    monkeypatch.setattr(threading.Thread, "start", none)
+    for _ in range(2):
+        with sessions() as session:
+            assert session.get(Player, 1) is not None
+    assert len([each for each in caplog.records if "can't start new thread" in each.getMessage()]) == 1
+    assert reads._looks_in is None
+    monkeypatch.undo()
+    with sessions() as session:
+        assert not sees(session)
+    assert reads._looks_in == os.getpid()
+
+
+def test_an_engine_that_is_gone_leaves_nothing(place: Place) -> None:
+    """One for each tenant, say: its dialect, and what was compiled for it."""
+    place.start().late()
+    sessions = sessionmaker()
+    place.route(sessions)
+    engine = create_engine(place.url())
+    with sessions(bind=engine) as session:
+        assert not sees(session)
+    gone = weakref.ref(engine.dialect)
+    engine.dispose()
+    del engine, session
+    gc.collect()
+    assert gone() is None

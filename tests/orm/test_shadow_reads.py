@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
-from sqlalchemy import func, select
+from prometheus_client import CollectorRegistry, generate_latest
+from sqlalchemy import func, select, true
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
-from sqlalchemy.orm import Session, joinedload, selectinload, sessionmaker
+from sqlalchemy.orm import Session, aliased, joinedload, selectinload, sessionmaker
 
 from hyperferry.sqlalchemy import ShadowReads, by_psycopg
+from hyperferry.sqlalchemy.compare import Outcome
+from hyperferry.sqlalchemy.metrics import Counted, export
 
 from .conftest import LATE, Place, Player, PlayerStat
 
@@ -234,3 +236,34 @@ def test_without_prometheus_client_there_are_the_stats() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "0\n"
+
+
+def test_of_a_long_result_no_more_is_fetched_than_is_compared(place: Place, shadowed: Shadowed) -> None:
+    """An export that the application streams: 729 million rows, of which psycopg would fetch all."""
+    sessions, shadow = place.start() and shadowed(timeout=20, max_rows=50)
+    one, two, three = (aliased(PlayerStat) for _ in range(3))
+    with sessions() as session:
+        rows = session.execute(
+            select(one.id, two.id, three.id).select_from(one).join(two, true()).join(three, true()),
+            execution_options={"yield_per": 10},
+        )
+        assert len(rows.fetchmany(3)) == 3
+        rows.close()
+    assert outcomes(shadow) == {"skipped": 1}
+
+
+def test_two_hooks_on_one_table_are_one_series() -> None:
+    registry = CollectorRegistry()
+    both = [Counted(), Counted()]
+    for number, counted in enumerate(both, 1):
+        counted.tables = ("player_stats",)
+        export(counted, registry)
+        for _ in range(number):
+            counted.add(Outcome.SAME)
+        counted.took({"record": 0.5, "other": 0.002})
+    labels = {"tables": "player_stats"}
+    assert registry.get_sample_value("hyperferry_shadow_reads_total", {**labels, "outcome": "same"}) == 3
+    assert registry.get_sample_value("hyperferry_shadow_read_seconds_count", {**labels, "side": "record"}) == 2
+    assert registry.get_sample_value("hyperferry_shadow_read_seconds_sum", {**labels, "side": "record"}) == 1.0
+    lines = [line for line in generate_latest(registry).decode().splitlines() if 'outcome="same"' in line]
+    assert len(lines) == 1

@@ -355,3 +355,11 @@ TESTED = {rule for rule, *_ in SERVER + TABLE} | {
     "statements-unseen",
     "compression",
 }
+
+
+@pytest.mark.parametrize(("version", "said"), [("2.17.2", True), ("2.9.3", True), ("2.18.0", False), ("2.31.0", False)])
+def test_statement_triggers_with_transition_tables_by_version(clean: Inspection, version: str, said: bool) -> None:
+    changed = replace(
+        clean, triggers=(_trigger("UPDATE"),), server=replace(clean.server, timescaledb_installed=version)
+    )
+    assert [(level, version in text) for level, text in found(changed, "unsupported-triggers")] == ([("blocker", True)] if said else [])

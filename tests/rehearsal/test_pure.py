@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from hyperferry.errors import Refused
 from hyperferry.rehearsal.clone import parse_failures
 from hyperferry.rehearsal.compare import changes, objects
-from hyperferry.rehearsal.programs import environment
+from hyperferry.rehearsal.programs import connection
 
 DUMP = """--
 -- PostgreSQL database dump
@@ -92,19 +93,25 @@ pg_restore: warning: errors ignored on restore: 2
 
 
 def test_no_password_is_among_the_arguments() -> None:
-    values, rest = environment(
+    values, at = connection(
         "postgresql://me:topsecret@db.example:5433/app?keepalives_idle=7&sslmode=require",
         options="-c default_transaction_read_only=on",
     )
     assert values["PGPASSWORD"] == "topsecret"
-    assert (values["PGHOST"], values["PGPORT"], values["PGDATABASE"], values["PGSSLMODE"]) == (
-        "db.example",
-        "5433",
-        "app",
-        "require",
-    )
-    assert values["PGOPTIONS"].endswith("-c default_transaction_read_only=on")
-    assert "topsecret" not in rest
-    assert "keepalives_idle=7" in rest
+    assert conninfo_to_dict(at) == {
+        "user": "me",
+        "host": "db.example",
+        "port": "5433",
+        "dbname": "app",
+        "sslmode": "require",
+        "keepalives_idle": "7",
+        "options": "-c default_transaction_read_only=on",
+    }
     with pytest.raises(Refused, match="sslpassword"):
-        environment("host=h sslpassword=topsecret")
+        connection("host=h sslpassword=topsecret")
+
+
+def test_options_of_the_connection_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGOPTIONS", "-c a.b=1")
+    assert conninfo_to_dict(connection("host=h", options="-c c.d=2")[1])["options"] == "-c a.b=1 -c c.d=2"
+    assert conninfo_to_dict(connection("host=h options='-c e.f=3'", options="-c c.d=2")[1])["options"] == "-c e.f=3 -c c.d=2"

@@ -14,7 +14,7 @@ from hyperferry import engine, sandbox
 from hyperferry.errors import Failed, Interrupted, Refused
 from hyperferry.model.plan import Strategy
 from hyperferry.model.plan_options import PlanOptions
-from hyperferry.rehearsal import RehearsalOptions, furnish, rehearse
+from hyperferry.rehearsal import RehearsalOptions, furnish, place, rehearse
 from hyperferry.rehearsal.place import SANDBOX
 from hyperferry.rehearsal.surroundings import Extension
 from kit import tables
@@ -260,6 +260,31 @@ def test_what_the_server_of_the_rehearsal_lacks_is_said(db: Database, rehearsed:
         assert report.accepts_needed == ("widened-key",)
         assert rehearsals(far) == []
     finally:
+        servers.drop_database(far)
+
+
+def test_what_a_killed_one_left_on_a_server_is_named(
+    db: Database, rehearsed: Rehearse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Databases, and the roles that were made for them."""
+    far = servers.make_database(servers.server_of("testing" if db.release == "stable" else "stable"))
+    removed, kept = place._remove, []
+    monkeypatch.setattr(place, "_remove", lambda made, say: kept.append((made, say)))
+    try:
+        missing = db.make_role("missing")
+        db.execute(
+            f"CREATE TABLE t (id bigserial, at timestamptz NOT NULL, PRIMARY KEY (id, at)); GRANT SELECT ON t TO {missing}"
+        )
+        first = rehearsed(given=far.dsn)
+        assert not any("killed" in each for each in first.warnings if missing in each)
+        left = kept[0][0].database
+        assert missing in kept[0][0].roles
+        second = rehearsed(given=far.dsn)
+        assert any(each.endswith(f"DROP DATABASE {left} WITH (FORCE);") for each in second.warnings)
+        assert f'A rehearsal that was killed left the role {missing}. DROP ROLE "{missing}";' in second.warnings
+    finally:
+        for made, say in kept:
+            removed(made, say)
         servers.drop_database(far)
 
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 
 from hyperferry.catalog import inspect
@@ -16,6 +17,7 @@ from hyperferry.errors import Failed, LockUnavailable, Refused, SchemaChanged
 from hyperferry.model.plan import Plan, Strategy
 from hyperferry.model.plan_options import PlanOptions
 from hyperferry.planner import plan
+from hyperferry.strategies import in_place
 from hyperferry.strategies.in_place import estimate_block_seconds, run, statements
 from servers import Database
 
@@ -270,6 +272,78 @@ def test_a_table_that_stays_locked_is_given_up(db: Database, monkeypatch: pytest
             run(conn, made)
         assert f"pid {pid}" in str(failed.value)
     assert schema_of(db) == before
+
+
+@pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_who_holds_an_older_snapshot_would_see_an_empty_table(
+    db: Database, monkeypatch: pytest.MonkeyPatch, isolation: str
+) -> None:
+    monkeypatch.setattr(in_place, "LOOK_SECONDS", 0.3)
+    db.execute(TABLE)
+    before = schema_of(db)
+    with connect(db.dsn) as conn, db.connect(autocommit=False) as reader:
+        made = planned(conn)
+        reader.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+        [pid] = reader.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+        with pytest.raises(Refused, match="would be empty") as refused:
+            run(conn, made)
+        assert str(pid) in str(refused.value.facts)
+        assert schema_of(db) == before
+        assert reader.execute("SELECT count(*) FROM player_stats").fetchone() == (3000,)
+        reader.rollback()
+        run(conn, made)
+
+
+def test_a_snapshot_that_is_taken_meanwhile_is_seen_before_the_commit(db: Database) -> None:
+    db.execute(TABLE)
+    before = schema_of(db)
+    with connect(db.dsn) as conn, db.connect(autocommit=False) as reader:
+
+        def take(inside: Connection) -> None:
+            reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            reader.execute("SELECT 1")
+
+        with pytest.raises(Refused, match="would be empty"):
+            run(conn, planned(conn), before_commit=take)
+        assert schema_of(db) == before
+        reader.rollback()
+        run(conn, planned(conn), before_commit=take, snapshots_accepted=True)
+        assert reader.execute("SELECT count(*) FROM player_stats").fetchone() == (0,), "what is accepted"
+
+
+def test_pg_dump_is_not_left_without_the_rows(db: Database) -> None:
+    """It takes its snapshot, and then waits for the table."""
+    db.execute(TABLE)
+    with connect(db.dsn) as conn, psycopg.connect(db.dsn, application_name="pg_dump") as dump:
+        seen: list[Any] = []
+
+        def read() -> None:
+            dump.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            seen.append(dump.execute("SELECT count(*) FROM player_stats").fetchone())
+
+        reading = threading.Thread(target=read)
+
+        def begin(inside: Connection) -> None:
+            reading.start()
+            end = time.monotonic() + 20
+            while time.monotonic() < end and db.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE application_name = 'pg_dump' AND datname = current_database() "
+                "AND wait_event_type = 'Lock' AND backend_xmin IS NOT NULL"
+            ) == []:
+                time.sleep(0.02)
+
+        with pytest.raises(Refused, match="would be empty"):
+            run(conn, planned(conn), before_commit=begin)
+        reading.join(20)
+    assert seen == [(3000,)]
+
+
+def test_readers_and_writers_in_read_committed_are_in_nobodys_way(db: Database) -> None:
+    db.execute(TABLE)
+    with connect(db.dsn) as conn, db.connect(autocommit=False) as reader:
+        reader.execute("SELECT 1")
+        run(conn, planned(conn))
+        assert reader.execute("SELECT count(*) FROM player_stats").fetchone() == (3000,)
 
 
 @pytest.mark.parametrize(

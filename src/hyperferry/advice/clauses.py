@@ -56,6 +56,16 @@ def split(words: Sequence[Token]) -> list[list[Token]]:
     return [part for part in parts if part]
 
 
+def closing(words: Sequence[Token], at: int) -> int | None:
+    """Where the parenthesis or bracket is closed that stands here."""
+    depth = 0
+    for place in range(at, len(words)):
+        depth += (words[place].text in ("(", "[")) - (words[place].text in (")", "]"))
+        if depth == 0:
+            return place
+    return None
+
+
 def without_alias(item: list[Token]) -> tuple[list[Token], str]:
     """A part of the select list, and its alias ('' for none)."""
     if len(item) > 2 and item[-2].word == "as":

@@ -39,6 +39,11 @@ EXISTS (SELECT FROM timescaledb_information.hypertables AS h
             EXECUTE 'SELECT EXISTS (SELECT FROM hyperferry_flag.setting WHERE name = $1 AND role = '''' AND share = 100)'
             INTO approved USING {flag};
         END IF;
+        IF NOT approved AND pg_catalog.row_security_active(target) THEN
+            RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+                MESSAGE = 'hyperferry: the rows of ' || target::text || ' cannot be counted, for row security may hide some from this role',
+                HINT = 'Run this revision as a role with BYPASSRLS. ' || {hint};
+        END IF;
         IF NOT approved THEN
             EXECUTE 'SELECT count(*) FROM (SELECT FROM ' || target::text || ' LIMIT ' || ({rows} + 1)::text || ') AS part' INTO many;
             IF many > {rows} THEN
@@ -61,6 +66,9 @@ DECLARE
     cut_by text;
     key name;
     parts text[];
+    back text[] := ARRAY[]::text[];
+    after bigint;
+    each record;
 BEGIN
 {target}
     IF {is_hypertable} THEN
@@ -89,9 +97,42 @@ BEGIN
                 || ' PRIMARY KEY (' || {key_columns} || ')';
         END IF;
     END IF;
+    -- Each row is moved like an INSERT, and the table is emptied like by TRUNCATE: triggers, disabled ones too, would fire.
+    FOR each IN
+        SELECT t.tgname, t.tgenabled, pg_catalog.pg_get_triggerdef(t.oid) AS definition, pg_catalog.obj_description(t.oid, 'pg_trigger') AS says,
+            n.nspname = 'hyperferry' AS ours
+        FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_proc AS f ON f.oid = t.tgfoid JOIN pg_catalog.pg_namespace AS n ON n.oid = f.pronamespace
+        WHERE t.tgrelid = target AND NOT t.tgisinternal ORDER BY t.tgname
+    LOOP
+        IF each.ours THEN
+            RAISE EXCEPTION USING MESSAGE = 'hyperferry: a rollout of ' || target::text || ' is under way, which captures what is written to it',
+                HINT = 'End it with `hyperferry finish` or `hyperferry abort` before this revision.';
+        END IF;
+        IF each.tgenabled <> 'O' THEN
+            RAISE EXCEPTION USING
+                MESSAGE = 'hyperferry: the trigger ' || pg_catalog.quote_ident(each.tgname) || ' of ' || target::text
+                    || ' is not in its ordinary state, which chunks do not keep: a disabled one would fire there',
+                HINT = 'Drop the trigger, or enable it in the ordinary way, before this operation.';
+        END IF;
+        EXECUTE 'DROP TRIGGER ' || pg_catalog.quote_ident(each.tgname) || ' ON ' || target::text;
+        back := back || each.definition;
+        IF each.says IS NOT NULL THEN
+            back := back || ('COMMENT ON TRIGGER ' || pg_catalog.quote_ident(each.tgname) || ' ON ' || target::text || ' IS '
+                || pg_catalog.quote_literal(each.says));
+        END IF;
+    END LOOP;
+    EXECUTE 'SELECT count(*) FROM ' || target::text INTO many;
     EXECUTE 'SELECT ' || functions || '.create_hypertable($1, $2::name, ' || {interval}
         || 'create_default_indexes => ' || {default_indexes} || ', migrate_data => true, if_not_exists => true)'
     USING target, {time};
+    EXECUTE 'SELECT count(*) FROM ' || target::text INTO after;
+    IF after <> many THEN
+        RAISE EXCEPTION USING MESSAGE = 'hyperferry: ' || target::text || ' had ' || many::text || ' rows and would have ' || after::text
+            || ' as a hypertable';
+    END IF;
+    FOR each IN SELECT b.statement FROM pg_catalog.unnest(back) WITH ORDINALITY AS b(statement, place) ORDER BY b.place LOOP
+        EXECUTE each.statement;
+    END LOOP;
     PERFORM pg_catalog.set_config('lock_timeout', waits, true);
 END
 
@@ -119,6 +160,11 @@ BEGIN
 {target}
     IF NOT {is_hypertable} THEN
         RETURN;
+    END IF;
+    IF pg_catalog.row_security_active(target) THEN
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+            MESSAGE = 'hyperferry: ' || target::text || ' is not copied, for row security may hide rows from this role, which would be lost',
+            HINT = 'Run this revision as a role with BYPASSRLS.';
     END IF;
 {guard}
     SELECT pg_catalog.string_agg(what, ', ' ORDER BY what) INTO hanging FROM (
@@ -164,10 +210,21 @@ BEGIN
             SELECT FROM pg_catalog.pg_constraint AS c WHERE c.conindid = i.indexrelid AND c.conrelid = target)
         ORDER BY i.indexrelid
     ) || ARRAY(
+        SELECT pg_catalog.pg_get_statisticsobjdef(x.oid) FROM pg_catalog.pg_statistic_ext AS x
+        WHERE x.stxrelid = target ORDER BY x.oid
+    ) || ARRAY(
+        SELECT 'COMMENT ON STATISTICS ' || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(x.stxname) || ' IS '
+            || pg_catalog.quote_literal(pg_catalog.obj_description(x.oid, 'pg_statistic_ext'))
+        FROM pg_catalog.pg_statistic_ext AS x JOIN pg_catalog.pg_namespace AS n ON n.oid = x.stxnamespace
+        WHERE x.stxrelid = target AND pg_catalog.obj_description(x.oid, 'pg_statistic_ext') IS NOT NULL
+    ) || ARRAY(
+        SELECT 'REVOKE ALL ON ' || target::text || ' FROM ' || pg_catalog.quote_ident(own_owner) FROM pg_catalog.pg_class AS c
+        WHERE c.oid = target AND c.relacl IS NOT NULL
+    ) || ARRAY(
         SELECT 'GRANT ' || a.privilege_type || ' ON ' || target::text || ' TO '
             || CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
-            || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
-        FROM pg_catalog.pg_class AS c CROSS JOIN pg_catalog.aclexplode(c.relacl) AS a WHERE c.oid = target AND a.grantee <> c.relowner
+            || CASE WHEN a.is_grantable AND a.grantee <> c.relowner THEN ' WITH GRANT OPTION' ELSE '' END
+        FROM pg_catalog.pg_class AS c CROSS JOIN pg_catalog.aclexplode(c.relacl) AS a WHERE c.oid = target
     ) || ARRAY(
         SELECT 'GRANT ' || x.privilege_type || ' (' || pg_catalog.quote_ident(a.attname) || ') ON ' || target::text || ' TO '
             || CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) END
@@ -179,9 +236,48 @@ BEGIN
     ) || ARRAY(
         SELECT 'COMMENT ON TABLE ' || target::text || ' IS ' || pg_catalog.quote_literal(d.description) FROM pg_catalog.pg_description AS d
         WHERE d.classoid = 'pg_catalog.pg_class'::regclass AND d.objoid = target AND d.objsubid = 0
+    ) || ARRAY(
+        SELECT 'COMMENT ON CONSTRAINT ' || pg_catalog.quote_ident(c.conname) || ' ON ' || target::text || ' IS '
+            || pg_catalog.quote_literal(pg_catalog.obj_description(c.oid, 'pg_constraint'))
+        FROM pg_catalog.pg_constraint AS c
+        WHERE c.conrelid = target AND c.contype IN ('p', 'u', 'x', 'f') AND pg_catalog.obj_description(c.oid, 'pg_constraint') IS NOT NULL
+    ) || ARRAY(
+        SELECT 'COMMENT ON INDEX ' || i.indexrelid::regclass::text || ' IS '
+            || pg_catalog.quote_literal(pg_catalog.obj_description(i.indexrelid, 'pg_class'))
+        FROM pg_catalog.pg_index AS i WHERE i.indrelid = target AND pg_catalog.obj_description(i.indexrelid, 'pg_class') IS NOT NULL
+    ) || ARRAY(
+        SELECT 'ALTER TABLE ' || target::text || ' CLUSTER ON ' || pg_catalog.quote_ident(ic.relname)
+        FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS ic ON ic.oid = i.indexrelid WHERE i.indrelid = target AND i.indisclustered
+    ) || ARRAY(
+        SELECT 'ALTER TABLE ' || target::text || ' REPLICA IDENTITY ' || CASE c.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
+            ELSE 'USING INDEX ' || (SELECT pg_catalog.quote_ident(ic.relname) FROM pg_catalog.pg_index AS i
+                JOIN pg_catalog.pg_class AS ic ON ic.oid = i.indexrelid WHERE i.indrelid = target AND i.indisreplident) END
+        FROM pg_catalog.pg_class AS c WHERE c.oid = target AND (c.relreplident IN ('f', 'n') OR c.relreplident = 'i' AND EXISTS (
+            SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = target AND i.indisreplident))
+    ) || ARRAY(
+        SELECT 'ALTER TABLE ' || target::text || ' ALTER ' || pg_catalog.quote_ident(a.attname) || ' SET STATISTICS ' || a.attstattarget::text
+        FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget >= 0
+    ) || ARRAY(
+        SELECT 'ALTER TABLE ' || target::text || ' ALTER ' || pg_catalog.quote_ident(a.attname) || ' SET ('
+            || pg_catalog.string_agg(o.option, ', ') || ')'
+        FROM pg_catalog.pg_attribute AS a CROSS JOIN LATERAL pg_catalog.unnest(a.attoptions) AS o(option)
+        WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped
+            AND NOT pg_catalog.starts_with(o.option, 'pg_attver=') -- which PostgreSQL notes for itself, from 17.12 on
+        GROUP BY a.attname
+    ) || ARRAY(
+        SELECT 'ALTER TABLE ' || target::text || ' ' || f.words FROM pg_catalog.pg_class AS c
+        CROSS JOIN LATERAL (VALUES (c.relrowsecurity, 'ENABLE ROW LEVEL SECURITY'), (c.relforcerowsecurity, 'FORCE ROW LEVEL SECURITY')) AS f(is_on, words)
+        WHERE c.oid = target AND f.is_on
     );
-    EXECUTE 'CREATE TABLE ' || spare || ' (LIKE ' || target::text || ' INCLUDING ALL EXCLUDING INDEXES)';
+    EXECUTE 'CREATE TABLE ' || spare || ' (LIKE ' || target::text || ' INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)';
     EXECUTE 'ALTER TABLE ' || spare || ' OWNER TO ' || pg_catalog.quote_ident(own_owner);
+    -- What default privileges gave is no part of the table's own.
+    FOR each IN
+        SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END AS who
+        FROM pg_catalog.pg_class AS c CROSS JOIN pg_catalog.aclexplode(c.relacl) AS a WHERE c.oid = spare::regclass AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE 'REVOKE ALL ON ' || spare || ' FROM ' || each.who;
+    END LOOP;
     SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO columns
     FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
     EXECUTE 'INSERT INTO ' || spare || ' (' || columns || ') OVERRIDING SYSTEM VALUE SELECT ' || columns || ' FROM ' || target::text;
@@ -199,7 +295,13 @@ BEGIN
             EXECUTE 'SELECT pg_catalog.setval($1, s.last_value, s.is_called) FROM ' || each.sequence || ' AS s'
             USING pg_catalog.pg_get_serial_sequence(spare, each.attname)::regclass;
             EXECUTE 'ALTER SEQUENCE ' || pg_catalog.pg_get_serial_sequence(spare, each.attname) || ' AS ' || each.kind;
-            made := made || ('ALTER SEQUENCE ' || pg_catalog.pg_get_serial_sequence(spare, each.attname) || ' RENAME TO '
+            made := made || ARRAY(
+                SELECT 'GRANT ' || a.privilege_type || ' ON SEQUENCE ' || pg_catalog.pg_get_serial_sequence(spare, each.attname) || ' TO '
+                    || CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
+                    || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+                FROM pg_catalog.pg_class AS c CROSS JOIN pg_catalog.aclexplode(c.relacl) AS a
+                WHERE c.oid = each.sequence::regclass AND a.grantee <> c.relowner
+            ) || ('ALTER SEQUENCE ' || pg_catalog.pg_get_serial_sequence(spare, each.attname) || ' RENAME TO '
                 || pg_catalog.quote_ident(each.name));
         END IF;
     END LOOP;
@@ -333,16 +435,87 @@ BEGIN
 END
 
 -- name: policy
--- A policy of this kind, unless there is one that says the same.
+-- A policy of this kind, unless there is one that says the same. What is to be seen to before it comes first.
     IF NOT EXISTS (SELECT FROM timescaledb_information.jobs AS j
             JOIN pg_catalog.pg_class AS own ON own.oid = target JOIN pg_catalog.pg_namespace AS at ON at.oid = own.relnamespace
             WHERE j.proc_name = {kind} AND {same} AND (j.hypertable_schema = at.nspname AND j.hypertable_name = own.relname
                 OR EXISTS (SELECT FROM timescaledb_information.continuous_aggregates AS g
                     WHERE g.materialization_hypertable_schema = j.hypertable_schema AND g.materialization_hypertable_name = j.hypertable_name
                         AND g.view_schema = at.nspname AND g.view_name = own.relname))) THEN
+{first}
         EXECUTE 'SELECT ' || functions || {remove} USING target;
         EXECUTE 'SELECT ' || functions || {add} USING target;
     END IF;
+
+-- name: not_before_aggregates
+-- What drops rows is left out while there are rows that a continuous aggregate was never made from: they would be in neither.
+-- TimescaleDB's log of what waits tells that. A new aggregate has all of time in it. Refreshed newest first, what is left is the stretch before;
+-- oldest first, the stretch after, which is always there, since time goes on: of it only what is to be dropped already counts.
+        DECLARE
+            waits text := pg_catalog.current_setting('lock_timeout');
+            nobegin CONSTANT bigint := -9223372036854775808;
+            noend CONSTANT bigint := 9223372036854775807;
+            each record;
+            bound bigint;
+            within bigint;
+            moment interval;
+            condition text;
+            lacks boolean;
+            waiting text[];
+        BEGIN
+{wait}
+            FOR each IN
+                SELECT pg_catalog.quote_ident(g.user_view_schema) || '.' || pg_catalog.quote_ident(g.user_view_name) AS name,
+                    pg_catalog.quote_ident(s.schema_name) || '.' || pg_catalog.quote_ident(s.table_name) AS source,
+                    pg_catalog.quote_ident(d.column_name) AS cut_by,
+                    CASE WHEN d.column_type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN 'number'
+                        WHEN d.column_type = 'timestamptz'::regtype THEN 'timestamptz'
+                        WHEN d.column_type IN ('timestamp'::regtype, 'date'::regtype) THEN 'timestamp' END AS kind,
+                    CASE WHEN d.integer_now_func <> '' THEN pg_catalog.quote_ident(d.integer_now_func_schema) || '.'
+                        || pg_catalog.quote_ident(d.integer_now_func) || '()' END AS present,
+                    l.lowest_modified_value AS lowest, l.greatest_modified_value AS greatest
+                FROM _timescaledb_catalog.continuous_agg AS g
+                JOIN _timescaledb_catalog.hypertable AS s ON s.id = g.raw_hypertable_id
+                JOIN _timescaledb_catalog.dimension AS d ON d.hypertable_id = s.id AND d.num_slices IS NULL
+                JOIN _timescaledb_catalog.continuous_aggs_materialization_invalidation_log AS l ON l.materialization_id = g.mat_hypertable_id
+                    AND (l.lowest_modified_value = nobegin OR l.greatest_modified_value = noend)
+                JOIN pg_catalog.pg_class AS c ON c.oid = target JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE s.schema_name = n.nspname AND s.table_name = c.relname -- it reads the table
+                    OR g.user_view_schema = n.nspname AND g.user_view_name = c.relname -- it is the aggregate whose rows are to go
+                    OR EXISTS (SELECT FROM _timescaledb_catalog.continuous_agg AS b WHERE b.mat_hypertable_id = s.id -- it reads that one
+                        AND b.user_view_schema = n.nspname AND b.user_view_name = c.relname)
+                ORDER BY 1
+            LOOP
+                bound := CASE WHEN each.lowest = nobegin THEN each.greatest ELSE each.lowest END;
+                -- The log counts microseconds since 1970. From the year 1 to 10000, which a time of every kind knows.
+                within := GREATEST(LEAST(bound, 253402300800000000), -62135596800000000);
+                moment := pg_catalog.make_interval(
+                    hours => (within / 3600000000)::integer, secs => pg_catalog.mod(within, 3600000000) / 1000000.0);
+                condition := CASE
+                    WHEN each.lowest = nobegin AND each.greatest = noend THEN 'true'
+                    WHEN each.lowest = nobegin THEN each.cut_by || ' <= '
+                    ELSE CASE each.kind
+                        WHEN 'number' THEN each.cut_by || ' < ' || each.present
+                        WHEN 'timestamptz' THEN each.cut_by || ' < pg_catalog.now()'
+                        WHEN 'timestamp' THEN each.cut_by || ' < pg_catalog.now()::timestamp' END
+                        || ' - ' || {after} || ' AND ' || each.cut_by || ' >= ' END;
+                IF condition <> 'true' THEN
+                    condition := condition || CASE each.kind WHEN 'number' THEN '$1' WHEN 'timestamptz' THEN '$2' WHEN 'timestamp' THEN '$3' END;
+                END IF;
+                EXECUTE 'SELECT EXISTS (SELECT FROM ' || each.source || ' WHERE ' || COALESCE(condition, 'false') || ')'
+                INTO lacks USING bound, pg_catalog.to_timestamp(0) + moment, '1970-01-01'::timestamp + moment;
+                IF lacks AND each.name <> ALL (COALESCE(waiting, ARRAY[]::text[])) THEN
+                    waiting := waiting || each.name;
+                END IF;
+            END LOOP;
+            PERFORM pg_catalog.set_config('lock_timeout', waits, true);
+            IF waiting IS NOT NULL THEN
+                RAISE NOTICE USING MESSAGE = 'hyperferry: the retention of ' || target::text || ' is left out, for it would drop rows that are in no '
+                        || 'continuous aggregate yet; never refreshed from them: ' || pg_catalog.array_to_string(waiting, ', '),
+                    HINT = 'hyperferry apply does that refresh, and starts retention then.';
+                RETURN;
+            END IF;
+        END;
 
 -- name: add_policy
 -- A policy of a hypertable.

@@ -148,15 +148,15 @@ def _lacking(
 def _same_way(connection: Any, name: str, schema: str | None, wish: Mapping[str, Any]) -> bool:
     """Whether chunks are compressed by the columns and in the order that the model says; what it does not say is not compared."""
     queries = load_queries(__package__, "compare.sql")
-    columns, wanted = list(wish.get("segment_by") or ()), order(list(wish.get("order_by") or ()))
-    if not (columns or wanted):
+    columns, wanted = wish.get("segment_by"), order(list(wish.get("order_by") or ()))
+    if columns is None and not wanted:
         return True
     if not connection.execute(sqlalchemy.text(queries["has_settings"].as_string(None))).scalar():
         return True
     at = {"schema": schema or connection.dialect.default_schema_name, "name": name}
     row = connection.execute(sqlalchemy.text(queries["settings"].as_string(None)), at).mappings().first()
     found = dict(row or {})
-    if columns and columns != list(found.get("segment_by") or ()):
+    if columns is not None and list(columns) != list(found.get("segment_by") or ()):
         return False
     ordered = list(zip(*(found.get(key) or () for key in ("order_by", "descending", "nulls_first")), strict=True))
     ways = [(each.column, each.descending, each.nulls_come_first) for each in wanted]

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from ..errors import Usage
-from ..model.declared import ContinuousAggregate, Declared, DeclaredIndex, Refresh, Span
-from ..model.names import name_parts
+from ..model.declared import ContinuousAggregate, Declared, DeclaredIndex, Refresh, Retention, Span
+from ..model.names import TableName, name_parts
 from . import statements
 from .statements import Interval, Table
 
@@ -34,7 +34,14 @@ def of_file(table: Table, file: str | None, *, skip_on_apache: bool) -> tuple[st
 
 
 def of_declared(table: Table, declared: Declared, file: str, *, skip_on_apache: bool) -> tuple[str, ...]:
-    """The statements, in an order in which each finds what it needs."""
+    """The statements, in an order in which each finds what it needs; what drops rows comes last. Raises Refused for wishes by
+    which an aggregate would lose rows, or compressed rows be written, whatever the database has."""
+    from ..declared.by_file import refusals_of_file  # late, as above
+    from ..declared.registry import as_error
+
+    refusals = refusals_of_file(TableName(table.schema or "public", table.name), declared)
+    if refusals:
+        raise as_error(table.name, refusals, f"correct {file} as said.")
     made: list[str] = []
     if declared.chunk_interval is not None:
         text = declared.chunk_interval
@@ -47,8 +54,8 @@ def of_declared(table: Table, declared: Declared, file: str, *, skip_on_apache: 
             made.append(
                 statements.add_compression(
                     table,
-                    segment_by=wish.segment_by or (),
-                    order_by=wish.order_by or (),
+                    segment_by=wish.segment_by,
+                    order_by=wish.order_by,
                     after=_interval(wish.after) if wish.after else None,
                     skip_on_apache=skip_on_apache,
                 )
@@ -61,17 +68,23 @@ def of_declared(table: Table, declared: Declared, file: str, *, skip_on_apache: 
             if declared.reorder
             else statements.remove_reorder(table)
         )
-    if declared.retention is not None:
-        made.append(
-            statements.add_retention(
-                table, _interval(declared.retention.after), skip_on_apache=skip_on_apache
-            )
-            if declared.retention
-            else statements.remove_retention(table)
-        )
+    if declared.retention is False:
+        made.append(statements.remove_retention(table))
     for aggregate in declared.aggregates:
         made += _aggregate(table, aggregate, file, skip_on_apache)
+    for aggregate in declared.aggregates:
+        made += _retention(_view(table, aggregate), aggregate.retention, skip_on_apache)
+    made += _retention(table, declared.retention, skip_on_apache)
     return tuple(made)
+
+
+def _retention(table: Table, wish: Retention | bool | None, skip: bool) -> list[str]:
+    """The policy that drops rows, where they are in the aggregates already: else it is left to `hyperferry apply`."""
+    if not isinstance(wish, Retention):
+        return []
+    return [
+        statements.add_retention(table, _interval(wish.after), skip_on_apache=skip, after_aggregates=True)
+    ]
 
 
 def _index(
@@ -97,8 +110,7 @@ def _index(
 
 
 def _aggregate(table: Table, wish: ContinuousAggregate, file: str, skip: bool) -> list[str]:
-    *schema, name = name_parts(wish.name)
-    view = Table(name, schema[0] if schema else table.schema)
+    view = _view(table, wish)
     made = [
         statements.create_continuous_aggregate(
             view, wish.query, materialized_only=wish.materialized_only, skip_on_apache=skip
@@ -120,16 +132,19 @@ def _aggregate(table: Table, wish: ContinuousAggregate, file: str, skip: bool) -
         made.append(
             statements.add_compression(
                 view,
-                segment_by=wish.compression.segment_by or (),
-                order_by=wish.compression.order_by or (),
+                segment_by=wish.compression.segment_by,
+                order_by=wish.compression.order_by,
                 after=_interval(wish.compression.after) if wish.compression.after else None,
                 skip_on_apache=skip,
                 aggregate=True,
             )
         )
-    if wish.retention:
-        made.append(statements.add_retention(view, _interval(wish.retention.after), skip_on_apache=skip))
     return made
+
+
+def _view(table: Table, wish: ContinuousAggregate) -> Table:
+    *schema, name = name_parts(wish.name)
+    return Table(name, schema[0] if schema else table.schema)
 
 
 def _interval(span: Span) -> Interval:

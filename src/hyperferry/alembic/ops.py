@@ -85,9 +85,10 @@ class RevertHypertableOp(TableOperation):
         max_rows: int = MOST_ROWS,
         lock_timeout: str = LOCK_TIMEOUT,
     ) -> Any:
-        """Make a hypertable a plain table again: its rows are copied, keys, indexes, grants and comments made anew.
+        """Make a hypertable a plain table again: its rows are copied, keys, indexes, statistics, grants and comments made anew.
 
-        Refused where views, triggers, policies, others' keys, publications or aggregates hang on it, which it names, and for more
+        Refused where views, triggers, policies, others' keys, publications or aggregates hang on it, which it names, where row
+        security may hide rows from this role, and for more
         than `max_rows` rows as in `create_hypertable`. A plain table, or none, is left as it is. A key that was widened
         stays wide.
         """

@@ -27,12 +27,13 @@ class AddCompressionOp(TableOperation):
         table_name: str,
         *,
         schema: str | None = None,
-        segment_by: Sequence[str] = (),
-        order_by: Sequence[str] = (),
+        segment_by: Sequence[str] | None = None,
+        order_by: Sequence[str] | None = None,
         after: Interval | None = None,
         skip_on_apache: bool = False,
     ) -> Any:
         """Say how chunks are compressed (`order_by`: 'game_date DESC'), and have a policy compress those of the age `after`.
+        What is not said TimescaleDB chooses; `segment_by=[]` is no segments at all.
 
         Community edition; with `skip_on_apache` it is left out, with a notice, where the edition has none. It compresses
         nothing by itself. The reverse takes the policy away, and compression too where no chunk is compressed.
@@ -51,10 +52,10 @@ class AddCompressionOp(TableOperation):
     def statements(self) -> tuple[str, ...]:
         """What is run."""
         given = dict(self.given)
-        order_by = tuple(given.pop("order_by", ()))
+        order_by = given.pop("order_by", None)
         return (
             statements.add_compression(
-                self.table, order_by=order(list(order_by)) if order_by else (), **given
+                self.table, order_by=None if order_by is None else order(list(order_by)), **given
             ),
         )
 
@@ -77,7 +78,7 @@ class RemoveCompressionOp(TableOperation):
         *,
         schema: str | None = None,
         segment_by: Sequence[str] | None = None,
-        order_by: Sequence[str] = (),
+        order_by: Sequence[str] | None = None,
         after: Interval | None = None,
         skip_on_apache: bool = False,
     ) -> Any:
@@ -102,7 +103,7 @@ class RemoveCompressionOp(TableOperation):
 
     def reverse(self) -> MigrateOperation:
         """Compression again."""
-        if not any(self.given.get(key) for key in ("segment_by", "order_by", "after")):
+        if all(self.given.get(key) is None for key in ("segment_by", "order_by", "after")):
             raise NotImplementedError(
                 f"how {self.table_name} was compressed is not known: give it as segment_by=, order_by=, after="
             )
@@ -296,15 +297,17 @@ class ApplyPoliciesOp(TableOperation):
         skip_on_apache: bool = False,
     ) -> Any:
         """Bring about what hyperferry.toml (`file`; else HYPERFERRY_CONFIG in the environment, else ./hyperferry.toml)
-        declares for the table: chunk interval, indexes, compression, retention, continuous aggregates with their policies.
+        declares for the table: chunk interval, indexes, compression, continuous aggregates with their policies, retention.
 
         What the file does not mention is left alone, and what takes long (a first refresh) is left to the policies or to
-        `hyperferry apply`. It has no reverse: revisions before it may own the same things.
+        `hyperferry apply`. So is retention, with a notice, while there are rows that an aggregate was never made from: it
+        would drop them first. It has no reverse: revisions before it may own the same things.
         """
         return operations.invoke(cls(table_name, schema, file=file, skip_on_apache=skip_on_apache))
 
     def statements(self) -> tuple[str, ...]:
-        """What is run. Raises Usage for a file that is not there, is wrong, or is about another table."""
+        """What is run. Raises Usage for a file that is not there, is wrong, or is about another table; Refused for wishes in it
+        that do not go together."""
         return of_file(
             self.table, self.given.get("file"), skip_on_apache=bool(self.given.get("skip_on_apache"))
         )

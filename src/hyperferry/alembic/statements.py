@@ -164,22 +164,22 @@ def drop_index(name: str, schema: str | None) -> str:
 def add_compression(
     table: Table,
     *,
-    segment_by: Sequence[str] = (),
-    order_by: Sequence[OrderBy] = (),
+    segment_by: Sequence[str] | None = None,
+    order_by: Sequence[OrderBy] | None = None,
     after: Interval | None = None,
     skip_on_apache: bool = False,
     aggregate: bool = False,
 ) -> str:
     """How chunks (of an `aggregate`, or else a hypertable) are compressed, and from which age a policy does it. By the old
-    names, which every version knows."""
+    names, which every version knows. None: as it is, or the server's own choice; an empty list is a wish."""
     from ..declared.statements import order_text
 
     options = ["timescaledb.compress = true"]
-    if segment_by:
+    if segment_by is not None:
         options.append(
             f"timescaledb.compress_segmentby = {_text(', '.join(map(quote_ident, segment_by))).as_string(None)}"
         )
-    if order_by:
+    if order_by is not None:
         options.append(
             f"timescaledb.compress_orderby = {_text(', '.join(map(order_text, order_by))).as_string(None)}"
         )
@@ -200,13 +200,21 @@ def remove_compression(table: Table) -> str:
     return _do("remove_compression", **_known(table), wait=_wait())
 
 
-def add_retention(table: Table, after: Interval, *, skip_on_apache: bool = False) -> str:
-    """A policy that drops chunks of an age."""
+def add_retention(
+    table: Table, after: Interval, *, skip_on_apache: bool = False, after_aggregates: bool = False
+) -> str:
+    """A policy that drops chunks of an age. With `after_aggregates` it is left out, with a notice, while there are rows that a
+    continuous aggregate was never made from."""
+    first = (
+        _step("not_before_aggregates").format(wait=_wait(), after=_text(interval_text(after)))
+        if after_aggregates
+        else sql.SQL("")
+    )
     return _do(
         "add_policy",
         **_known(table),
         community=_community("policies", skip_on_apache),
-        policy=_policy("retention", after),
+        policy=_policy("retention", after, first),
     )
 
 
@@ -220,6 +228,7 @@ def remove_retention(table: Table) -> str:
 def add_reorder(table: Table, index: str, *, skip_on_apache: bool = False) -> str:
     """A policy that rewrites closed chunks in the order of an index."""
     policy = _step("policy").format(
+        first=sql.SQL(""),
         kind=_text("policy_reorder"),
         same=sql.SQL("j.config ->> 'index_name' = {}").format(_text(index)),
         remove=_text(".remove_reorder_policy($1, if_exists => true)"),
@@ -266,13 +275,16 @@ def refresh_policy(
     schedule: str,
     skip_on_apache: bool = False,
 ) -> str:
-    """A policy that refreshes an aggregate."""
-    start, end = (("NULL" if each is None else interval_text(each)) for each in (start_offset, end_offset))
+    """A policy that refreshes an aggregate. Of an integer time an offset of 0 is the present itself."""
+    start, end = (
+        ("NULL" if each is None else interval_text(each, zero=True)) for each in (start_offset, end_offset)
+    )
     same = sql.SQL(
         "j.schedule_interval = {schedule}::interval AND j.config ->> 'start_offset' IS NOT DISTINCT FROM {start} "
         "AND j.config ->> 'end_offset' IS NOT DISTINCT FROM {end}"
     ).format(schedule=_text(schedule), start=_stored(start_offset), end=_stored(end_offset))
     policy = _step("policy").format(
+        first=sql.SQL(""),
         kind=_text("policy_refresh_continuous_aggregate"),
         same=same,
         remove=_text(".remove_continuous_aggregate_policy($1, true)"),
@@ -309,11 +321,12 @@ def require_rollout(table: Table, phase: str, *, or_small: bool = False) -> str:
     )
 
 
-def interval_text(interval: Interval) -> str:
-    """An interval or a number as SQL. Raises ValueError for a number that is not positive."""
+def interval_text(interval: Interval, *, zero: bool = False) -> str:
+    """An interval or a number as SQL. Raises ValueError for a number that is not positive; `zero`: 0 is a length too."""
     if isinstance(interval, int):
-        if interval <= 0:
-            raise ValueError(f"{interval} is no width: a number above 0, or an interval such as '7 days'")
+        if interval < 0 or (interval == 0 and not zero):
+            what, least = ("offset", "0 or a number above it") if zero else ("width", "a number above 0")
+            raise ValueError(f"{interval} is no {what}: {least}, or an interval such as '7 days'")
         return str(interval)
     return f"INTERVAL {_text(interval).as_string(None)}"
 
@@ -354,7 +367,7 @@ def _community(what: str, skip: bool) -> sql.Composed:
     return _step("community").format(what=_text(what), skip=_boolean(skip))
 
 
-def _policy(kind: str, after: Interval) -> sql.Composed:
+def _policy(kind: str, after: Interval, first: sql.Composable | None = None) -> sql.Composed:
     key = {"compression": "compress_after", "retention": "drop_after"}[kind]
     value = (
         sql.SQL("j.config ->> {key} = {value}")
@@ -366,6 +379,7 @@ def _policy(kind: str, after: Interval) -> sql.Composed:
         )
     )
     return _step("policy").format(
+        first=first or sql.SQL(""),
         kind=_text(f"policy_{kind}"),
         same=value.format(key=_text(key), value=_text(str(after))),
         remove=_text(f".remove_{kind}_policy($1, if_exists => true)"),

@@ -298,8 +298,8 @@ def _widths(conn: Connection, tables: Sequence[Relation]) -> dict[int, tuple[Wid
 def _measured(conn: Connection, wanted: Sequence[Relation], hidden: list[str]) -> dict[int, tuple[int, int, int]]:
     found: dict[int, tuple[int, int, int]] = {}
     # The largest first; among those of which nothing is known the newest.
-    newest_first = wanted[::-1]
-    largest = sorted(newest_first, key=lambda each: each.live, reverse=True)[:MOST]
+    places = {each.oid: place for place, each in enumerate(wanted)}
+    largest = sorted(wanted, key=lambda each: (-each.live, -places[each.oid]))[:MOST]
     oids = [each.oid for each in largest]
     for start in range(0, len(oids), AT_ONCE):
         try:

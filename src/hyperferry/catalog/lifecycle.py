@@ -122,6 +122,7 @@ def _aggregate(conn: Connection, name: TableName, row: tuple[Any, ...], reads: T
         owner=row[2],
         reads=reads,
         materialization=materialization,
+        time_column=fetch_value(conn, _query("time_column"), _of(materialization)),
         query=squeezed(row[5]),
         materialized_only=row[3],
         compression=_compression(conn, materialization, row[4]),

@@ -73,6 +73,11 @@ SELECT v.view_schema::text, v.view_name::text, v.view_owner::text, v.materialize
 FROM timescaledb_information.continuous_aggregates v
 ORDER BY 1, 2;
 
+-- name: time_column
+-- The column by which a hypertable, also that of a continuous aggregate, is cut into chunks.
+SELECT d.column_name::text FROM timescaledb_information.dimensions d
+WHERE d.hypertable_schema = %(schema)s AND d.hypertable_name = %(name)s AND d.dimension_number = 1;
+
 -- name: view_columns
 -- The columns of a view, in order.
 SELECT ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)

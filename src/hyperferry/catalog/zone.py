@@ -1,5 +1,5 @@
 """The time zone in which TimescaleDB's jobs reckon. "30 days ago" is another moment in another zone: for a `timestamp` or a
-`date` by the difference to UTC, for a `timestamptz` by an hour, where a clock was changed meanwhile. Our own sessions are in
+`date` by the difference to UTC, for a `timestamptz` by an hour, where a clock was changed meanwhile. Our own sessions have
 UTC."""
 
 from __future__ import annotations

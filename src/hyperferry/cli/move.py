@@ -16,6 +16,7 @@ from hyperferry.model.report import StatusReport
 from .look import PLAN_MARK, make_plan
 from .options import (
     Call,
+    accept_option,
     common,
     limit_options,
     limits_among,
@@ -60,6 +61,7 @@ FIXED_BY_PLAN = {
     is_flag=True,
     help="First the whole job on an empty clone in a sandbox; nothing is started unless that passes.",
 )
+@accept_option
 @limit_options
 @common
 def start(
@@ -68,6 +70,7 @@ def start(
     force: bool,
     max_rows: int | None,
     rehearse_it: bool,
+    accept: tuple[str, ...],
     **wishes: Any,
 ) -> int:
     """Prepare, copy, catch up and verify: ends with the rollout synced, and the application none the wiser.
@@ -76,6 +79,8 @@ def start(
     refused (exit code 3) when the table's schema has changed since. A rollout that was interrupted goes on
     from where it stood: run the same command again (--time is not needed then). Ctrl-C at any moment keeps
     the work.
+
+    What changes for the application is asked for by the cutover; in-place has none, so it is asked for here (--accept).
     """
     from hyperferry import engine
 
@@ -89,9 +94,9 @@ def start(
                 facts={"options": ", ".join(given)},
                 remedy="leave them out, or make another plan with `hyperferry plan`.",
             )
-        settings = call.settings(max_rows=max_rows)
+        settings = call.settings(table=str(plan.table), max_rows=max_rows, accept=accept)
     else:
-        settings = call.settings(table=target, max_rows=max_rows, **wishes)
+        settings = call.settings(table=target, max_rows=max_rows, accept=accept, **wishes)
     table = str(plan.table) if plan is not None else table_of(settings)
     if plan is None and not _unfinished(settings, table):
         plan = make_plan(call, settings)
@@ -109,6 +114,7 @@ def start(
             plan,
             force=force,
             max_rows=settings.max_rows,
+            accept=settings.accepted,
             limits=settings.limits,
             set_limits=wishes_of(limits),
             stop=stop,

@@ -32,11 +32,12 @@ def settings(parts: Parts, relation: Relation, turn: Turn) -> None:
             parts.same.append(f"{key}: off")
         return
     segment_by = now.segment_by if wish.segment_by is None and now.enabled else wish.segment_by
-    order_by = now.order_by if wish.order_by is None and now.enabled else wish.order_by
+    # Where the database has no order of its own, there is none to be kept: TimescaleDB chooses one for each chunk.
+    order_by = (now.order_by or None) if wish.order_by is None and now.enabled else wish.order_by
     if not settings_differ(relation):
         parts.same.append(f"{key}: {_shown(now.segment_by, now.order_by)}")
         return
-    parts.steps.append((turn, _on(parts, relation, key, segment_by, order_by)))
+    parts.steps.append((turn, _on(parts, relation, key, segment_by, completed(relation, segment_by, order_by))))
 
 
 def settings_differ(relation: Relation) -> bool:
@@ -47,8 +48,19 @@ def settings_differ(relation: Relation) -> bool:
     if not now.enabled:
         return True
     segment_by = now.segment_by if wish.segment_by is None else wish.segment_by
-    order_by = now.order_by if wish.order_by is None else wish.order_by
+    order_by = now.order_by if wish.order_by is None else completed(relation, segment_by, wish.order_by)
     return segment_by != now.segment_by or _orders(order_by) != _orders(now.order_by)
+
+
+def completed(
+    relation: Relation, segment_by: Sequence[str] | None, order_by: Sequence[OrderBy] | None
+) -> Sequence[OrderBy] | None:
+    """An order as TimescaleDB keeps it: the time comes last, newest first, where it is named neither there nor among the
+    segments."""
+    time = relation.time_column
+    if order_by is None or time is None or time in (*(segment_by or ()), *(each.column for each in order_by)):
+        return order_by
+    return (*order_by, OrderBy(time, descending=True, nulls_first=True))
 
 
 def _on(

@@ -34,7 +34,7 @@ from .query_text import bucket_of
 @dataclass(frozen=True)
 class Relation:
     """The hypertable, or one of its continuous aggregates: what the file says of it, and what the database has. `suffix`
-    ends the keys of what belongs to an aggregate."""
+    ends the keys of what belongs to an aggregate; `time_column` is None of one that is not there yet."""
 
     name: TableName
     suffix: str
@@ -52,6 +52,7 @@ class Relation:
     jobs: tuple[JobState, ...]
     state_indexes: tuple[IndexState, ...]
     columns: tuple[str, ...]
+    time_column: str | None
     chunks: int
     compressed: int
     reads: tuple[TableName, ...]
@@ -149,6 +150,7 @@ def case_of(
         jobs=state.jobs,
         state_indexes=state.indexes,
         columns=state.columns,
+        time_column=state.time_column,
         chunks=state.chunks,
         compressed=state.compressed,
         reads=(),
@@ -180,6 +182,7 @@ def _aggregate(name: TableName, state: AggregateState | None, reading: Aggregate
         jobs=state.jobs if state else (),
         state_indexes=state.indexes if state else (),
         columns=state.columns if state else (reading.columns if reading else ()),
+        time_column=state.time_column if state else None,
         chunks=state.chunks if state else 0,
         compressed=state.compressed if state else 0,
         reads=(state.reads,) if state else (reading.reads if reading else ()),

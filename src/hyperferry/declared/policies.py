@@ -49,10 +49,11 @@ def changed(
     turn: Turn,
     confirm: Confirm | None = None,
 ) -> None:
-    """A policy that is there: changed where it stands, or as it should be. `config`: name, what it is, what it should be."""
+    """A policy that is there: changed where it stands, or as it should be. `config`: name, what it is, what it should be. One
+    that is paused does nothing of what the file wants: it is to run again."""
     differing = [(name, wish) for name, now, wish in config if not equal(now, wish)]
     other = schedule if schedule is not None and not equal(schedule, job.schedule) else None
-    if not differing and other is None:
+    if not differing and other is None and job.scheduled:
         parts.same.append(f"{key}: {job_words(job)}")
         return
     told = [
@@ -61,6 +62,7 @@ def changed(
         if not equal(now, wish)
     ]
     told += [f"every {schedule} instead of every {job.schedule}"] if other is not None else []
+    told += [] if job.scheduled else ["it is paused, and runs again"]
     before = [(name, now) for name, now, wish in config if not equal(now, wish)]
     parts.steps.append(
         (
@@ -69,12 +71,19 @@ def changed(
                 key=key,
                 kind=Kind.CHANGE,
                 what=f"the {_WORDS[job.kind]} policy{relation.words}: {', '.join(told)}",
-                why="the file has it otherwise; the policy is changed where it stands, and keeps its number and its history",
-                statements=(parts.make.alter_job(job.id, other, differing),),
+                why=(
+                    "the file has it otherwise; "
+                    if job.scheduled
+                    else "the file wants it to work, and its next run may come at once, in the background; "
+                )
+                + "the policy is changed where it stands, and keeps its number and its history",
+                statements=(parts.make.alter_job(job.id, other, differing, None if job.scheduled else True),),
                 lock=NO_LOCK,
-                back=parts.make.alter_job(job.id, job.schedule if other else None, before).as_string(None),
+                back=parts.make.alter_job(
+                    job.id, job.schedule if other else None, before, None if job.scheduled else False
+                ).as_string(None),
                 relation=relation.name,
-                confirm=confirm if differing else None,
+                confirm=confirm if differing or not job.scheduled else None,
             ),
         )
     )

@@ -128,12 +128,19 @@ class Statements:
         return self._call("remove_continuous_aggregate_policy", _relation(aggregate), sql.SQL("true"))
 
     def alter_job(
-        self, job: int, schedule: Span | None, config: Sequence[tuple[str, Span | None]]
+        self,
+        job: int,
+        schedule: Span | None,
+        config: Sequence[tuple[str, Span | None]],
+        scheduled: bool | None = None,
     ) -> sql.Composed:
-        """Changes a policy where it stands, so that its number and its history are kept. `config`: what of it changes."""
+        """Changes a policy where it stands, so that its number and its history are kept. `config`: what of it changes;
+        `scheduled`: whether it runs, None where that stays as it is."""
         arguments: list[sql.Composable] = [sql.SQL("job_id")]
         if schedule is not None:
             arguments.append(_named("schedule_interval", span_literal(schedule)))
+        if scheduled is not None:
+            arguments.append(_named("scheduled", sql.SQL(str(scheduled).lower())))
         if config:
             merged: sql.Composable = sql.SQL("config")
             for name, value in config:

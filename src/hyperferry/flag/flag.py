@@ -90,7 +90,7 @@ class Flag:
             self._watch.close()
 
     def _understood(self, text: str) -> float | None:
-        if text.strip().lower() == FROM_DATABASE:
+        if text.strip().lower() in (FROM_DATABASE, ""):
             return None
         try:
             return parse(text)

@@ -114,8 +114,8 @@ class Watch(Generic[T]):
                 self._watched_by = os.getpid()
 
     def forked(self) -> None:
-        """In a forked process nobody will ever give the lock free that a thread held."""
-        self._lock = threading.Lock()
+        """In a forked process nobody will ever give a lock free that a thread held."""
+        self._lock, self._saying = threading.Lock(), threading.Lock()
 
     def _keep(self, first: float) -> None:
         threading.Thread(

@@ -32,12 +32,10 @@ class Tools:
 
     def run(self, name: str, arguments: list[str], dsn: str) -> programs.Done:
         """Runs one of them on that database."""
-        env, rest = programs.environment(dsn)
+        env, at = programs.connection(dsn)
         env["PGAPPNAME"] = "hyperferry check-migrations"
         try:
-            return programs.run(
-                self.found, name, [*arguments, *([rest] if rest else [])], env, stop=self.stop
-            )
+            return programs.run(self.found, name, [*arguments, f"--dbname={at}"], env, stop=self.stop)
         except Interrupted:
             raise interrupted() from None
         except OSError as error:

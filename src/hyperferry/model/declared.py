@@ -5,7 +5,10 @@ In every wish, None means that the file says nothing of it: what the database ha
 
 from __future__ import annotations
 
+from calendar import isleap, monthrange
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import accumulate
 from typing import Literal
 
 __all__ = [
@@ -22,6 +25,8 @@ __all__ = [
 
 _DAY = 86_400_000_000
 _UNITS = ((_DAY, "day"), (3_600_000_000, "hour"), (60_000_000, "minute"), (1_000_000, "second"))
+_CYCLE = 400 * 12
+"""After so many months the calendar is the same again, leap years and all."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,31 @@ class Span:
 
     @property
     def about(self) -> int:
-        """What it is compared by: microseconds, a month being 30 days as PostgreSQL compares intervals; or the units."""
+        """Microseconds, a month being 30 days as PostgreSQL compares intervals; or the units. What is right on every day of
+        the calendar is `may_exceed`."""
         return self.units if self.units is not None else self.months * 30 * _DAY + self.microseconds
 
     @property
     def integer(self) -> bool:
         """Whether it is in the units of an integer column."""
         return self.units is not None
+
+    @property
+    def days(self) -> tuple[int, int]:
+        """How many whole days it is at least and at most, by the day that it is counted from."""
+        least, most = days_of(self.months)
+        whole = self.microseconds // _DAY
+        return least + whole, most + whole
+
+    def may_exceed(self, other: Span) -> bool:
+        """Whether, counted back from some day, it reaches further than the other. '6 months' are 181 to 184 days, and '1 year'
+        is never more than '12 months'. Lengths of different kinds do not compare."""
+        if self.units is not None or other.units is not None:
+            return self.units is not None and other.units is not None and self.units > other.units
+        more = self.months - other.months
+        # Both are counted back from the same day, so that only the months which one has more are of no fixed length.
+        reach = days_of(more)[1] if more >= 0 else -days_of(-more)[0]
+        return reach * _DAY + self.microseconds > other.microseconds
 
     def __str__(self) -> str:
         """As people and PostgreSQL read it: '2 years', '1 month 12 hours', '86400'."""
@@ -55,6 +78,30 @@ class Span:
         if self.microseconds or not self.months:
             parts.append(_fixed(self.microseconds))
         return " ".join(parts)
+
+
+@lru_cache(maxsize=256)
+def days_of(months: int) -> tuple[int, int]:
+    """How many days so many months in a row have at least and at most. 31 March less a month is 28 or 29 February: what is
+    cut off there is a month in a row as well."""
+    cycles, rest = divmod(months, _CYCLE)
+    if not rest:
+        whole = cycles * sum(_lengths())
+        return whole, whole
+    ends = (0, *accumulate(_lengths() * 2))
+    spans = [ends[first + rest] - ends[first] for first in range(_CYCLE)]
+    whole = cycles * ends[_CYCLE]
+    return whole + min(spans), whole + max(spans)
+
+
+@lru_cache(maxsize=1)
+def _lengths() -> tuple[int, ...]:
+    """The days of each month from 2000 to 2399."""
+    of_year = {
+        leap: tuple(monthrange(2000 if leap else 2001, month)[1] for month in range(1, 13))
+        for leap in (True, False)
+    }
+    return tuple(days for year in range(2000, 2400) for days in of_year[isleap(year)])
 
 
 def _fixed(microseconds: int) -> str:

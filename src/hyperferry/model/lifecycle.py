@@ -93,12 +93,14 @@ class CompressionState:
 
 @dataclass(frozen=True)
 class AggregateState:
-    """A continuous aggregate. `reads` is the hypertable or the continuous aggregate that it is made from."""
+    """A continuous aggregate. `reads` is the hypertable or the continuous aggregate that it is made from; `time_column` the
+    column of its buckets, by which its rows are cut into chunks."""
 
     name: TableName
     owner: str
     reads: TableName
     materialization: TableName
+    time_column: str
     query: str
     materialized_only: bool
     compression: CompressionState

@@ -29,7 +29,8 @@ def describe(plan: Plan) -> list[str]:
         lines += ["Notes:", *(f"  {note}" for note in plan.notes)]
     if plan.accepts_needed:
         accepts = " ".join(f"--accept {name}" for name in plan.accepts_needed)
-        lines.append(f"Changes for the application: the cutover asks for {accepts}")
+        who = "the start" if plan.strategy is Strategy.IN_PLACE else "the cutover"
+        lines.append(f"Changes for the application: {who} asks for {accepts}")
     lines.append(f"Fingerprint of the schema: {plan.fingerprint}")
     return lines
 

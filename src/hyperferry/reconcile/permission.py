@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..declared.policies import dropped
+from ..declared.registry import as_error
 from ..errors import Refused
 from ..model.difference import Difference
 from ..model.rollout import Rollout
-from ..words import plural
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,12 @@ class Allowed:
 
 def refuse_refusals(difference: Difference) -> None:
     """Raises Refused with every refusal: half a file is not what anybody wants."""
-    if not difference.refusals:
-        return
-    raise Refused(
-        f"What the file wants of {difference.table} cannot be done as it stands: {plural(len(difference.refusals), 'refusal')}.",
-        facts={each.rule: f"{each.message} What to do: {each.remedy}" for each in difference.refusals}
-        if len({each.rule for each in difference.refusals}) == len(difference.refusals)
-        else {
-            f"{number} {each.rule}": f"{each.message} What to do: {each.remedy}"
-            for number, each in enumerate(difference.refusals, 1)
-        },
-        remedy="correct the file as said, then run the same command again; `hyperferry diff` shows the rest.",
-    )
+    if difference.refusals:
+        raise as_error(
+            difference.table,
+            difference.refusals,
+            "correct the file as said, then run the same command again; `hyperferry diff` shows the rest.",
+        )
 
 
 def refuse_unconfirmed(difference: Difference, allowed: Allowed) -> None:

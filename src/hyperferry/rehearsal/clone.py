@@ -12,7 +12,7 @@ from hyperferry.db import pause_seconds
 from hyperferry.errors import Failed
 
 from .place import Place
-from .programs import Programs, environment, interrupted, run
+from .programs import Programs, connection, interrupted, run
 from .surroundings import Surroundings
 
 LOCK_WAIT_MS = 300
@@ -53,16 +53,15 @@ def dump(
 
     Raises Failed where pg_dump may not read something, or does not get its locks.
     """
-    env, rest = environment(dsn, options="-c default_transaction_read_only=on")
+    env, at = connection(dsn, options="-c default_transaction_read_only=on")
     arguments = [
+        f"--dbname={at}",
         "--schema-only", "--format=custom", "--no-password", "--no-subscriptions", "--no-sync",
         f"--lock-wait-timeout={LOCK_WAIT_MS}", f"--file={file}",
         *(f"--exclude-schema={each}" for each in OURS),
         *(f"--exclude-table={each}" for each in CHUNKS),
         *(f"--exclude-table={schema}.{name}" for schema, name in around.unreadable),
     ]  # fmt: skip
-    if rest:
-        arguments.append(f"--dbname={rest}")
     for attempt in range(1, ATTEMPTS + 1):
         done = run(programs, "pg_dump", arguments, env, stop=stop)
         if done.code == 0:
@@ -86,7 +85,7 @@ def restore(
     programs: Programs, made: Place, file: Path, folder: Path, *, stop: threading.Event, tablespaces: bool
 ) -> tuple[NotCloned, ...]:
     """Makes everything of `file` in the rehearsal's database. Gives what could not be made, in order."""
-    env, rest = environment(made.dsn)
+    env, at = connection(made.dsn)
     listed = run(programs, "pg_restore", ["--list", str(file)], env, stop=stop)
     if listed.code != 0:
         raise Failed(
@@ -97,10 +96,8 @@ def restore(
     wanted.write_text(
         "\n".join(line for line in listed.output.splitlines() if _is_wanted(line)) + "\n", "utf-8"
     )
-    # The name is ours, without a sign that would make it a connection string.
-    target = f"{rest} dbname={made.database}".strip() if rest else made.database
     # Only a verbose one says which object an error is about.
-    arguments = ["--verbose", "--no-password", f"--use-list={wanted}", f"--dbname={target}"]
+    arguments = ["--verbose", "--no-password", f"--use-list={wanted}", f"--dbname={at}"]
     if not tablespaces:
         arguments.append("--no-tablespaces")
     done = run(programs, "pg_restore", [*arguments, str(file)], env, stop=stop)
@@ -115,14 +112,13 @@ def restore(
 
 def schema_text(programs: Programs, made: Place, *, stop: threading.Event) -> str:
     """The schema of the rehearsal's database as SQL, without what is hyperferry's."""
-    env, rest = environment(made.dsn)
+    env, at = connection(made.dsn)
     arguments = [
+        f"--dbname={at}",
         "--schema-only", "--no-password", "--no-subscriptions", "--restrict-key=rehearsal",
         *(f"--exclude-schema={each}" for each in OURS),
         *(f"--exclude-table={each}" for each in CHUNKS),
     ]  # fmt: skip
-    if rest:
-        arguments.append(f"--dbname={rest}")
     done = run(programs, "pg_dump", arguments, env, stop=stop)
     if done.code != 0 and "restrict-key" in done.error:
         arguments.remove("--restrict-key=rehearsal")

@@ -9,7 +9,7 @@ from hyperferry.db import connect, execute, fetch_all, fetch_value
 from hyperferry.db.connection import Connection
 from hyperferry.model.statement import fragment
 
-from .place import Place
+from .place import OF_ROLE, Place
 from .surroundings import Extension, Role, Surroundings
 
 REACHES_OUT = frozenset(
@@ -71,6 +71,8 @@ def _roles(conn: Connection, made: Place, around: Surroundings) -> list[str]:
                 last = error
                 continue
             made.roles.append(role.name)
+            if not made.own_server:  # who finds it after a kill is told what it is
+                _try(conn, sql.SQL("COMMENT ON ROLE {} IS {}").format(name, sql.Literal(OF_ROLE + made.database)))
             if wanted != attributes:
                 warnings.append(f"The role {role.name} was made without {', '.join(attributes)}.")
             break

@@ -168,7 +168,7 @@ class Rehearsal:
     def start(self, plan: Plan, name: str) -> None:
         """Prepare, copy, catch up, verify."""
         with self.steps.step(name) as step:
-            status = engine.start(self.clone.dsn, self.table, plan, stop=self.stop)
+            status = engine.start(self.clone.dsn, self.table, plan, accept=frozenset({"all"}), stop=self.stop)
             check(self.stop)
             step.message = f"{plural(status.rows_copied, 'row')} copied, phase {status.phase}"
 

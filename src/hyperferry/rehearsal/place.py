@@ -24,6 +24,9 @@ from .options import RehearsalOptions, Say
 from .surroundings import Surroundings
 
 PREFIX = "hyperferry_rehearsal_"
+OF_ROLE = "made by hyperferry rehearse for the database "
+"""How the comment on a role begins that was made for one run."""
+
 SANDBOX = "rehearsal"
 """How the sandbox of a rehearsal begins its name; the process that made it follows."""
 
@@ -189,15 +192,32 @@ def require_rights(conn: Connection, option: str, why: str) -> None:
 
 
 def _leftovers(conn: Connection) -> list[str]:
-    rows = fetch_all(
+    unused = (
+        "NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datname = {} "
+        "AND a.backend_type = 'client backend') ORDER BY 1"
+    )
+    databases = fetch_all(
         conn,
-        "SELECT d.datname::text FROM pg_catalog.pg_database d WHERE starts_with(d.datname, %s) AND NOT EXISTS "
-        "(SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid AND a.backend_type = 'client backend') ORDER BY 1",
+        "SELECT d.datname::text FROM pg_catalog.pg_database d WHERE starts_with(d.datname, %s) AND "
+        + unused.format("d.datname"),
         [PREFIX],
     )
+    roles = fetch_all(
+        conn,
+        "SELECT r.rolname::text FROM pg_catalog.pg_roles r "
+        "CROSS JOIN LATERAL (VALUES (pg_catalog.shobj_description(r.oid, 'pg_authid'))) AS s(said) "
+        "WHERE starts_with(s.said, %s) AND " + unused.format("substr(s.said, length(%s) + 1)"),
+        [OF_ROLE, OF_ROLE],
+    )
     return [
-        f"Nobody is connected to {name}: a rehearsal that was killed left it. DROP DATABASE {name} WITH (FORCE);"
-        for (name,) in rows
+        *(
+            f"Nobody is connected to {name}: a rehearsal that was killed left it. DROP DATABASE {name} WITH (FORCE);"
+            for (name,) in databases
+        ),
+        *(
+            f"A rehearsal that was killed left the role {name}. DROP ROLE {sql.Identifier(name).as_string(conn)};"
+            for (name,) in roles
+        ),
     ]
 
 

@@ -81,30 +81,33 @@ def _at(folder: Path) -> Programs | None:
     return Programs(folder, int(version[1])) if done.returncode == 0 and version else None
 
 
-def environment(dsn: str, *, options: str = "") -> tuple[dict[str, str], str]:
-    """The environment that connects a program of libpq to `dsn` (never in its arguments: everybody can read those), and
-    what of the connection string has no variable and holds no secret. `options` are added to PGOPTIONS."""
+def connection(dsn: str, *, options: str = "") -> tuple[dict[str, str], str]:
+    """The environment and the connection string by which a program of libpq comes to `dsn` and to no other server. All parts that
+    are no secret stand in the string, for a service file would win over variables; the password stands in the environment, for
+    everybody can read arguments. `options` are added to those of the connection. Raises Refused for a secret that has no
+    variable."""
     values = dict(os.environ)
     known = {each.keyword.decode(): each for each in pq.Conninfo.get_defaults()}
-    rest: dict[str, str] = {}
+    said: dict[str, str] = {}
     for name, value in conninfo_to_dict(dsn).items():
         if value is None:
             continue
-        option = known.get(name)
-        if option is not None and option.envvar:
-            values[option.envvar.decode()] = str(value)
-        elif option is not None and option.dispchar == b"*":
+        if name not in known or known[name].dispchar != b"*":
+            said[name] = str(value)
+        elif name == "password":
+            values["PGPASSWORD"] = str(value)
+            if "service" not in said:
+                values.pop("PGSERVICE", None)  # its password would win
+        else:
             raise Refused(
                 f"The connection string holds {name}, which pg_dump can be given only where everybody could read it.",
                 remedy=f"use a key without a password of its own, or name {name} in a service file (PGSERVICE).",
             )
-        else:
-            rest[name] = str(value)
     if options:
-        values["PGOPTIONS"] = f"{values.get('PGOPTIONS', '')} {options}".strip()
+        said["options"] = f"{said.get('options', values.get('PGOPTIONS', ''))} {options}".strip()
     values |= {"LC_ALL": "C", "PGAPPNAME": "hyperferry rehearse"}
     values.pop("PGCLIENTENCODING", None)  # the database's own lacks nothing that stands in it
-    return values, make_conninfo(**rest) if rest else ""
+    return values, make_conninfo(**said)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,12 +170,14 @@ class Cluster:
     def _run(self, program: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
         environment = {**kept, "LC_ALL": "C", "HOME": str(self.folder)}
-        # Output goes to files, not pipes: the server inherits them and would keep a reader waiting.
-        (self.folder / "control.in").write_text(typed, encoding="utf-8")
+        # Output goes to files, not pipes: the server inherits them and would keep a reader waiting. They have no name: the folder
+        # belongs to the server's account, which could have put a link in their place.
         with (
-            (self.folder / "control.in").open(encoding="utf-8") as typing,
-            (self.folder / "control.out").open("w+", encoding="utf-8") as output,
+            tempfile.TemporaryFile("w+", encoding="utf-8") as typing,
+            tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output,
         ):
+            typing.write(typed)
+            typing.seek(0)
             done = subprocess.run(
                 [str(self.installation.program(program)), *arguments],
                 cwd=self.folder,

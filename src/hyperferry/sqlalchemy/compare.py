@@ -52,6 +52,15 @@ def difference(record: Iterable[Sequence[Any]], other: Iterable[Sequence[Any]]) 
     return Difference(_some(ours - theirs), _some(theirs - ours))
 
 
+def tellable(rows: Iterable[Sequence[Any]]) -> bool:
+    """Whether the values' texts say what they are: an object that shows where it lies in memory differs each time."""
+    return not any(
+        not isinstance(value, str | bytes | int | float) and value is not None and " at 0x" in repr(_plain(value))
+        for row in rows
+        for value in row
+    )
+
+
 def _some(rows: Counter[str]) -> frozenset[str]:
     return frozenset(sorted(f"{text} x{count}" for text, count in rows.items())[:MOST_KEPT])
 

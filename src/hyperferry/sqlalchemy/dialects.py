@@ -14,6 +14,7 @@ from .other import Other
 from .text import Known, Place, Sides, sides_of
 
 TRANSLATE = "schema_translate_map"
+_KEPT = "_hyperferry_marks"
 
 
 class _Cache(dict[Any, Any]):
@@ -35,13 +36,16 @@ class Marks:
         self.translate: dict[str | None, str] = {
             schema: f"hf_{secrets.token_hex(8)}" for schema in {table.schema for table in tables}
         }
-        self._dialects: weakref.WeakKeyDictionary[Dialect, InDialect] = weakref.WeakKeyDictionary()
 
     def of(self, dialect: Dialect) -> InDialect:
         """The same, as that dialect writes it."""
-        found = self._dialects.get(dialect)
+        # With the dialect, and so gone with it: what SQLAlchemy keeps in a cache of compiled statements holds it.
+        kept = vars(dialect).get(_KEPT)
+        if kept is None:
+            kept = vars(dialect).setdefault(_KEPT, weakref.WeakKeyDictionary())
+        found: InDialect | None = kept.get(self)
         if found is None:
-            found = self._dialects[dialect] = InDialect(self, dialect)
+            found = kept[self] = InDialect(self, dialect)
         return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -80,8 +81,7 @@ class Link:
         """before_cursor_execute: the statement's text becomes that of the side that it reads."""
         wish: Wish | None = context.execution_options.get(OPTION) if context is not None else None
         if wish is None:
-            if not self._asking:  # whatever it is, it may have written
-                self._forget()
+            self.heard_another()
             return statement, parameters
         written = wish.marks.of(conn.dialect)
         sides = written.sides(statement)
@@ -94,6 +94,11 @@ class Link:
         if sides.reads and wish.offer is not None and not executemany:
             wish.offer(dict(context.compiled_parameters[0]))
         return sides.record, parameters
+
+    def heard_another(self) -> None:
+        """A statement without a wish: whatever it is, it may have written."""
+        if not self._asking:
+            self._forget()
 
     def _where(
         self,
@@ -163,12 +168,45 @@ def _is(before: weakref.ref[Any] | None, now: Any) -> bool:
 class Links:
     """The connections on which wishes are heard; each goes when SQLAlchemy lets go of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, marks: Marks) -> None:
         self.counts = Counts()
+        self._marks = marks
         self._known: weakref.WeakKeyDictionary[Connection, Link] = weakref.WeakKeyDictionary()
+        self._anywhere: weakref.WeakKeyDictionary[Connection, Link] = weakref.WeakKeyDictionary()
+        self._hears_all = False
+        self._lock = threading.Lock()
 
     def hear(self, conn: Connection) -> None:
         """From now on, statements with a wish may be sent over this connection."""
-        if conn not in self._known:
+        if not self._hears_all and conn not in self._known:
             link = self._known[conn] = Link(self.counts)
             event.listen(conn, "before_cursor_execute", link.before, retval=True)
+
+    def hear_all(self) -> None:
+        """From now on they may be sent over any connection of this process."""
+        with self._lock:
+            if not self._hears_all:
+                event.listen(Engine, "before_cursor_execute", self._before, retval=True)
+                self._hears_all = True
+
+    def close(self) -> None:
+        """Connections that nobody has named are heard no more."""
+        with self._lock:
+            if self._hears_all:
+                event.remove(Engine, "before_cursor_execute", self._before)
+                self._hears_all = False
+
+    def _before(
+        self, conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
+    ) -> tuple[str, Any]:
+        if conn in self._known:
+            return statement, parameters
+        wish = context.execution_options.get(OPTION) if context is not None else None
+        link = self._anywhere.get(conn)
+        if type(wish) is Wish and wish.marks is self._marks:
+            if link is None:
+                link = self._anywhere[conn] = Link(self.counts)
+            return link.before(conn, cursor, statement, parameters, context, executemany)
+        if link is not None:
+            link.heard_another()
+        return statement, parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import random
@@ -13,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Table, event
 from sqlalchemy import inspect as inspected
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, sessionmaker
 
 from ..flag import Flag
@@ -47,7 +49,7 @@ class Reads:
         self._takes_key = isinstance(flag, Flag) or _takes_one(flag)
         self._shadow = shadow
         self._marks = Marks(tables)
-        self._links = Links()
+        self._links = Links(self._marks)
         self._standing = {
             table: Standing(source, whole_name(table), refresh_seconds, self._look) for table in tables
         }
@@ -55,6 +57,7 @@ class Reads:
         self._looks_in: int | None = None  # the process whose threads look
         self._closed = False
         self._flag_failed = False
+        self._looks_failed = False
         self._switch: Callable[[bool], None] = lambda on: None
         self._take_off: Callable[[], None] = lambda: None
         if shadow is not None:
@@ -82,6 +85,7 @@ class Reads:
             if not self._closed:
                 self._take_off()
             self._closed = True
+        self._links.close()
         for standing in self._standing.values():
             standing.close()
         if self._shadow is not None:
@@ -100,9 +104,15 @@ class Reads:
             return
         with self._lock:
             if self._looks_in != os.getpid() and not self._closed:
+                try:
+                    for standing in self._standing.values():
+                        standing.start()
+                except RuntimeError as error:  # no thread can be had now: the next session tries again
+                    if not self._looks_failed:
+                        log.warning("nobody looks where the rollouts stand (%s); the table itself is read", error)
+                    self._looks_failed = True
+                    return
                 self._looks_in = os.getpid()
-                for standing in self._standing.values():
-                    standing.start()
 
     def forked(self) -> None:
         """In a forked process nobody gives the lock free that a thread held, and no thread looks. The first session made there
@@ -131,6 +141,10 @@ class Reads:
         heard = _Heard(self)
         event.listen(session, "do_orm_execute", heard.execute)
         event.listen(session, "after_flush", heard.flushed)
+        it = weakref.ref(session)
+        for name in _WRITERS:
+            if hasattr(session, name):
+                setattr(session, name, _writing(name, it, heard))
 
     def states(self) -> dict[Table, State]:
         """The tables whose other side can be read now."""
@@ -188,12 +202,20 @@ class Reads:
         known: dict[Table, Other],
         shadow: ShadowReads | None,
     ) -> None:
-        conn = state.session.connection(bind_arguments=dict(state.bind_arguments))
+        arguments = dict(state.bind_arguments)
+        conn: Connection | Engine
+        if type(state.session).get_bind is Session.get_bind:
+            conn = state.session.connection(bind_arguments=arguments)
+        else:  # it may choose another the next time that it is asked, which SQLAlchemy does after us
+            conn = state.session.get_bind(**arguments)
         mapped = TRANSLATE in conn.get_execution_options()
         # One that came with a wish has our marks in it, and is in need of us, whatever it is.
         if OPTION not in state.execution_options and (mapped or conn.dialect.name != "postgresql"):
             return
-        self._links.hear(conn)
+        if isinstance(conn, Connection) and type(state.session).get_bind is Session.get_bind:
+            self._links.hear(conn)
+        else:
+            self._links.hear_all()
         offer = None
         if shadow is not None and isinstance(given := state.parameters or {}, Mapping):
             offer = shadow.offer_for(known, state.statement, dict(given))
@@ -219,6 +241,7 @@ class _Heard:
         options = state.execution_options
         if (
             self._wrote
+            or state.session._flushing  # what a flush reads it reads in order to write
             or state.is_column_load
             or options.get("hyperferry") == RECORD
             or options.get("populate_existing")
@@ -230,6 +253,28 @@ class _Heard:
     def flushed(self, session: Session, context: Any) -> None:
         """after_flush."""
         self._wrote = True
+
+    def writes(self) -> None:
+        """What the session is about to read is read in order to write."""
+        self._wrote = True
+
+
+_WRITERS = (
+    "merge", "merge_all", "delete", "delete_all", "bulk_save_objects", "bulk_insert_mappings", "bulk_update_mappings",
+)  # fmt: skip
+"""Methods of a session that read in order to write, or write without a flush."""
+
+
+def _writing(name: str, it: weakref.ref[Session], heard: _Heard) -> Callable[..., Any]:
+    """The method of one session, which is held by that session alone."""
+
+    def method(*args: Any, **options: Any) -> Any:
+        heard.writes()
+        session = it()
+        assert session is not None
+        return getattr(type(session), name)(session, *args, **options)
+
+    return method
 
 
 def route_reads(
@@ -339,12 +384,28 @@ def _listen_to(cls: type[Session], reads: Reads) -> Callable[[], None]:
         if reads.states():
             of(session).flushed(session, context)
 
+    def writing(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def written(session: Session, *args: Any, **options: Any) -> Any:
+            of(session).writes()
+            return method(session, *args, **options)
+
+        return written
+
+    its_own = {name: vars(cls).get(name) for name in _WRITERS if hasattr(cls, name)}
+    for name in its_own:
+        setattr(cls, name, writing(getattr(cls, name)))
     event.listen(cls, "do_orm_execute", execute)
     event.listen(cls, "after_flush", flushed)
 
     def take_off() -> None:
         event.remove(cls, "do_orm_execute", execute)
         event.remove(cls, "after_flush", flushed)
+        for name, method in its_own.items():
+            if method is None:
+                delattr(cls, name)
+            else:
+                setattr(cls, name, method)
 
     return take_off
 

@@ -84,16 +84,19 @@ class _Collector:
             "How long a shadow read took on either side",
             labels=("tables", "side"),
         )
-        for counted in sorted(self.counted, key=lambda each: each.tables):
-            stats, tables = counted.stats(), ",".join(counted.tables)
-            for outcome, count in stats.outcomes.items():
-                reads.add_metric((tables, outcome), count)
-            for side, counts in stats.buckets.items():
+        by_tables: dict[str, list[Stats]] = {}
+        for counted in self.counted:  # two hooks may read the same tables: one series has the sum
+            by_tables.setdefault(",".join(counted.tables), []).append(counted.stats())
+        for tables, all_stats in sorted(by_tables.items()):
+            for outcome in map(str, Outcome):
+                reads.add_metric((tables, outcome), sum(stats.outcomes[outcome] for stats in all_stats))
+            for side in SIDES:
+                counts = [sum(column) for column in zip(*(stats.buckets[side] for stats in all_stats), strict=True)]
                 ends = [*map(str, BUCKETS), "+Inf"]
                 took.add_metric(
                     (tables, side),
                     [(end, total) for end, total in zip(ends, accumulate(counts), strict=True)],
-                    stats.seconds[side],
+                    sum(stats.seconds[side] for stats in all_stats),
                 )
         yield reads
         yield took

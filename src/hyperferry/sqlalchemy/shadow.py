@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ..flag.connected import connected
-from .compare import Difference, Outcome, arrived, comparable, difference
+from .compare import Difference, Outcome, arrived, comparable, difference, tellable
 from .dialects import Marks, quoted, whole_name
 from .hold import OPTION, Offer
 from .metrics import Counted, Stats, export
@@ -158,9 +158,9 @@ class ShadowReads:
                 return
             if self._begun_in is not None:
                 self._nothing_begun()
-            self._begun_in = os.getpid()
             for _ in range(self._workers):
                 threading.Thread(target=self._work, name="hyperferry shadow reads", daemon=True).start()
+            self._begun_in = os.getpid()  # where no thread can be had, the next read tries again
 
     def forked(self) -> None:
         """Threads and connections do not come along into a forked process, nor does whoever would give a lock free."""
@@ -231,19 +231,27 @@ class ShadowReads:
             # Here, and not as the session's: behind a pooler the session serves others after us.
             conn.exec_driver_sql(f"SET LOCAL statement_timeout = {int(self._timeout * 1000)}")
             conn.exec_driver_sql("SET TRANSACTION READ ONLY")
+            conn.exec_driver_sql("SET LOCAL cursor_tuple_fraction = 1")  # planned as the application's is
             for table, other in job.others.items():  # before the snapshot, and in the order of a swap
                 conn.exec_driver_sql(_lock(table, other))
             for side in random.sample((RECORD, OTHER), 2):  # whoever comes second finds the pages read
                 began = time.perf_counter()
                 options = {
                     **self._marks.of(conn.dialect).options,
+                    # By a cursor of the server's: psycopg would fetch the whole of it otherwise, however many rows.
+                    "stream_results": True,
+                    "max_row_buffer": 1000,
                     OPTION: _Side(self._marks, job.others if side == OTHER else {}),
                 }
                 result = conn.execute(job.statement, job.parameters, execution_options=options)
                 rows[side] = [tuple(row) for row in result.fetchmany(self._max_rows + 1)]
                 seconds[side] = time.perf_counter() - began
                 result.close()
-                if len(rows[side]) > self._max_rows or not comparable(conn.info["hyperferry_sent"]):
+                if (
+                    len(rows[side]) > self._max_rows
+                    or not comparable(conn.info["hyperferry_sent"])
+                    or not tellable(rows[side])
+                ):
                     return None
             positions = {}
             for table, other in job.others.items():

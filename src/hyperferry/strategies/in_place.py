@@ -19,6 +19,7 @@ from ..catalog import fingerprint, refuse_overloads
 from ..db import (
     cancel_autovacuum,
     execute,
+    fetch_all,
     fetch_value,
     is_lost_connection,
     load_queries,
@@ -47,6 +48,13 @@ _SECONDS_PER_CHUNK = 0.01
 _SECONDS_AT_LEAST = 0.1
 
 
+LOOK_SECONDS = 10.0
+"""So long a moment is looked for in which nobody holds a snapshot."""
+
+SNAPSHOTS = "snapshot-transactions"
+"""What is accepted by whoever knows that no older snapshot matters."""
+
+
 @dataclass(frozen=True)
 class InPlaceReport:
     """What was done. `blocked_seconds` is how long the table was locked, `analyze_seconds` came after
@@ -73,6 +81,7 @@ def run(
     *,
     force: bool = False,
     max_rows: int = DEFAULT_MAX_ROWS,
+    snapshots_accepted: bool = False,
     on_event: Callable[[str], None] = lambda message: None,
     before_commit: Callable[[Connection], None] = lambda conn: None,
     should_stop: Callable[[], None] = lambda: None,
@@ -81,8 +90,9 @@ def run(
 
     `conn` is an autocommit session of `db.connect`. `before_commit` runs inside the transaction after all
     statements: what it writes is committed with the hypertable, what it raises undoes everything. Raises
-    Refused above `max_rows` rows unless `force`, SchemaChanged when the table is not what the plan saw,
-    LockUnavailable when it cannot be locked, Failed when a statement fails.
+    Refused above `max_rows` rows unless `force`, and while somebody holds an older snapshot unless that was accepted;
+    SchemaChanged when the table is not what the plan saw, LockUnavailable when it cannot be locked, Failed when a
+    statement fails.
     """
     todo = statements(plan)
     _guard(conn, plan, force=force, max_rows=max_rows)
@@ -90,6 +100,8 @@ def run(
         f"{plan.table} will be locked for about {estimate_block_seconds(plan.inspection):.1f} s; "
         "nobody can read or write it meanwhile. There is no way back once it is done."
     )
+    if not snapshots_accepted:
+        _wait_for_snapshots(conn, plan, should_stop)
     cancel_autovacuum(conn, plan.table)
     try:
         yield_and_retry(
@@ -114,6 +126,8 @@ def run(
                 remedy="take the strategy blue-green, and report this with the table's definition.",
             )
         before_commit(conn)
+        if not snapshots_accepted:
+            _refuse_snapshots(conn, plan)
         execute(conn, "COMMIT")
     except psycopg.Error as error:
         raise _failed(conn, plan, error) from error
@@ -124,6 +138,39 @@ def run(
     return InPlaceReport(
         rows=after, chunks=_chunks(conn, plan), blocked_seconds=blocked, analyze_seconds=_analyze(conn, plan)
     )
+
+
+def _wait_for_snapshots(conn: Connection, plan: Plan, should_stop: Callable[[], None]) -> None:
+    """Goes on at a moment in which nobody is seen who holds a snapshot. Raises Refused where there is none for LOOK_SECONDS."""
+    end = time.monotonic() + LOOK_SECONDS
+    while time.monotonic() < end:
+        should_stop()
+        if not _snapshot_holders(conn):
+            return
+        time.sleep(0.1)
+    _refuse_snapshots(conn, plan)
+
+
+def _refuse_snapshots(conn: Connection, plan: Plan) -> None:
+    holders = _snapshot_holders(conn)
+    if holders:
+        raise Refused(
+            f"Somebody holds a snapshot from before: to him {plan.table} would be empty, without an error, once its rows are in "
+            "chunks. Nothing was changed.",
+            facts={f"session {number}": text for number, text in enumerate(holders, 1)},
+            remedy="wait for these transactions (or end them) and run the same command again; where none of them reads this "
+            f"table: --accept {SNAPSHOTS}.",
+        )
+
+
+def _snapshot_holders(conn: Connection) -> list[str]:
+    return [
+        f"{pid} ({user or 'unknown'}, {name or 'no name'}, {state}, since {seconds:.0f} s): "
+        f"{' '.join((query or '').split())[:100]}"
+        for pid, user, name, state, seconds, query in fetch_all(
+            conn, load_queries(__package__, "in_place.sql")["snapshot_holders"]
+        )
+    ]
 
 
 def _guard(conn: Connection, plan: Plan, *, force: bool, max_rows: int) -> None:
@@ -227,7 +274,7 @@ def _analyze(conn: Connection, plan: Plan) -> float:
 
 
 def carry_out(
-    conn: Connection, plan: Plan, monitor: Monitor, *, force: bool, max_rows: int
+    conn: Connection, plan: Plan, monitor: Monitor, *, force: bool, max_rows: int, accept: frozenset[str]
 ) -> tuple[Rollout, int]:
     """`run`, with its record in the ledger written by the same transaction: a rollout that is finished, and the rows."""
     recorded: list[Rollout] = []
@@ -242,6 +289,7 @@ def carry_out(
         plan,
         force=force,
         max_rows=max_rows,
+        snapshots_accepted=bool(accept & {SNAPSHOTS, "all"}),
         on_event=monitor.say,
         before_commit=record,
         should_stop=monitor.should_stop,

@@ -1,7 +1,8 @@
 """What hyperferry.toml declares: compression, retention, the continuous aggregate of days.
 
 Only once the rollout is finished: a continuous aggregate would stand in the way of `hyperferry rollback`, and retention would
-drop rows that the old table still has. The Apache edition has none of these, and goes without: the application then reads the
+drop rows that the old table still has. Where the table has rows already, retention is left to `hyperferry apply`, which makes the
+aggregate from them first. The Apache edition has none of these, and goes without: the application then reads the
 hypertable itself, and old chunks are dropped by `hyperferry maintain --drop-older-than`, by cron.
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ...benchmark.tokens import NAME_BYTES
 from ...model.advice import Recommendation
@@ -12,7 +13,7 @@ from ...words import count
 from .. import toml
 from ..case import Case, nice
 from ..editions import APACHE_AGGREGATES
-from ..shapes import Shape
+from ..shapes import Bucket, Shape
 from ..spreads import used
 
 OFTEN = 10
@@ -26,6 +27,7 @@ _TRUNC = {
     "quarter": "3 months", "year": "1 year",
 }  # fmt: skip
 _LENGTH = re.compile(r"^\s*(\d+)\s*(second|minute|hour|day|week|month|year)s?\s*$", re.I)
+_ZONE = re.compile(r"'[^']*'(::text)?$")
 _SECONDS = {
     "second": 1.0,
     "minute": 60.0,
@@ -37,31 +39,47 @@ _SECONDS = {
 }
 
 
+@dataclass(frozen=True)
+class _Grouping:
+    """Queries that one aggregate answers, if they can be answered: the width of its buckets, what says where these begin, and the
+    columns that tell its groups apart. The rest is as in `Bucket` and `Shape`."""
+
+    width: str | None
+    more: tuple[str, ...]
+    columns: tuple[str, ...]
+    plain: bool
+    simple: bool
+    finer: bool
+
+
 def check(case: Case) -> Iterator[Recommendation]:
-    """One aggregate for each width and set of columns that queries group by."""
-    groups: dict[tuple[str | None, tuple[str, ...]], list[Shape]] = {}
+    """One aggregate for each kind of bucket and set of columns that queries group by."""
+    groups: dict[_Grouping, list[Shape]] = {}
     for shape in case.shapes:
         often = shape.use.calls is None or shape.use.calls >= OFTEN
         if shape.kind == "select" and shape.bucket is not None and shape.aggregates and often:
-            tested = [name for name, _ in (*shape.null_tests, *shape.flags)]
-            kept = {*shape.grouped, *shape.equal, *shape.ranged, *tested} - {case.time.name}
-            groups.setdefault((_width(shape), tuple(sorted(kept))), []).append(shape)
+            groups.setdefault(_grouping(case, shape, shape.bucket), []).append(shape)
     ranked = sorted(
         groups.items(), key=lambda pair: -sum(shape.use.total_ms or shape.weight for shape in pair[1])
     )
     taken: set[str] = set()
-    for (width, columns), shapes in ranked[:MOST]:
-        yield _for(case, width, columns, shapes, taken)
+    for grouping, shapes in ranked[:MOST]:
+        yield _for(case, grouping, shapes, taken)
 
 
-def _width(shape: Shape) -> str | None:
-    assert shape.bucket is not None
-    written = shape.bucket.width
-    if written is None:
-        return None
-    if shape.bucket.function == "date_trunc":
-        return _TRUNC.get(written.lower(), written)
-    return written
+def _grouping(case: Case, shape: Shape, bucket: Bucket) -> _Grouping:
+    width, more = bucket.width, bucket.more
+    if width is not None and bucket.function == "date_trunc":
+        width = _TRUNC.get(width.lower(), width)
+    if bucket.function == "date_bin":
+        more = tuple(f"origin => {each}" for each in more)
+    kept = tuple(sorted({*shape.asked} - {case.time.name}))
+    return _Grouping(width, more, kept, bucket.plain, shape.simple, shape.finer)
+
+
+def _by_session(bucket: Bucket) -> bool:
+    """Whether the session's time zone has a say in where its buckets begin."""
+    return bucket.cast or (bucket.function == "date_trunc" and not bucket.more)
 
 
 def _seconds(case: Case, width: str) -> float | None:
@@ -73,22 +91,20 @@ def _seconds(case: Case, width: str) -> float | None:
     return None
 
 
-def _for(
-    case: Case, width: str | None, columns: tuple[str, ...], shapes: list[Shape], taken: set[str]
-) -> Recommendation:
+def _for(case: Case, grouping: _Grouping, shapes: list[Shape], taken: set[str]) -> Recommendation:
     d, table = case.d, case.d.inspection.table.name
+    columns = grouping.columns
     calls = [shape.use.calls for shape in shapes if shape.use.calls is not None]
     first = shapes[0]
     lines = [
         f"{first.use.source}{f', {count(sum(calls))} calls' if calls else ''}"
         f"{f', and {len(shapes) - 1} like it' if len(shapes) > 1 else ''}: {' '.join(first.use.text.split())[:200]}"
     ]
-    hidden = width is None
     day = str(round(DAY * (d.axis.per_second or 1.0))) if d.axis.integer else "1 day"
-    width = width or day
+    width = grouping.width or day
     seconds = _seconds(case, width)
     aggregates = list(dict.fromkeys(a for shape in shapes for a in shape.aggregates))
-    unusable = _unusable(shapes, aggregates)
+    unusable = _unusable(case, grouping, aggregates)
     if unusable is not None or seconds is None or d.spread is None:
         why = (
             unusable
@@ -98,9 +114,9 @@ def _for(
     buckets = used(d.spread, seconds * (d.axis.per_second or 1.0))
     per_bucket = d.rows / buckets
     values = 1.0
-    spreads = {each.name: each.distinct for each in d.columns}
+    spreads = {each.name: each.distinct or 1.0 for each in d.columns}
     for name in columns:
-        values *= max(spreads.get(name) or 1.0, 1.0)
+        values *= max(spreads[name], 1.0)
     smaller = per_bucket / max(min(values, per_bucket), 1.0)
     lines.append(
         f"{count(round(d.rows))} rows become about {count(round(d.rows / smaller))}: {smaller:,.0f} times fewer "
@@ -117,12 +133,12 @@ def _for(
         return Recommendation(
             "continuous-aggregate", "Continuous aggregate: not recommended", tuple(lines), tuple(numbers)
         )
-    lines += _notes(first, hidden, aggregates, columns, width)
+    lines += _notes(case, grouping, shapes, aggregates, width)
     named = _name(table, width, columns, taken)
     body = [
         "[[continuous_aggregate]]",
         f"name = {toml.text(str(named))}",
-        f"query = {toml.text(_query(case, width, columns, aggregates))}",
+        f"query = {toml.text(_query(case, width, grouping, aggregates))}",
         "materialized_only = true",
         _refresh(case, seconds),
     ]
@@ -136,35 +152,61 @@ def _for(
     )
 
 
-def _unusable(shapes: list[Shape], aggregates: list[str]) -> str | None:
-    if not all(shape.simple for shape in shapes):
-        return "it joins, nests or has window functions: what of it can be kept ready is for you to cut out"
+def _unusable(case: Case, grouping: _Grouping, aggregates: list[str]) -> str | None:
+    """Why the aggregate would not answer the query, or why that is not known."""
+    if not grouping.simple:
+        return "it joins, nests, reads a view or has window functions: what of it can be kept ready is for you to cut out"
     if any("$" in each for each in aggregates):
         return "its aggregates have parameters in them"
+    if not grouping.plain:
+        return (
+            f"its groups are stretches of something else than {case.time_sql} alone (a time zone, an origin or an offset can be "
+            "further arguments of time_bucket)"
+        )
+    if any("$" in each for each in grouping.more):
+        return (
+            "where its groups begin (a time zone, an origin, an offset) is a parameter, which is not shown: give the query with "
+            "its values in --queries"
+        )
+    if grouping.finer:
+        return f"a condition on {case.time_sql}, or a group by it, is not understood: it may need more than whole buckets"
+    known = {each.name for each in case.d.columns if each.distinct is not None}
+    unknown = [quoted_if_needed(name) for name in grouping.columns if name not in known]
+    if unknown:
+        return f"how many values there are of {', '.join(unknown)} is not known: ANALYZE counts those that can be compared"
     return None
 
 
 def _notes(
-    shape: Shape, hidden: bool, aggregates: list[str], columns: tuple[str, ...], width: str
+    case: Case, grouping: _Grouping, shapes: list[Shape], aggregates: list[str], width: str
 ) -> Iterator[str]:
-    assert shape.bucket is not None
-    if hidden:
+    if grouping.width is None:
         yield f"how wide the groups are is a parameter, which is not shown: {width} is put for it; set what your queries ask for"
-    if shape.bucket.function == "date_trunc":
+    buckets = [shape.bucket for shape in shapes if shape.bucket is not None]
+    found = next((each for each in buckets if _by_session(each)), None)
+    if found is not None:
+        how = "date_trunc" if found.function == "date_trunc" else "a cast"
         yield (
-            "date_trunc cuts at the session's midnight, time_bucket at that of UTC: add the time zone as a third argument where "
+            f"{how} cuts at the session's midnight, time_bucket at that of UTC: add the time zone as a third argument where "
             "they differ"
         )
-    filtered = [name for name in columns if name not in shape.grouped]
+    shifted = len(grouping.more) > 1 or any(_ZONE.match(each) is None for each in grouping.more)
+    if shifted and not case.d.inspection.server.has_timescaledb(2, 15):
+        yield "before TimescaleDB 2.15 an aggregate takes no origin and no offset"
+    filtered = [name for name in grouping.columns if any(name not in shape.grouped for shape in shapes)]
     if filtered:
-        yield f"grouped by {', '.join(map(quoted_if_needed, filtered))} too, which the query has a condition on"
+        yield (
+            f"grouped by {', '.join(map(quoted_if_needed, filtered))} too, which the query has in a condition, or in an "
+            "expression that it groups by"
+        )
     if any(re.search(r"\bavg\s*\(", each) for each in aggregates):
         yield "averages cannot be averaged again: keep sum and count beside avg where longer stretches are asked for"
 
 
-def _query(case: Case, width: str, columns: tuple[str, ...], aggregates: list[str]) -> str:
-    argument = width if width.isdigit() else f"'{width}'"
-    named = [f"time_bucket({argument}, {case.time_sql}) AS bucket", *map(quoted_if_needed, columns)]
+def _query(case: Case, width: str, grouping: _Grouping, aggregates: list[str]) -> str:
+    columns = grouping.columns
+    arguments = [width if width.isdigit() else f"'{width}'", case.time_sql, *grouping.more]
+    named = [f"time_bucket({', '.join(arguments)}) AS bucket", *map(quoted_if_needed, columns)]
     names = {"bucket", *columns}
     for each in aggregates:
         base = "_".join(re.findall(r"\w+", each)[:3]).lower()[:50] or "value"

@@ -1,4 +1,4 @@
-"""Retention: recommended only where something shows that old rows are deleted already; else what one would save."""
+"""Retention: recommended only where something shows that old rows are deleted already, all of them; else what one would save."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def check(case: Case) -> Iterator[Recommendation]:
             ("there are no rows, or the unit of the time is not known",),
         )
         return
-    deletes = [shape for shape in case.shapes if shape.kind == "delete" and case.time.name in shape.ranged]
+    on_time = [shape for shape in case.shapes if shape.kind == "delete" and case.time.name in shape.asked]
+    deletes = [shape for shape in on_time if shape.older]
     oldest = (d.now - spread.low) / d.axis.per_second
     yearly = rows_per_year(d, spread)
     growth = (
@@ -42,11 +43,16 @@ def check(case: Case) -> Iterator[Recommendation]:
     if not deletes:
         deleted = 0 if d.writes is None else d.writes.deleted
         lines = [
-            f"nothing shows that old rows may go: no DELETE with a condition on {case.time_sql} was seen"
+            f"nothing shows that old rows may go: no DELETE of whatever is older than some {case.time_sql} was seen"
             + (f" ({d.statements_missing})" if d.statements_missing else "")
             + (f", though {count(deleted)} deleted rows were counted" if deleted else ""),
             f"how long rows are needed is for you to say: the oldest is {oldest / DAY:,.0f} days old; {growth}",
         ]
+        if on_time:
+            lines.append(
+                f"a DELETE by {case.time_sql} that asks for something else too, or for newer rows, does not show it: "
+                f"{' '.join(on_time[0].use.text.split())[:200]}"
+            )
         yield Recommendation("retention", "Retention: not recommended", tuple(lines), tuple(numbers))
         return
     said = [match for shape in deletes for match in _AGE.findall(shape.use.text)]

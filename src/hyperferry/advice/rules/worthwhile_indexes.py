@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 from ...benchmark.tokens import NAME_BYTES
 from ...model.advice import Recommendation
@@ -57,7 +58,9 @@ def _for(case: Case, shape: Shape) -> tuple[tuple[object, ...], Recommendation] 
     keys = [*equal[:3], *([case.time.name] if by_time or not equal else [])]
     extra = _included(case, shape, keys)
     serving = [
-        index for index in case.d.inspection.indexes if _serves(index, equal, by_time, case.time.name, where)
+        index
+        for index in case.d.inspection.indexes
+        if _serves(index, equal, keys, by_time, case.time.name, where)
     ]
     if serving:
         # It is there: better only where it could answer alone.
@@ -88,7 +91,10 @@ def _predicate(case: Case, shape: Shape) -> tuple[str | None, float]:
     return best
 
 
-def _serves(index: Index, equal: list[str], by_time: bool, time: str, where: str | None) -> bool:
+def _serves(
+    index: Index, equal: list[str], keys: list[str], by_time: bool, time: str, where: str | None
+) -> bool:
+    """Whether the index does what one of these keys would: it begins with them, or with more of the columns that are compared."""
     if index.method not in ("btree", "hash") or not index.valid:
         return False
     if index.predicate is not None and (where is None or _plain(index.predicate) != _plain(where)):
@@ -98,8 +104,9 @@ def _serves(index: Index, equal: list[str], by_time: bool, time: str, where: str
         return True
     if where is not None and index.predicate is None and not equal:
         return False
-    head = set(columns[: len(equal)]) == set(equal)
-    return head and (not by_time or time in columns[len(equal) : len(equal) + 1])
+    lead = list(takewhile(lambda name: name in equal, columns))
+    head = set(lead) >= set(keys) - {time}
+    return head and (not by_time or time in columns[len(lead) : len(lead) + 1])
 
 
 def _plain(text: str) -> str:
@@ -112,7 +119,7 @@ def _included(case: Case, shape: Shape, keys: list[str]) -> list[str]:
         return []
     spreads = {each.name: each for each in case.d.columns}
     names = dict.fromkeys(
-        [*shape.selected, *shape.ranged, *(name for name, _ in shape.ordered), *shape.grouped, *shape.equal]
+        [*shape.selected, *(name for name, _ in shape.ordered), *shape.asked]
     )
     tested = {name for name, _ in (*shape.null_tests, *shape.flags)}
     rest = [name for name in names if name not in keys and name not in tested]

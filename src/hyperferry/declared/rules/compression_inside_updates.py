@@ -50,7 +50,7 @@ def check(case: Case) -> Iterator[Refusal]:
 
 
 def _inside(after: Span | None, window: Span) -> bool:
-    return after is not None and after.integer == window.integer and after.about < window.about
+    return after is not None and window.may_exceed(after)
 
 
 def _declared(*relations: Relation) -> bool:

@@ -24,6 +24,12 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
                 f"The row trigger {trigger.name} has transition tables, which hypertables refuse.",
                 f"make it a statement trigger or do without the transition table; to be rid of it: {drop}",
             )
+        elif trigger.transition_tables and not inspection.server.has_timescaledb(2, 18):
+            version = inspection.server.timescaledb_installed or inspection.server.timescaledb_available
+            yield blocker(
+                f"The trigger {trigger.name} has transition tables, which TimescaleDB {version} refuses on a hypertable.",
+                f"upgrade TimescaleDB to 2.18 or later, do without the transition table, or be rid of it: {drop}",
+            )
         if trigger.constraint:
             yield blocker(
                 f"{trigger.name} is a constraint trigger; hyperferry does not carry it over.",

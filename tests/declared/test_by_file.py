@@ -1,0 +1,76 @@
+"""What is refused of a file alone is what `diff` refuses of it, where the database has nothing that matters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hyperferry.declared.by_file import WITHOUT_A_DATABASE, refusals_of_file
+from hyperferry.model.names import TableName
+
+from .life import wish
+from .made import STATE, TABLE, made_diff
+from .test_diff import KEEPING, REFRESHED, REFUSED, RETAINED
+
+WEEKLY = """
+[[continuous_aggregate]]
+name = "weekly"
+query = "SELECT time_bucket('7 days', day) AS week FROM {source} GROUP BY 1"
+refresh = {{ start_offset = '90 days', end_offset = '1 day', schedule = '1 day' }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"), [(rule, text) for rule, text, state in REFUSED if state is STATE or rule in WITHOUT_A_DATABASE]
+)
+def test_the_same_is_refused_with_and_without_a_database(rule: str, text: str) -> None:
+    found = refusals_of_file(TABLE, wish(text))
+    with_one = [each for each in made_diff(text).refusals if each.rule in WITHOUT_A_DATABASE]
+    assert list(found) == with_one
+    assert {each.rule for each in found} <= set(WITHOUT_A_DATABASE)
+
+
+def test_a_file_that_goes_together() -> None:
+    assert not refusals_of_file(TABLE, wish(""))
+    assert not refusals_of_file(TABLE, wish(KEEPING.format("184 days", "6 months")))
+    assert refusals_of_file(TABLE, wish(KEEPING.format("183 days", "6 months")))
+
+
+@pytest.mark.parametrize(
+    ("source", "read"),
+    [
+        ("daily", True),
+        ("Public.Daily", True),
+        ('public."daily"', True),
+        ("ONLY daily AS d", True),
+        ("daily_other", False),
+        ('"Daily"', False),
+        ("hourly", False),
+        ("other, daily", False),
+        ("daily.hourly", False),
+    ],
+)
+def test_an_aggregate_over_another_one_is_judged_by_what_that_one_keeps(source: str, read: bool) -> None:
+    kept = REFRESHED + "retention = { after = '30 days' }\n"
+    found = refusals_of_file(TABLE, wish(kept + WEEKLY.format(source=source.replace('"', '\\"'))))
+    assert [(each.rule, each.key) for each in found] == (
+        [("refresh-behind-retention", "refresh-policy:public.weekly")] if read else []
+    )
+
+
+def test_rows_of_the_table_are_nothing_to_an_aggregate_that_reads_another_one() -> None:
+    """Whether that one is in the file or not."""
+    for source in ("daily", "hourly"):
+        text = RETAINED + REFRESHED + WEEKLY.format(source=source)
+        assert not refusals_of_file(TABLE, wish(text))
+    [found] = refusals_of_file(TABLE, wish(RETAINED + WEEKLY.format(source="stats")))
+    assert "public.stats are dropped after 10 days" in found.message
+
+
+def test_names_are_read_as_in_sql() -> None:
+    table = TableName("my schema", 'Weird "Name"')
+    source = '"my schema"."Weird ""Name"""'.replace('"', '\\"')
+    [found] = refusals_of_file(table, wish(RETAINED + WEEKLY.format(source=source)))
+    assert found.key == 'refresh-policy:"my schema".weekly'
+    assert not refusals_of_file(replace(table, name="weird"), wish(RETAINED + WEEKLY.format(source=source)))
