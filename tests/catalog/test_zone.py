@@ -36,7 +36,9 @@ def test_the_sessions_own_zone_is_as_it_was(db: Database, kind: str) -> None:
     with connect(db.dsn) as conn:
         here, there = (before_now(conn, zone, kind, "0") for zone in ("UTC", "Etc/GMT-14"))
         assert fetch_value(conn, "SHOW timezone") == "UTC"
-        late = {"date": (0, 24), "timestamp without time zone": (14, 14), "timestamp with time zone": (0, 0)}[kind]
+        late = {"date": (0, 24), "timestamp without time zone": (14, 14), "timestamp with time zone": (0, 0)}[
+            kind
+        ]
         assert late[0] * hour <= there - here <= late[1] * hour + hour
         with conn.transaction():
             with in_zone(conn, "Asia/Tokyo"):

@@ -18,7 +18,7 @@ from hyperferry.model.plan_options import PlanOptions
 from kit.tables import DATA, SEASONS
 from servers import Database
 
-from .conftest import chunks, fill
+from .conftest import SENSORS, chunks, fill
 
 
 @pytest.fixture
@@ -82,7 +82,9 @@ def test_maintenance_is_told_done_and_dropped_only_when_confirmed(sensors: Datab
     assert chunks(sensors) == before[1:]
 
 
-def test_a_chunk_that_drop_chunks_passes_over_is_told_and_ends_with_1(sensors: Database, hyperferry: Hyperferry) -> None:
+def test_a_chunk_that_drop_chunks_passes_over_is_told_and_ends_with_1(community_db: Database, hyperferry: Hyperferry) -> None:
+    sensors = community_db
+    sensors.execute(SENSORS)
     fill(sensors, 900)
     first = chunks(sensors)[0]
     sensors.execute(f"SELECT _timescaledb_functions.freeze_chunk('{first}')")

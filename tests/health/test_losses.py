@@ -28,7 +28,9 @@ def rules(chunks: list[Chunk], aggregate: Aggregate = DAILY, waits: list[Span] |
 
 def reaching(*starts: int | None) -> Aggregate:
     """The aggregate with policies that refresh it from these places on."""
-    reaches = tuple(Reach(1000 + n, None if start is None else "an age", start) for n, start in enumerate(starts))
+    reaches = tuple(
+        Reach(1000 + n, None if start is None else "an age", start) for n, start in enumerate(starts)
+    )
     return Aggregate(DAILY.name, DAILY.source, number=7, source_number=1, reaches=reaches)
 
 
@@ -65,7 +67,9 @@ def test_both_are_told_with_what_to_do_and_what_accepts_them() -> None:
 
 
 def test_where_a_policy_begins_is_not_known() -> None:
-    [found] = losses([chunk(0, 10)], [Aggregate(DAILY.name, "", number=7, reaches=(Reach(1000, "30 moons"),))], {})
+    [found] = losses(
+        [chunk(0, 10)], [Aggregate(DAILY.name, "", number=7, reaches=(Reach(1000, "30 moons"),))], {}
+    )
     assert found.rule == KEPT
     assert "is not known" in found.message
 

@@ -6,7 +6,8 @@ SELECT COALESCE(
      FROM pg_db_role_setting r CROSS JOIN LATERAL unnest(r.setconfig) AS s(setting)
      WHERE lower(split_part(s.setting, '=', 1)) = 'timezone'
        AND (r.setdatabase = 0 OR r.setdatabase = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
-       AND (r.setrole = 0 OR r.setrole IN (SELECT o.oid FROM pg_roles o WHERE %(owner)s IN (o.rolname, quote_ident(o.rolname))))
+       AND (r.setrole = 0 OR r.setrole IN (SELECT o.oid FROM pg_roles o
+                                           WHERE %(owner)s::text IN (o.rolname, quote_ident(o.rolname))))
      ORDER BY r.setrole <> 0 DESC, r.setdatabase <> 0 DESC LIMIT 1),
     (SELECT g.reset_val FROM pg_settings g WHERE g.name = 'TimeZone'));
 

@@ -134,7 +134,9 @@ class Chunk:
         own = self.relation
         if self.compressed or self.companion is not None or own.live or own.inserted:
             return False
-        return (own.measured and own.heap_bytes == 0) or (own.rows == 0 and own.modified == 0 and own.analyzed is not None)
+        return (own.measured and own.heap_bytes == 0) or (
+            own.rows == 0 and own.modified == 0 and own.analyzed is not None
+        )
 
 
 @dataclass(frozen=True)
@@ -309,7 +311,9 @@ class HealthFacts:
     def policies(self, procedure: str) -> tuple[Job, ...]:
         """The hypertable's own jobs of this kind: those of its continuous aggregates are about other chunks."""
         return tuple(
-            job for job in self.jobs if job.procedure == procedure and job.config.get("hypertable_id") == self.number
+            job
+            for job in self.jobs
+            if job.procedure == procedure and job.config.get("hypertable_id") == self.number
         )
 
     def setting(self, name: str, default: float) -> float:

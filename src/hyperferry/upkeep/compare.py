@@ -71,9 +71,7 @@ def _within(aggregate: Aggregate, column: sql.Composable, first: int, end: int) 
     return sql.SQL("{0} >= {1} AND {0} < {2}").format(column, time_from(first, kind), time_from(end, kind))
 
 
-def statement(
-    aggregate: Aggregate, columns: Columns, first: int, end: int, buckets: int = 1
-) -> sql.Composed:
+def statement(aggregate: Aggregate, columns: Columns, first: int, end: int, buckets: int = 1) -> sql.Composed:
     """Gives the number of buckets that have rows on either side, and the rows that differ: the bucket's count and
     text, the rows on either side, the keys as text, then for each other column what is kept and what the query gives,
     as text, and whether they are the same.

@@ -13,7 +13,9 @@ def check(facts: HealthFacts) -> Iterator[HealthFinding]:
     waiting = sum(1 for job in facts.jobs if job.scheduled)
     if not waiting:
         return
-    who = f"{plural(waiting, 'job')} of {facts.table} and its aggregates {'waits' if waiting == 1 else 'wait'}"
+    who = (
+        f"{plural(waiting, 'job')} of {facts.table} and its aggregates {'waits' if waiting == 1 else 'wait'}"
+    )
     if facts.settings.get("timescaledb.restoring") == "on":
         yield critical(
             f"timescaledb.restoring is on in this database, as a restore leaves it that was not ended: no job runs. {who}.",
