@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import pytest
 
+from hyperferry import engine
 from hyperferry.catalog import health as catalog_health
 from hyperferry.db import connect
 from hyperferry.errors import Refused, Usage
 from hyperferry.health import run
 from hyperferry.maintenance.look import gather
 from hyperferry.model.health import HealthReport
+from hyperferry.model.plan_options import PlanOptions
 from servers import Database
 
 from .conftest import SENSORS, chunks, examine, fill, keep_well, of, rules, settle
@@ -131,6 +133,27 @@ def test_an_index_that_nobody_uses_is_named_and_keys_never_are(sensors: Database
     assert "sensors_pkey" not in named()
     sensors.execute("DROP INDEX sensors_place_idx")
     assert "sensors_place_idx" not in named()
+
+
+def test_from_when_on_a_hypertable_serves_is_known_after_its_rollout_too(db: Database) -> None:
+    db.execute("CREATE TABLE plain (id bigint PRIMARY KEY, at timestamptz NOT NULL)")
+    db.execute("INSERT INTO plain SELECT i, now() - i * interval '1 hour' FROM generate_series(1, 60) AS i")
+    db.execute("CREATE INDEX ON plain (at)")
+    engine.start(db.dsn, None, engine.make_plan(db.dsn, "plain", "at", PlanOptions(chunk_interval="1 day")))
+
+    def known() -> tuple[str | None, float | None]:
+        with connect(db.dsn) as conn:
+            _, facts = gather(conn, "plain")
+        phase = None if facts.rollout is None else facts.rollout.phase
+        return phase, None if facts.serves_since is None else facts.now - facts.serves_since
+
+    assert known() == ("synced", None)
+    engine.cutover(db.dsn, "plain", accept=frozenset({"all"}))
+    phase, age = known()
+    assert (phase, age is not None and 0 <= age < 600) == ("cut_over", True)
+    engine.finish(db.dsn, "plain")
+    phase, age = known()
+    assert (phase, age is not None and 0 <= age < 600) == (None, True)
 
 
 def test_duplicate_and_covered_indexes_are_named(sensors: Database) -> None:
