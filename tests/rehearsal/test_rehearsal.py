@@ -271,17 +271,17 @@ def test_what_a_killed_one_left_on_a_server_is_named(
     removed, kept = place._remove, []
     monkeypatch.setattr(place, "_remove", lambda made, say: kept.append((made, say)))
     try:
-        missing = db.make_role("missing")
+        absent = db.make_role("absent")
         db.execute(
-            f"CREATE TABLE t (id bigserial, at timestamptz NOT NULL, PRIMARY KEY (id, at)); GRANT SELECT ON t TO {missing}"
+            f"CREATE TABLE t (id bigserial, at timestamptz NOT NULL, PRIMARY KEY (id, at)); GRANT SELECT ON t TO {absent}"
         )
         first = rehearsed(given=far.dsn)
-        assert not any("killed" in each for each in first.warnings if missing in each)
+        assert not any("killed" in each for each in first.warnings if absent in each)
         left = kept[0][0].database
-        assert missing in kept[0][0].roles
+        assert absent in kept[0][0].roles
         second = rehearsed(given=far.dsn)
         assert any(each.endswith(f"DROP DATABASE {left} WITH (FORCE);") for each in second.warnings)
-        assert f'A rehearsal that was killed left the role {missing}. DROP ROLE "{missing}";' in second.warnings
+        assert f'A rehearsal that was killed left the role {absent}. DROP ROLE "{absent}";' in second.warnings
     finally:
         for made, say in kept:
             removed(made, say)
