@@ -203,16 +203,17 @@ class Reads:
         shadow: ShadowReads | None,
     ) -> None:
         arguments = dict(state.bind_arguments)
-        conn: Connection | Engine
-        if type(state.session).get_bind is Session.get_bind:
-            conn = state.session.connection(bind_arguments=arguments)
-        else:  # it may choose another the next time that it is asked, which SQLAlchemy does after us
-            conn = state.session.get_bind(**arguments)
+        session = state.session
+        # A session's own way to choose may choose another the next time that it is asked, which SQLAlchemy does after us.
+        certain = type(session).get_bind is Session.get_bind
+        conn: Connection | Engine = (
+            session.connection(bind_arguments=arguments) if certain else session.get_bind(**arguments)
+        )
         mapped = TRANSLATE in conn.get_execution_options()
         # One that came with a wish has our marks in it, and is in need of us, whatever it is.
         if OPTION not in state.execution_options and (mapped or conn.dialect.name != "postgresql"):
             return
-        if isinstance(conn, Connection) and type(state.session).get_bind is Session.get_bind:
+        if certain and isinstance(conn, Connection):
             self._links.hear(conn)
         else:
             self._links.hear_all()
