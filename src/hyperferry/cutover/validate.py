@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg
 from psycopg import sql
 
-from ..db import cancel_autovacuum, execute, fetch_all, yield_and_retry
+from ..db import cancel_autovacuum, execute, fetch_all, hold_chunks, yield_and_retry
 from ..db.connection import Connection
 from ..ledger.flow import Flow
 from ..model.names import TableName
@@ -47,8 +47,8 @@ def validate_foreign_keys(
     for table, name, others in _expected(flow):
         pending = fetch_all(
             conn,
-            "SELECT FROM pg_catalog.pg_constraint WHERE conrelid = pg_catalog.to_regclass(%s) AND conname = %s AND contype = 'f' "
-            "AND NOT convalidated",
+            "SELECT conrelid FROM pg_catalog.pg_constraint WHERE conrelid = pg_catalog.to_regclass(%s) AND conname = %s "
+            "AND contype = 'f' AND NOT convalidated",
             [table.quoted, name],
         )
         if not pending:
@@ -58,16 +58,16 @@ def validate_foreign_keys(
             hanging.ident(table), sql.Identifier(name)
         )
 
-        def work(table: TableName = table, statement: sql.Composed = statement) -> None:
-            cancel_autovacuum(conn, table)
+        def work(table: TableName = table, oid: int = pending[0][0], statement: sql.Composed = statement) -> None:
+            cancel_autovacuum(conn, table, chunks=False)
             with conn.transaction():
                 execute(
                     conn,
                     sql.SQL("LOCK TABLE ONLY {} IN SHARE UPDATE EXCLUSIVE MODE").format(hanging.ident(table)),
                 )
-                execute(
-                    conn, "SET LOCAL lock_timeout = '1ms'"
-                )  # the other table: no further lock is waited for
+                # A worker that is cancelled goes on with the next chunk: taken one by one they are never all free.
+                hold_chunks(conn, oid)
+                execute(conn, "SET LOCAL lock_timeout = '1ms'")  # the other table: no further lock is waited for
                 execute(conn, statement)
 
         try:

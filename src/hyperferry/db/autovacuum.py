@@ -86,6 +86,7 @@ def autovacuum_sent_off(conn: Connection, oid: int) -> Iterator[bool]:
     for _ in range(SEND_ROUNDS):
         try:
             execute(conn, "BEGIN")
+            execute(conn, "SET LOCAL idle_in_transaction_session_timeout = '30s'")
             held = _take(conn, oid)
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.UndefinedTable):
             execute(conn, "ROLLBACK")
@@ -101,8 +102,17 @@ def autovacuum_sent_off(conn: Connection, oid: int) -> Iterator[bool]:
                 execute(conn, "ROLLBACK")
 
 
+def hold_chunks(conn: Connection, oid: int) -> None:
+    """Within the caller's transaction, whose first act it is but for the table's own lock: takes SHARE UPDATE EXCLUSIVE on all
+    chunks of the table, as autovacuum_sent_off does, where the caller's own statement needs them all. Where somebody else waits
+    for a chunk already nothing is taken. Raises psycopg's LockNotAvailable, also where a chunk was dropped meanwhile."""
+    try:
+        _take(conn, oid)
+    except psycopg.errors.UndefinedTable as error:
+        raise psycopg.errors.LockNotAvailable(str(error)) from None
+
+
 def _take(conn: Connection, oid: int) -> bool:
-    execute(conn, "SET LOCAL idle_in_transaction_session_timeout = '30s'")
     execute(conn, sql.SQL("DO {}").format(sql.Literal(_quick_check())))
     rows = fetch_all(conn, load_queries(__package__, "autovacuum.sql")["chunks_in_use"], {"oid": oid})
     if any(awaited for *_, awaited in rows):
