@@ -47,8 +47,8 @@ BREAKS = (
         (
             Edit(
                 FUNCTIONS,
-                'insert, pairs.of_row("old"), pairs.of_row("new")\n',
-                'insert, pairs.of_row("new"), pairs.of_row("new")\n',
+                'return sql.SQL("BEGIN {} SELECT \'U\', {}; RETURN new; END").format(insert, pairs.of_row("old"))',
+                'return sql.SQL("BEGIN {} SELECT \'U\', {}; RETURN new; END").format(insert, pairs.of_row("new"))',
             ),
         ),
         f"{FILE}::test_writes_of_several_roles_arrive_in_old",
@@ -62,9 +62,9 @@ BREAKS = (
         (
             Edit(
                 "capture/triggers.py",
-                "    by_statement = flow.direction is Direction.FORWARD\n    for event in EVENTS:\n",
+                "    by_statement = flow.direction is Direction.FORWARD\n    for event in events(flow):\n",
                 "    by_statement = flow.direction is Direction.FORWARD\n"
-                '    for event in EVENTS if by_statement else EVENTS[:-1]:\n',
+                '    for event in events(flow) if by_statement else events(flow)[:-1]:\n',
             ),
         ),
         f"{FILE}::test_a_truncation_through_the_hypertable_arrives_in_old",

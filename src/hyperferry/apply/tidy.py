@@ -12,7 +12,7 @@ from __future__ import annotations
 import psycopg
 
 from ..capture import wake_statements
-from ..capture.functions import function_name
+from ..capture.functions import events, function_name
 from ..db import execute, fetch_one, fetch_value, is_transient, load_queries
 from ..db.connection import Connection
 from ..ledger.flow import Flow
@@ -32,7 +32,7 @@ def tidy_log(conn: Connection, flow: Flow) -> bool:
         {
             "log": flow.log.as_string(None),
             "spare": flow.spare_log.as_string(None),
-            "function": f"{function_name(flow, 'insert').as_string(None)}()",
+            "function": f"{function_name(flow, events(flow)[0]).as_string(None)}()",
         },
     )
     if row is None or row[0] is None or row[1] is None:  # a rollout of an older hyperferry

@@ -18,12 +18,19 @@ from ..model.statement import Statement
 
 STEP = "capture"
 EVENTS = ("insert", "update", "delete", "truncate")
+BY_ROW = ("write", "moved", "truncate")
+"""Of the hypertable: each row that is written leaves its pair, and one whose pair is another by an UPDATE leaves the old one too."""
 _ASLEEP = sql.SQL("BEGIN RETURN NULL; END")
 # Text forms in an image hash must not depend on the writer's settings (I1). Only tables without a key need them.
 _PINNED = sql.SQL(
     " SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET timezone = 'UTC' SET extra_float_digits = '1'"
     " SET bytea_output = 'hex' SET lc_monetary = 'C' SET xmloption = 'content'"
 )
+
+
+def events(flow: Flow) -> tuple[str, ...]:
+    """What capture of this direction has a trigger and a function for."""
+    return EVENTS if flow.direction is Direction.FORWARD or flow.rollout.reverse_by_event else BY_ROW
 
 
 def function_name(flow: Flow, event: str) -> sql.Identifier:
@@ -48,12 +55,22 @@ def _by_statement(flow: Flow, event: str, log: sql.Identifier) -> sql.Composed:
 
 def _by_row(flow: Flow, event: str, log: sql.Identifier) -> sql.Composed:
     # PL/pgSQL compiles a function for each trigger, which is each chunk's own, and the plan of each of its expressions stays with
-    # the session, which walks through all of them for every change of the catalog. So there is one expression, the INSERT: what
-    # is returned after a row is not looked at, and a variable needs no plan, which NULL does.
+    # the session, which walks through all of them for every change of the catalog: 4,000 chunks and three triggers on each were
+    # half a gigabyte in a session that had written to all of them, and seconds of its time when autovacuum came. So one trigger
+    # is for all events, and its function has one expression, the INSERT, the simplest there is: what is returned after a row is
+    # not looked at, and a variable needs no plan, which NULL does. What else an UPDATE that changes the pair needs is compiled
+    # by sessions that make one.
     pairs = flow.pairs
     insert = sql.SQL("INSERT INTO {} (op, {}) ").format(log, pairs.columns())
     if event == "truncate":
         return _by_statement(flow, event, log)
+    if event == "write":
+        return sql.SQL("BEGIN {} VALUES (pg_catalog.left(tg_op, 1), {}); RETURN new; END").format(
+            insert, pairs.of_either(sql.SQL("tg_op = 'DELETE'"), "old", "new")
+        )
+    if event == "moved":
+        return sql.SQL("BEGIN {} SELECT 'U', {}; RETURN new; END").format(insert, pairs.of_row("old"))
+    # A rollout that was begun by a hyperferry from before 2026-12.
     if event == "update":
         return sql.SQL("BEGIN {} SELECT 'U', {} UNION SELECT 'U', {}; RETURN new; END").format(
             insert, pairs.of_row("old"), pairs.of_row("new")
@@ -87,7 +104,7 @@ def wake_statements(flow: Flow, *, spare: bool = False) -> tuple[Statement, ...]
     log = flow.spare_log if spare else flow.log
     return tuple(
         Statement(STEP, f"capture of each {event}, {flow.direction}: awake", _awake(flow, event, log))
-        for event in EVENTS
+        for event in events(flow)
     )
 
 
@@ -95,7 +112,7 @@ def sleep_statements(flow: Flow) -> tuple[Statement, ...]:
     """Makes this direction's functions do nothing."""
     return tuple(
         Statement(STEP, f"capture of each {event}, {flow.direction}: asleep", _create(flow, event, _ASLEEP))
-        for event in EVENTS
+        for event in events(flow)
     )
 
 
@@ -108,11 +125,11 @@ def function_statements(flow: Flow, *, awake: bool) -> tuple[Statement, ...]:
             "nobody else may execute it",
             sql.SQL("REVOKE ALL ON FUNCTION {}() FROM PUBLIC").format(function_name(flow, event)),
         )
-        for event in EVENTS
+        for event in events(flow)
     )
     alone = tuple(
         owner_alone(Kind.FUNCTION, f"{function_name(flow, event).as_string(None)}()", step=STEP)
-        for event in EVENTS
+        for event in events(flow)
     )
     return made + revoked + alone
 
@@ -135,7 +152,7 @@ def grant_statements(flow: Flow, name: str | None = None) -> tuple[Statement, ..
                 "and make triggers of them",
                 sql.SQL("GRANT EXECUTE ON FUNCTION {}() TO {}").format(function_name(flow, event), owner),
             )
-            for event in EVENTS
+            for event in events(flow)
         ),
     )
 
@@ -148,5 +165,5 @@ def drop_function_statements(flow: Flow) -> tuple[Statement, ...]:
             "the trigger function",
             sql.SQL("DROP FUNCTION IF EXISTS {}()").format(function_name(flow, event)),
         )
-        for event in EVENTS
+        for event in events(flow)
     )

@@ -27,7 +27,7 @@ from ..ledger.flow import Flow, Side
 from ..ledger.transaction import expect, lock_statement
 from ..model.rollout import Direction
 from ..model.statement import Statement
-from .functions import EVENTS, STEP, function_name, function_statements, grant_statements
+from .functions import STEP, events, function_name, function_statements, grant_statements
 
 _TRANSITIONS = {
     "insert": "REFERENCING NEW TABLE AS new_rows",
@@ -37,6 +37,10 @@ _TRANSITIONS = {
 }
 
 
+_FIRED_BY = {"write": "INSERT OR UPDATE OR DELETE", "moved": "UPDATE"}
+"""Where it is not the event's own name."""
+
+
 def trigger_name(flow: Flow, event: str) -> str:
     """The trigger for an event of this direction, the same on every table."""
     return f"hyperferry_{flow.direction}_{event}"
@@ -44,14 +48,14 @@ def trigger_name(flow: Flow, event: str) -> str:
 
 def trigger_names(flow: Flow) -> tuple[str, ...]:
     """All triggers of this direction."""
-    return tuple(trigger_name(flow, event) for event in EVENTS)
+    return tuple(trigger_name(flow, event) for event in events(flow))
 
 
 def trigger_statements(flow: Flow, side: Side) -> tuple[Statement, ...]:
     """CREATE TRIGGER for each event on the table of record of this direction."""
     out: list[Statement] = []
     by_statement = flow.direction is Direction.FORWARD
-    for event in EVENTS:
+    for event in events(flow):
         name = sql.Identifier(trigger_name(flow, event))
         level = "STATEMENT" if by_statement or event == "truncate" else "ROW"
         out.append(
@@ -59,15 +63,16 @@ def trigger_statements(flow: Flow, side: Side) -> tuple[Statement, ...]:
                 STEP,
                 f"each {event} on {side.name} leaves its pairs in the change log",
                 sql.SQL(
-                    "CREATE TRIGGER {name} {when} {event} ON {table} {transition} FOR EACH {level} EXECUTE FUNCTION {function}()"
+                    "CREATE TRIGGER {name} {when} {event} ON {table} {transition} FOR EACH {level}{only} EXECUTE FUNCTION {function}()"
                 ).format(
                     name=name,
                     # Before: what a user's trigger writes AFTER it, by whatever name, has its pairs behind the truncation.
                     when=sql.SQL("BEFORE" if event == "truncate" else "AFTER"),
-                    event=sql.SQL(event.upper()),
+                    event=sql.SQL(_FIRED_BY.get(event, event.upper())),
                     table=side.ident,
                     transition=sql.SQL(_TRANSITIONS[event] if by_statement else ""),
                     level=sql.SQL(level),
+                    only=sql.SQL(" WHEN ({})").format(flow.pairs.moved("old", "new")) if event == "moved" else sql.SQL(""),
                     function=function_name(flow, event),
                 ),
             )
@@ -93,7 +98,7 @@ def drop_trigger_statements(flow: Flow, side: Side) -> tuple[Statement, ...]:
                 sql.Identifier(trigger_name(flow, event)), side.ident
             ),
         )
-        for event in EVENTS
+        for event in events(flow)
     )
 
 
@@ -165,7 +170,7 @@ def follow_owner(conn: Connection, reverse: Flow) -> str | None:
         "SELECT pg_get_userbyid(c.relowner)::text FROM pg_class c WHERE c.oid = %(oid)s AND NOT ("
         "has_schema_privilege(c.relowner, 'hyperferry', 'USAGE') "
         "AND has_function_privilege(c.relowner, %(function)s, 'EXECUTE'))",
-        {"oid": reverse.active.oid, "function": f"{function_name(reverse, 'insert').as_string(None)}()"},
+        {"oid": reverse.active.oid, "function": f"{function_name(reverse, events(reverse)[0]).as_string(None)}()"},
     )
     if owner is not None:
         with conn.transaction():

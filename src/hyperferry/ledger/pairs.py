@@ -94,6 +94,24 @@ class Pairs:
             sql.SQL("{} AS {}").format(f.of_row(alias), sql.Identifier(f.name)) for f in self.fields
         )
 
+    def of_either(self, condition: sql.Composable, left: str, right: str) -> sql.Composed:
+        """The pair of the row `left` where the condition holds, else that of `right`, as values in the order of `columns`."""
+        return sql.SQL(", ").join(
+            sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(condition, f.of_row(left), f.of_row(right)) for f in self.fields
+        )
+
+    def moved(self, old: str, new: str) -> sql.Composed:
+        """Whether the two rows, one before and one after an UPDATE, may have different pairs: true where one byte of what the pair
+        is made of differs. An expression that stays what it is when a server prints it and reads it again (`*<>` between two
+        ROW() is read as column by column)."""
+        rows = [
+            sql.SQL("{}.*").format(sql.Identifier(row))
+            if self.by_image
+            else sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier(row, f.label) for f in self.fields))
+            for row in (old, new)
+        ]
+        return sql.SQL("pg_catalog.record_image_ne({}, {})").format(*rows)
+
     def matches(self, pair: str, row: str, *, null_time: bool = False, by_key: bool = False) -> sql.Composed:
         """That the table's row `row` has the pair `pair`. `null_time`: for pairs whose time is NULL, and no others. `by_key`:
         where the key alone finds a row, the equality of the times is written so that no index on the time can serve it. To a

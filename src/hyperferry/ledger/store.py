@@ -88,6 +88,7 @@ def _rollout(row: tuple[Any, ...]) -> Rollout:
         plan=load_plan_json(row[8]),
         created_at=row[9],
         updated_at=row[10],
+        reverse_by_event=row[11],
     )
 
 

@@ -3,23 +3,27 @@
 INSERT INTO hyperferry.rollout (source_schema, source_name, source_oid, strategy, phase, plan)
 VALUES (%(schema)s, %(name)s, %(oid)s, %(strategy)s, %(phase)s, %(plan)s)
 ON CONFLICT (source_schema, source_name) WHERE phase NOT IN ('finished', 'aborted') DO NOTHING
-RETURNING id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at;
+RETURNING id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at,
+       EXISTS (SELECT FROM hyperferry.expectation e WHERE e.rollout_id = rollout.id AND e.triggers ? 'hyperferry_reverse_insert');
 
 -- name: get
 -- One rollout by its number.
-SELECT id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at
+SELECT id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at,
+       EXISTS (SELECT FROM hyperferry.expectation e WHERE e.rollout_id = rollout.id AND e.triggers ? 'hyperferry_reverse_insert')
 FROM hyperferry.rollout WHERE id = %(id)s;
 
 -- name: open
 -- The unfinished rollout of a table.
-SELECT id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at
+SELECT id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at,
+       EXISTS (SELECT FROM hyperferry.expectation e WHERE e.rollout_id = rollout.id AND e.triggers ? 'hyperferry_reverse_insert')
 FROM hyperferry.rollout
 WHERE source_schema = %(schema)s AND source_name = %(name)s AND phase NOT IN ('finished', 'aborted');
 
 -- name: latest
 -- The newest rollout of one table or of each.
 SELECT DISTINCT ON (source_schema, source_name)
-       id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at
+       id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at,
+       EXISTS (SELECT FROM hyperferry.expectation e WHERE e.rollout_id = rollout.id AND e.triggers ? 'hyperferry_reverse_insert')
 FROM hyperferry.rollout
 WHERE (%(schema)s::text IS NULL OR source_schema = %(schema)s::text) AND (%(name)s::text IS NULL OR source_name = %(name)s::text)
 ORDER BY source_schema, source_name, id DESC;
@@ -28,7 +32,8 @@ ORDER BY source_schema, source_name, id DESC;
 -- Moves a rollout on, if it still is where we think.
 UPDATE hyperferry.rollout SET phase = %(phase)s, updated_at = clock_timestamp()
 WHERE id = %(id)s AND phase = ANY(%(allowed)s::text[])
-RETURNING id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at;
+RETURNING id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at,
+       EXISTS (SELECT FROM hyperferry.expectation e WHERE e.rollout_id = rollout.id AND e.triggers ? 'hyperferry_reverse_insert');
 
 -- name: hold
 -- The phase; it cannot change until the end of this transaction.
@@ -37,12 +42,14 @@ SELECT phase FROM hyperferry.rollout WHERE id = %(id)s FOR UPDATE;
 -- name: set_hypertable
 -- Records the OID of the hypertable.
 UPDATE hyperferry.rollout SET hypertable_oid = %(oid)s, updated_at = clock_timestamp() WHERE id = %(id)s
-RETURNING id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at;
+RETURNING id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at,
+       EXISTS (SELECT FROM hyperferry.expectation e WHERE e.rollout_id = rollout.id AND e.triggers ? 'hyperferry_reverse_insert');
 
 -- name: set_control
 -- Asks for a pause or for its end.
 UPDATE hyperferry.rollout SET control = %(control)s, updated_at = clock_timestamp() WHERE id = %(id)s
-RETURNING id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at;
+RETURNING id, source_schema, source_name, source_oid::bigint, hypertable_oid::bigint, strategy, phase, control, plan, created_at, updated_at,
+       EXISTS (SELECT FROM hyperferry.expectation e WHERE e.rollout_id = rollout.id AND e.triggers ? 'hyperferry_reverse_insert');
 
 -- name: control
 -- What was asked for.

@@ -61,6 +61,8 @@ class Rollout:
     plan: Plan
     created_at: datetime
     updated_at: datetime
+    reverse_by_event: bool = False
+    """Its way back has a row trigger for each of INSERT, UPDATE and DELETE, as a hyperferry from before 2026-12 made them."""
 
     @property
     def names(self) -> Names:
