@@ -19,7 +19,9 @@ from ..model.statement import Statement
 STEP = "capture"
 EVENTS = ("insert", "update", "delete", "truncate")
 BY_ROW = ("write", "moved", "truncate")
-"""Of the hypertable: each row that is written leaves its pair, and one whose pair is another by an UPDATE leaves the old one too."""
+"""Of the hypertable: each row that is written leaves its pair, and one that has another pair by an UPDATE the old one too."""
+IN_WORDS = {"write": "row that is written", "moved": "row that has another pair by an UPDATE"}
+"""Where it is not the event's own name."""
 _ASLEEP = sql.SQL("BEGIN RETURN NULL; END")
 # Text forms in an image hash must not depend on the writer's settings (I1). Only tables without a key need them.
 _PINNED = sql.SQL(
@@ -103,7 +105,7 @@ def wake_statements(flow: Flow, *, spare: bool = False) -> tuple[Statement, ...]
     """Makes this direction's functions write the log, or (`spare`) its other part."""
     log = flow.spare_log if spare else flow.log
     return tuple(
-        Statement(STEP, f"capture of each {event}, {flow.direction}: awake", _awake(flow, event, log))
+        Statement(STEP, f"capture of each {IN_WORDS.get(event, event)}, {flow.direction}: awake", _awake(flow, event, log))
         for event in events(flow)
     )
 
@@ -111,7 +113,7 @@ def wake_statements(flow: Flow, *, spare: bool = False) -> tuple[Statement, ...]
 def sleep_statements(flow: Flow) -> tuple[Statement, ...]:
     """Makes this direction's functions do nothing."""
     return tuple(
-        Statement(STEP, f"capture of each {event}, {flow.direction}: asleep", _create(flow, event, _ASLEEP))
+        Statement(STEP, f"capture of each {IN_WORDS.get(event, event)}, {flow.direction}: asleep", _create(flow, event, _ASLEEP))
         for event in events(flow)
     )
 

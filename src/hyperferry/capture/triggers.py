@@ -27,7 +27,7 @@ from ..ledger.flow import Flow, Side
 from ..ledger.transaction import expect, lock_statement
 from ..model.rollout import Direction
 from ..model.statement import Statement
-from .functions import STEP, events, function_name, function_statements, grant_statements
+from .functions import IN_WORDS, STEP, events, function_name, function_statements, grant_statements
 
 _TRANSITIONS = {
     "insert": "REFERENCING NEW TABLE AS new_rows",
@@ -61,9 +61,10 @@ def trigger_statements(flow: Flow, side: Side) -> tuple[Statement, ...]:
         out.append(
             Statement(
                 STEP,
-                f"each {event} on {side.name} leaves its pairs in the change log",
+                f"each {IN_WORDS.get(event, event)} on {side.name} leaves its pairs in the change log",
                 sql.SQL(
-                    "CREATE TRIGGER {name} {when} {event} ON {table} {transition} FOR EACH {level}{only} EXECUTE FUNCTION {function}()"
+                    "CREATE TRIGGER {name} {when} {event} ON {table} {transition} FOR EACH {level}{only} "
+                    "EXECUTE FUNCTION {function}()"
                 ).format(
                     name=name,
                     # Before: what a user's trigger writes AFTER it, by whatever name, has its pairs behind the truncation.

@@ -101,8 +101,8 @@ class Pairs:
         )
 
     def moved(self, old: str, new: str) -> sql.Composed:
-        """Whether the two rows, one before and one after an UPDATE, may have different pairs: true where one byte of what the pair
-        is made of differs. An expression that stays what it is when a server prints it and reads it again (`*<>` between two
+        """Whether the two rows, one before and one after an UPDATE, may have different pairs: true where one byte of what the
+        pair is made of differs. An expression that stays what it is when a server prints it and reads it again (`*<>` between two
         ROW() is read as column by column)."""
         rows = [
             sql.SQL("{}.*").format(sql.Identifier(row))
