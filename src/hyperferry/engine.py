@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import psycopg
+
 from . import catalog, db, gates, planner
 from . import preflight as rules
 from .advance import Progress, Ticker, advance, prove
@@ -55,6 +57,10 @@ DEFAULT_ROLE = "hyperferry"
 """The role that `rights` speaks of when a superuser asks."""
 Say = Callable[[str], None]
 Announce = Callable[[Reading], None]
+ENDING_SECONDS = 60.0
+"""How long `sync` waits for a `finish` or an `abort` beside it to come to its end, once capture is taken off."""
+WAIT_RECONNECTS = 1000
+"""So many losses of its connection, about an hour and a half at a time, a cutover outlasts that waits for its moment."""
 LOOK_SECONDS = 5.0
 """How often `sync` looks for chunks that were dropped."""
 RETRIED_AT_ONCE = 100
@@ -236,27 +242,33 @@ def _keep_in_step(
 ) -> Rollout:
     looked, retried = 0.0, time.monotonic()
     keep_in_step = blue_green.KeepInStep(conn, monitor)
+    tick = Ticker(conn, rollout, progress)
     while not rollout.phase.ended:
-        tick = Ticker(conn, rollout, progress)
-        tick()
-        if rollout.phase is Phase.CUT_OVER and time.monotonic() - looked > LOOK_SECONDS:
-            dropped.look(conn, flow_of(rollout))
-            _follow_owner(conn, rollout, monitor)
-            looked = time.monotonic()
-        if time.monotonic() - retried > LOOK_SECONDS:
-            requeue_quarantined(conn, flow_of(rollout), most=RETRIED_AT_ONCE)
-            retried = time.monotonic()
+        tick.rollout = rollout
         empty = False
         try:
+            tick()
+            if rollout.phase is Phase.CUT_OVER and time.monotonic() - looked > LOOK_SECONDS:
+                dropped.look(conn, flow_of(rollout))
+                _follow_owner(conn, rollout, monitor)
+                looked = time.monotonic()
+            if time.monotonic() - retried > LOOK_SECONDS:
+                requeue_quarantined(conn, flow_of(rollout), most=RETRIED_AT_ONCE)
+                retried = time.monotonic()
             monitor.wait_while_paused()
             begun = time.monotonic()
             empty = keep_in_step(rollout)
             monitor.rest_from_applying(time.monotonic() - begun)
         except Interrupted:
             break
-        except (SchemaChanged, CaptureBroken):
-            # A swap between two looks: the tables have changed places, and the flow its direction.
-            if store.get(conn, rollout.id).phase is rollout.phase:
+        except (
+            SchemaChanged,
+            CaptureBroken,
+            psycopg.errors.UndefinedTable,
+            psycopg.errors.UndefinedFunction,
+            psycopg.errors.InvalidSchemaName,
+        ):
+            if not _moved_on(conn, rollout, monitor):
                 raise
         if empty and until_empty:
             break
@@ -264,6 +276,20 @@ def _keep_in_step(
             break
         rollout = store.get(conn, rollout.id)
     return store.get(conn, rollout.id)
+
+
+def _moved_on(conn: Connection, rollout: Rollout, monitor: Monitor) -> bool:
+    """Whether the tables are not as they were because the rollout is in another phase by now: a swap between two looks, by which
+    they changed places, or a `finish` or an `abort`, which take capture off before they come to their end. Raises Refused for a
+    finish that takes long, or was interrupted."""
+    until = time.monotonic() + ENDING_SECONDS
+    while True:
+        worker = worker_of(conn, rollout)
+        if store.get(conn, rollout.id).phase is not rollout.phase:
+            return True
+        if worker is None or time.monotonic() > until or monitor.stop.wait(0.2):
+            gates.refuse_half_finished(conn, rollout)
+            return False
 
 
 def status(dsn: str, table: str | None = None) -> list[StatusReport]:
@@ -429,7 +455,8 @@ def _wait(
     monitor: Monitor,
     progress: Progress,
 ) -> None:
-    """Waits in sync for the appointment. A lost connection is made anew: the wait may be long."""
+    """Waits in sync for the appointment. A lost connection is made anew, however often: the wait may be long."""
+    waits: list[int] = []
 
     def once(conn: Connection) -> None:
         rollout = _open(conn, table)
@@ -442,6 +469,8 @@ def _wait(
             monitor.say(f"waiting in sync for {appointment.text(rollout.table)}")
             store.install(conn)
             with throttling(connect, rollout, monitor, limits, copying=False):
+                again = bool(waits)
+                waits.append(rollout.id)
                 keep(
                     conn,
                     rollout,
@@ -449,9 +478,10 @@ def _wait(
                     monitor,
                     prove=lambda: prove(conn, connect, rollout, monitor),
                     tick=Ticker(conn, rollout, progress),
+                    again=again,
                 )
 
-    keep_connected(lambda: connect("cutover"), once, monitor, also=Conflict)
+    keep_connected(lambda: connect("cutover"), once, monitor, also=Conflict, most=WAIT_RECONNECTS)
 
 
 def cutover_now(dsn: str, table: str) -> StatusReport:

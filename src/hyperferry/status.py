@@ -56,7 +56,7 @@ def _throttle(conn: Connection, rollout: Rollout) -> ThrottleReport:
         pace=state["pace"],
         rate=state["rate"],
         reasons=tuple(reason["text"] for reason in state["reasons"]),
-        limits=state["limits"],
+        limits={**state["limits"], **controls.limits(conn, rollout.id)},  # set a moment ago, perhaps
         seen=state["seen"],
         blind=tuple(state["blind"]),
         at=at,

@@ -109,7 +109,7 @@ def _gate(
     is no longer what the plan knows, whose statements the swap executes."""
     flow = flow_of(rollout)
     if quarantine_size(conn, flow):
-        blue_green.catch_up(conn, rollout, monitor)  # what stood in the way of those rows may be gone by now
+        blue_green.catch_up(conn, rollout, monitor, at_once=True)  # what stood in the way of those rows may be gone by now
     verification = gates.valid_verification(conn, rollout)
     if verification is not None and excused_by_others(conn, flow, verification.id) > EXCUSED_UNDER_LOCK:
         monitor.say("a verification that was interrupted left too much to be looked at under the locks")
@@ -122,7 +122,7 @@ def _gate(
             "session_replication_role = replica wrote since, no trigger on a hypertable sees: `hyperferry verify` proves that too"
         )
     if verification is None and not unverified:
-        blue_green.catch_up(conn, rollout, monitor)
+        blue_green.catch_up(conn, rollout, monitor, at_once=True)
         prove(conn, connect, rollout, monitor)
         verification = gates.valid_verification(conn, rollout)
     # After the catching up and the proof, which may take long: what was added meanwhile would be left behind by the swap.

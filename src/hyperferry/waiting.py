@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from . import gates
 from .db.connection import Connection
-from .errors import Conflict
+from .errors import Conflict, LockUnavailable
 from .ledger import store
 from .model.rollout import Control, Rollout
 from .strategies import blue_green
@@ -49,9 +49,15 @@ def keep(
     *,
     prove: Callable[[], object],
     tick: Callable[[], None],
+    again: bool = False,
 ) -> None:
     """Keeps applying changes until the appointment comes or is called off (Interrupted); proves anew what no longer counts as
-    proved, so that the swap need not wait for that. While the rollout is paused it does neither, nor lets the cutover begin."""
+    proved, so that the swap need not wait for that. While the rollout is paused it does neither, nor lets the cutover begin.
+
+    `again`: this command waited before, on a connection that was lost: a word that came meanwhile was for it."""
+    if again and [event[1] for event in store.last_events(conn, rollout.id, EVENTS)] == ["go"]:
+        store.event(conn, rollout.id, "waited", {"why": "told so"})
+        return
     store.event(
         conn,
         rollout.id,
@@ -74,14 +80,18 @@ def keep(
             if store.last_events(conn, rollout.id, EVENTS)[0][1] == "go":
                 why = "told so"
                 return
-            if looked is None or time.monotonic() - looked > PROOF_SECONDS:
-                gates.refuse_new_blockers(conn, rollout)  # while there is one, each proof would be void as it is made
-                if gates.valid_verification(conn, rollout) is None:
-                    with suppress(Conflict):  # somebody else verifies just now; theirs counts as well
-                        prove()
-                looked = time.monotonic()
             begun = time.monotonic()
-            empty = keep_in_step(rollout)
+            try:
+                if looked is None or begun - looked > PROOF_SECONDS:
+                    gates.refuse_new_blockers(conn, rollout)  # while there is one, each proof would be void as it is made
+                    if gates.valid_verification(conn, rollout) is None:
+                        with suppress(Conflict):  # somebody else verifies just now; theirs counts as well
+                            prove()
+                    looked = begun = time.monotonic()
+                empty = keep_in_step(rollout)
+            except LockUnavailable as error:  # somebody rewrites the table, say, and may be done long before the moment comes
+                monitor.say(f"{error.message} It is tried again.")
+                looked, empty = time.monotonic(), True
             monitor.rest_from_applying(time.monotonic() - begun)
             if empty:
                 monitor.stop.wait(IDLE_SECONDS)

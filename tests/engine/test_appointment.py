@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from job import Job, aside, eventually
 from swap_support import (  # noqa: F401
@@ -20,7 +21,7 @@ from swap_support import (  # noqa: F401
     templates_fixture,
 )
 
-from hyperferry import engine
+from hyperferry import engine, waiting
 from hyperferry.db.connection import Connection
 from hyperferry.errors import Conflict, Interrupted, NotInTime, OutOfTime, Refused
 from hyperferry.ledger import store
@@ -113,8 +114,6 @@ def test_a_pause_holds_it_back_and_ctrl_c_ends_it(ready: Ready, monkeypatch: pyt
 
 def test_what_is_repaired_while_it_waits_is_verified_again(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
     """I5: a repair makes the verification count no more, and the swap does not come without another."""
-    from hyperferry import waiting
-
     monkeypatch.setattr(waiting, "PROOF_SECONDS", 1000.0)
     job = ready()
     future = waits(job)
@@ -150,6 +149,47 @@ def test_a_lost_connection_does_not_end_the_wait(ready: Ready) -> None:
     assert ended == [(True,)]
     eventually("it waits again", lambda: job.status().waiting_for or future.done())
     assert not future.done()
+    engine.cutover_now(job.dsn, "t")
+    assert outcome(future).phase is Phase.CUT_OVER
+
+
+def test_a_word_that_came_while_its_connection_was_lost_counts(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server had not noticed yet, so `cutover --now` was told that it goes."""
+    job = ready()
+    lost = job.session("lost")
+    keep = waiting.keep
+
+    def dies(*args: Any, again: bool = False, **options: Any) -> None:
+        if not again:
+            store.event(lost, job.rollout.id, "waiting", {"for": "a word", "pid": lost.info.backend_pid})
+            store.event(lost, job.rollout.id, "go")
+            raise psycopg.OperationalError("the connection was lost")
+        keep(*args, again=again, **options)
+
+    monkeypatch.setattr("hyperferry.engine.keep", dies)
+    assert outcome(aside(lambda: job.cutover(appointment=POSTPONED))).phase is Phase.CUT_OVER
+
+
+def test_a_word_for_one_that_died_is_not_for_the_next(ready: Ready) -> None:
+    job = ready()
+    store.event(job.conn, job.rollout.id, "waiting", {"for": "a word", "pid": 1})
+    store.event(job.conn, job.rollout.id, "go")
+    future = waits(job)
+    time.sleep(1)
+    assert not future.done()
+    engine.cutover_now(job.dsn, "t")
+    assert outcome(future).phase is Phase.CUT_OVER
+
+
+def test_somebody_who_rewrites_the_table_does_not_end_the_wait(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hyperferry.db.locks.READ_ATTEMPTS", 1)
+    monkeypatch.setattr(waiting, "PROOF_SECONDS", 0.2)
+    job = ready()
+    future = waits(job)
+    with job.application() as rewrites:
+        rewrites.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        eventually("it gave way", lambda: any("tried again" in line for line in job.said) or future.done())
+        assert not future.done()
     engine.cutover_now(job.dsn, "t")
     assert outcome(future).phase is Phase.CUT_OVER
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
-from job import Job
+from job import Job, aside, eventually
 from swap_support import (
     VIEWED,
     WEEKS,
@@ -325,6 +326,30 @@ def test_abort_where_our_triggers_were_tampered_with(ready: Ready) -> None:
     )
     job.abort()
     assert job.db.execute(LEFT) == []
+
+
+@pytest.mark.parametrize("end", ["finish", "abort"])
+def test_a_sync_beside_the_end_ends_with_it(ready: Ready, end: str) -> None:
+    """Capture goes first, the rest when nobody reads it: no reason for an alarm that writes were missed."""
+    job = ready()
+    if end == "finish":
+        job.cutover()
+    sync = aside(lambda: engine.sync(job.dsn, "t", say=job.said.append))
+    eventually(
+        "it is at work",
+        lambda: sync.done() or job.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hyperferry sync' "
+                                         "AND datname = current_database()"),
+    )  # fmt: skip
+    with job.application() as reader:
+        job.on(reader, "SELECT count(*) FROM {source}" if end == "finish" else "SELECT count(*) FROM {shadow}")
+        ended = aside(getattr(job, end))
+        eventually("capture is off", lambda: not job.db.execute(
+            "SELECT 1 FROM pg_trigger WHERE tgrelid = 't'::regclass AND tgname LIKE 'hyperferry%'"))  # fmt: skip
+        time.sleep(1.5)
+        assert not ended.done()
+        assert not sync.done()
+    assert ended.result(60).phase.ended
+    assert sync.result(60).phase.ended
 
 
 def test_a_second_rollout_after_an_abort(ready: Ready) -> None:

@@ -92,6 +92,25 @@ def test_clients_wait_a_moment_and_see_no_error(pooled: tuple[Job, Bouncer]) -> 
     same_after_sync(job)
 
 
+def test_several_behind_one_address_are_not_paused(ready: Ready) -> None:
+    """PAUSE would reach one of them, and RESUME another."""
+    job = ready()
+    with pgbouncer(job.db.dsn, several=True) as one:
+        pools.refuse_several(one.admin)
+        with pgbouncer(job.db.dsn, several=True, beside=one) as other:
+            with pytest.raises(Refused, match="Several PgBouncers"):  # noqa: PT012
+                for _ in range(5):  # all sessions may have met the same
+                    pools.refuse_several(one.admin)
+            for bouncer in (one, other):
+                goes_on(bouncer)
+
+
+def test_pgoptions_are_not_for_the_console(pooled: tuple[Job, Bouncer], monkeypatch: pytest.MonkeyPatch) -> None:
+    job, bouncer = pooled
+    monkeypatch.setenv("PGOPTIONS", "-c role=postgres")
+    assert job.cutover(pgbouncer=[bouncer.admin]).phase is Phase.CUT_OVER
+
+
 def test_a_long_transaction_in_the_pool_is_not_waited_for_long(
     pooled: tuple[Job, Bouncer], monkeypatch: pytest.MonkeyPatch
 ) -> None:

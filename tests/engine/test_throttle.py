@@ -13,12 +13,16 @@ from job import HOURS, Job, Make, aside, eventually
 
 from hyperferry import engine
 from hyperferry.db import connect
+from hyperferry.db.connection import Connection
+from hyperferry.errors import Failed
 from hyperferry.model.plan_options import PlanOptions
 from hyperferry.model.report import StatusReport
 from hyperferry.model.rollout import Phase
 from hyperferry.model.throttle import Samples
+from hyperferry.strategies import throttling
+from hyperferry.strategies.monitor import Monitor
 from hyperferry.throttle import Sampler
-from kit.standby import Standby, own_server, standby_of
+from kit.standby import Standby, own_server, receiver_of, standby_of
 from kit.tables import Table
 from servers import Database, Server, drop_database, make_database
 
@@ -342,6 +346,17 @@ def test_a_limit_that_is_not_understood_changes_nothing(job: Make) -> None:
     assert own.run("SELECT count(*) FROM hyperferry.throttle") == [(0,)]
 
 
+def test_who_archives_wal_is_not_a_replica_that_lags(own: Job, primary: Server) -> None:
+    """pg_receivewal replays nothing, and flushes at a segment's end: it is as far as WAL was sent to it."""
+    with receiver_of(primary):
+        engine_sees = own.capture()
+        look(engine_sees, lambda samples: any(replica.name == "receiver" for replica in samples.replicas))
+        own.run("INSERT INTO t SELECT i, '2024-01-02', repeat('x', 500) FROM generate_series(1000, 3000) AS i")
+        time.sleep(3)
+        found = look(engine_sees, lambda samples: any(replica.name == "receiver" for replica in samples.replicas))
+        assert all(replica.seconds < 2 for replica in found.replicas if replica.name == "receiver")
+
+
 def test_what_a_role_may_not_see_is_said(own: Job, standby: Standby) -> None:
     """Without pg_monitor there is a replica and no telling how far it is."""
     role = own.db.make_role()
@@ -375,7 +390,64 @@ def test_a_ledger_made_by_the_version_before_is_brought_up_to_date(job: Make) ->
     assert own.status().throttle.state == "unwatched"
     assert begun(own).result(60).phase is Phase.SYNCED
     assert own.value("SELECT count(*) FROM hyperferry.throttle") == 1
-    assert "version 2" in own.value("SELECT obj_description('hyperferry'::regnamespace, 'pg_namespace')")
+    assert "version 3" in own.value("SELECT obj_description('hyperferry'::regnamespace, 'pg_namespace')")
+
+
+def test_a_ledger_made_by_a_newer_version_is_left_alone(job: Make) -> None:
+    """What stands on the tables then is not what this program knows."""
+    own = job(HOURS, options=SMALL_BATCHES).cut()
+    own.run("COMMENT ON SCHEMA hyperferry IS 'hyperferry, ledger version 99: of tomorrow'")
+    for command in (own.start, own.sync, own.cutover, own.rollback, own.finish, own.abort):
+        with pytest.raises(Failed, match="another version of hyperferry"):
+            command()
+    assert own.phase() == "copying"
+
+
+def test_limits_that_were_set_a_moment_ago_are_shown(job: Make) -> None:
+    own = job(HOURS, options=SMALL_BATCHES)
+    start = begun(own, max_rate="10", max_lock_wait="7s")
+    eventually("it decides", lambda: own.status().throttle.rate == 10, seconds=60)
+    shown = engine.throttle(own.dsn, "t", {"max_rate": "none", "max_lock_wait": "9s"}).throttle.limits
+    assert (shown["max_rate"], shown["max_lock_wait"]) == ("none", "9s")
+    finished(own, start)
+
+
+def test_a_server_that_is_slow_to_answer_does_not_free_the_throttle(job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that never answers in time does, after a while, and that is said."""
+    own = job(HOURS, options=SMALL_BATCHES).cut()
+    let_go: list[int] = []
+    tries: list[int] = []
+    monitor = Monitor(threading.Event(), own.said.append)
+    monkeypatch.setattr(monitor.valve, "let_go", lambda: let_go.append(len(tries)))
+    monkeypatch.setattr(throttling, "pause_seconds", lambda losses: 0.01)
+
+    def slow(self: object, conn: Connection) -> None:
+        tries.append(1)
+        conn.execute("SET statement_timeout = 1; SELECT pg_sleep(1)")
+
+    monkeypatch.setattr(throttling.Watcher, "_watch", slow)
+    watcher = throttling.Watcher(own.session, own.rollout, monitor, {}, copying=True)
+    watcher.start()
+    eventually("it gave up", lambda: let_go)
+    watcher.ending.set()
+    watcher.join(30)
+    assert let_go[0] == throttling.TOO_SLOW + 1
+    assert any("statement timeout" in line for line in own.said)
+
+
+def test_a_pause_holds_a_start_that_has_nothing_but_changes_to_apply(job: Make) -> None:
+    own = job(HOURS, options=SMALL_BATCHES)
+    finished(own, begun(own))
+    engine.pause(own.dsn, "t")
+    own.run("UPDATE t SET v = v || '!' WHERE id < 100")
+    again = begun(own)
+    eventually("it says so", lambda: any("paused" in line for line in own.said) or again.done(), seconds=60)
+    time.sleep(1.5)
+    assert not again.done()
+    assert own.backlog() == 99
+    engine.resume(own.dsn, "t")
+    finished(own, again)
+    assert own.backlog() == 0
 
 
 def test_a_watcher_that_loses_its_connection_looks_again(job: Make) -> None:

@@ -34,6 +34,7 @@ auth_file = {folder}/users
 admin_users = admin
 pool_mode = transaction
 default_pool_size = 10
+so_reuseport = {reuse}
 logfile = {folder}/log
 pidfile = {folder}/pid
 """
@@ -76,16 +77,17 @@ def _free_port() -> int:
 
 
 @contextmanager
-def pgbouncer(dsn: str) -> Iterator[Bouncer]:
-    """A PgBouncer whose pool `app` leads to the database of `dsn`."""
+def pgbouncer(dsn: str, *, beside: Bouncer | None = None, several: bool = False) -> Iterator[Bouncer]:
+    """A PgBouncer whose pool `app` leads to the database of `dsn`; `several` may answer at one address, one `beside` another."""
     program, account = _program(), places.server_account()
     target = conninfo_to_dict(dsn)
     folder = Path(tempfile.mkdtemp(prefix="pgbouncer-", dir=places.make_folder(places.state_folder())))
-    listen = _free_port()
+    listen = int(conninfo_to_dict(beside.admin)["port"]) if beside else _free_port()
     (folder / "ini").write_text(
         CONFIG.format(
             folder=folder,
             listen=listen,
+            reuse=int(several),
             host=target["host"],
             port=target["port"],
             database=target["dbname"],

@@ -66,6 +66,34 @@ def standby_of(primary: Server) -> Iterator[Standby]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def receiver_of(primary: Server) -> Iterator[None]:
+    """A pg_receivewal of the primary's, called `receiver`, for the length of the block."""
+    with primary.connect() as conn:
+        (data,) = conn.execute("SHOW data_directory").fetchone() or ("",)
+    account = places.server_account()
+    folder = Path(data).parent / f"receiver-{uuid.uuid4().hex[:6]}"
+    places.make_folder(folder)
+    if account.switch:
+        os.chown(folder, account.uid, account.gid)
+    source = make_conninfo(primary.dsn, application_name="receiver")
+    process = subprocess.Popen(
+        [str(primary.program("pg_receivewal")), "-D", str(folder), "-d", source],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        **account.popen_options,
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _run(server: Server, program: str, *arguments: str) -> None:
     account = places.server_account()
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}

@@ -206,3 +206,9 @@ def test_an_interval_must_fit_the_column() -> None:
         chosen(table(("1", "2"), MB, type_sql="smallint"), "40000")
     with pytest.raises(Usage, match="does not fit"):
         chosen(table(("1700000000", "1731000000"), MB, type_sql="integer"), "100 ms")
+
+
+@pytest.mark.parametrize("given", ["_5", "5_", "5__0", "²", "٥"])
+def test_what_only_looks_like_a_number_is_no_interval(given: str) -> None:
+    with pytest.raises(Usage):
+        chosen(table(("1700000000", "1731000000"), MB, type_sql="bigint"), given)

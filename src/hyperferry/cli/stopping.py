@@ -24,8 +24,8 @@ class Words:
 
 ROLLOUT = Words(
     (
-        "Stopping: the batch in flight is finished first, and everything done so far is kept.",
-        "Still finishing what is in flight. Once more, and it is left: the server undoes that one batch.",
+        "Stopping at the next safe place; everything done so far is kept.",
+        "Still at what is in flight. Once more, and it is left: the server undoes that one batch.",
     ),
     "Left in the middle of a batch.",
     "run the same command again: it goes on from there.",

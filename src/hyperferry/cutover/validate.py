@@ -35,7 +35,8 @@ def validate_foreign_keys(
     """Validates the foreign keys that the swap made NOT VALID, each in a transaction of its own. Those that were NOT VALID
     before stay so.
 
-    Takes SHARE UPDATE EXCLUSIVE on the key's table, which stops no writer. A key that rows violate by now stays NOT VALID
+    Takes SHARE UPDATE EXCLUSIVE on the key's table (and a hypertable's chunks), which stops no writer but one that needs a new
+    chunk. A key that rows violate by now stays NOT VALID
     (it holds for every new row), and that is said.
     """
     if flow.direction is Direction.FORWARD:
@@ -47,7 +48,7 @@ def validate_foreign_keys(
     for table, name, others in _expected(flow):
         pending = fetch_all(
             conn,
-            "SELECT conrelid FROM pg_catalog.pg_constraint WHERE conrelid = pg_catalog.to_regclass(%s) AND conname = %s "
+            "SELECT 1 FROM pg_catalog.pg_constraint WHERE conrelid = pg_catalog.to_regclass(%s) AND conname = %s "
             "AND contype = 'f' AND NOT convalidated",
             [table.quoted, name],
         )
@@ -58,20 +59,25 @@ def validate_foreign_keys(
             hanging.ident(table), sql.Identifier(name)
         )
 
-        def work(table: TableName = table, oid: int = pending[0][0], statement: sql.Composed = statement) -> None:
-            cancel_autovacuum(conn, table, chunks=False)
+        on_chunks = flow.active.hypertable and table == flow.active.name
+
+        def work(table: TableName = table, on_chunks: bool = on_chunks, statement: sql.Composed = statement) -> None:
+            cancel_autovacuum(conn, table, chunks=not on_chunks)
             with conn.transaction():
+                if on_chunks:
+                    # A worker that is cancelled goes on with the next chunk: taken one by one they are never all free. Before
+                    # the hypertable's own lock, which whoever makes a chunk waits for.
+                    hold_chunks(conn, flow.active.oid)
+                    execute(conn, "SET LOCAL lock_timeout = '1ms'")
                 execute(
                     conn,
                     sql.SQL("LOCK TABLE ONLY {} IN SHARE UPDATE EXCLUSIVE MODE").format(hanging.ident(table)),
                 )
-                # A worker that is cancelled goes on with the next chunk: taken one by one they are never all free.
-                hold_chunks(conn, oid)
                 execute(conn, "SET LOCAL lock_timeout = '1ms'")  # the other table: no further lock is waited for
                 execute(conn, statement)
 
         try:
-            yield_and_retry(conn, f"validate {name}", [table, *others], work, should_stop=should_stop)
+            yield_and_retry(conn, f"validate {name}", [table, *others], work, chunks=on_chunks, should_stop=should_stop)
         except psycopg.errors.ForeignKeyViolation as error:
             say(
                 f"foreign key {name} of {table} is back, but stays NOT VALID, because rows violate it: "

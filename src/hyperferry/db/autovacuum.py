@@ -103,18 +103,21 @@ def autovacuum_sent_off(conn: Connection, oid: int) -> Iterator[bool]:
 
 
 def hold_chunks(conn: Connection, oid: int) -> None:
-    """Within the caller's transaction, whose first act it is but for the table's own lock: takes SHARE UPDATE EXCLUSIVE on all
-    chunks of the table, as autovacuum_sent_off does, where the caller's own statement needs them all. Where somebody else waits
-    for a chunk already nothing is taken. Raises psycopg's LockNotAvailable, also where a chunk was dropped meanwhile."""
+    """Within the caller's transaction, whose first act it is: takes SHARE UPDATE EXCLUSIVE on all chunks of the table, as
+    autovacuum_sent_off does, where the caller's own statement needs them all. lock_timeout is another afterwards. Raises
+    psycopg's LockNotAvailable, also where somebody else waits for a chunk already, or one was dropped meanwhile."""
     try:
-        _take(conn, oid)
+        taken = _take(conn, oid)
     except psycopg.errors.UndefinedTable as error:
         raise psycopg.errors.LockNotAvailable(str(error)) from None
+    if not taken:
+        raise psycopg.errors.LockNotAvailable("somebody waits for a chunk")
 
 
 def _take(conn: Connection, oid: int) -> bool:
     execute(conn, sql.SQL("DO {}").format(sql.Literal(_quick_check())))
-    rows = fetch_all(conn, load_queries(__package__, "autovacuum.sql")["chunks_in_use"], {"oid": oid})
+    in_use = load_queries(__package__, "autovacuum.sql")["chunks_in_use"]
+    rows = fetch_all(conn, in_use, {"oid": oid})
     if any(awaited for *_, awaited in rows):
         return False
     _lock(conn, [sql.Identifier(schema, name) for schema, name, busy, _ in rows if not busy], nowait=True)
@@ -122,6 +125,8 @@ def _take(conn: Connection, oid: int) -> bool:
     execute(conn, sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{wait}ms")))
     for schema, name, busy, _ in rows:
         if busy:
+            if any(awaited for *_, awaited in fetch_all(conn, in_use, {"oid": oid})):
+                return False
             _lock(conn, [sql.Identifier(schema, name)])
     return True
 

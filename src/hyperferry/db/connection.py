@@ -43,8 +43,11 @@ SESSION_SETTINGS: dict[str, str] = {
     "client_min_messages": "warning",
     "statement_timeout": "0",
     "session_replication_role": "origin",
-    # A client that vanished must not keep what it locked.
+    # A client that vanished must not keep what it locked, nor the place of whoever works on a rollout.
     "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "6",
 }
 """Set on every session, beside lock_timeout (`first_lock_ms`). `session_replication_role` needs a superuser
 and is skipped for others, whose default it is."""
@@ -115,6 +118,8 @@ def connect(dsn: str, *, purpose: str = "", connect_timeout: int = 10) -> Connec
             keepalives_idle=30,
             keepalives_interval=10,
             keepalives_count=3,
+            # What was sent and never acknowledged is waited for as long: the system would for a quarter of an hour.
+            tcp_user_timeout=60_000,
         )
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         raise ConnectionFailed(

@@ -8,6 +8,7 @@ closes, or when a bound of seconds is over.
 from __future__ import annotations
 
 import os
+import secrets
 import select
 import subprocess
 import sys
@@ -33,14 +34,19 @@ class PoolBusy(Failed):
     """Transactions in the pool did not end within PAUSE_SECONDS; the pool goes on."""
 
 
-def admin(dsn: str) -> Connection:
+TRIES = 6
+"""So many further sessions must see the first one. Of two processes behind one address all six meet the same once in 64 times."""
+
+
+def admin(dsn: str, name: str = "hyperferry pool") -> Connection:
     """A session on the admin console. Raises ConnectionFailed, without the password."""
     try:
         conn = psycopg.connect(
             make_conninfo(dsn, dbname="pgbouncer"),
             autocommit=True,
             connect_timeout=10,
-            application_name="hyperferry pool",
+            application_name=name,
+            options="",  # PGOPTIONS is for the server: PgBouncer takes none of it on its console
             prepare_threshold=None,
         )
     except psycopg.Error as error:
@@ -63,6 +69,28 @@ def pools_of(conn: Connection, database: str, port: int) -> list[str]:
         for row in rows
         if str(row["database"]) == database and int(row["port"]) == port and str(row["name"]) != "pgbouncer"
     ]
+
+
+def refuse_several(dsn: str) -> None:
+    """Raises Refused where several PgBouncers answer at one address (so_reuseport, or a balancer): a PAUSE would reach one of
+    them, and the RESUME another."""
+    name = f"hyperferry {secrets.token_hex(8)}"
+    with admin(dsn, name):
+        for _ in range(TRIES):
+            with admin(dsn) as other:
+                cursor = other.execute("SHOW CLIENTS")
+                names = [column.name for column in cursor.description or ()]
+                if "application_name" not in names:  # before PgBouncer 1.18 it cannot be known
+                    return
+                place = names.index("application_name")
+                if any(row[place] == name for row in cursor.fetchall()):
+                    continue
+            raise Refused(
+                "Several PgBouncers answer at one address: who is paused there need not be who is resumed.",
+                facts={"PgBouncer": without_password(dsn)},
+                remedy="give each its own address, with one --pgbouncer for each (with so_reuseport, each process's own Unix "
+                "socket or port), or cut over without --pgbouncer.",
+            )
 
 
 def resume(conn: Connection, pool: str) -> None:
@@ -120,6 +148,7 @@ class Pools:
                     },
                     remedy="compare with SHOW DATABASES on its admin console, and give the right --pgbouncer.",
                 )
+            refuse_several(dsn)
             self._found += [(dsn, pool) for pool in pools]
         if self._found:
             self._guard = _start_guard(self._found)

@@ -70,6 +70,9 @@ class Pairs:
     by_image: bool
     key_alone: bool = False
     """The source's key has no time in it: the key's columns alone find a row by index, on either side."""
+    stored: tuple[str, ...] = ()
+    """The columns that an image is of, where the table has others: virtual ones, which PostgreSQL 18 computes where the row as a
+    whole is looked at, and which may fail."""
 
     @property
     def time(self) -> PairField:
@@ -104,10 +107,11 @@ class Pairs:
         """Whether the two rows, one before and one after an UPDATE, may have different pairs: true where one byte of what the
         pair is made of differs. An expression that stays what it is when a server prints it and reads it again (`*<>` between two
         ROW() is read as column by column)."""
+        names = self.stored if self.by_image else tuple(f.label for f in self.fields)
         rows = [
-            sql.SQL("{}.*").format(sql.Identifier(row))
-            if self.by_image
-            else sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier(row, f.label) for f in self.fields))
+            sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier(row, name) for name in names))
+            if names
+            else sql.SQL("{}.*").format(sql.Identifier(row))
             for row in (old, new)
         ]
         return sql.SQL("pg_catalog.record_image_ne({}, {})").format(*rows)
@@ -189,4 +193,6 @@ def pairs_of(plan: Plan) -> Pairs:
             )
     fields.append(PairField("t", type_name(time), _reader(time), PG_EQUALS, time.name, is_time=True))
     key_alone = not plan.identity.by_image and len(fields) > len(plan.identity.columns) and not _collated(plan)
-    return Pairs(tuple(fields), plan.identity.by_image, key_alone)
+    stored = tuple(column.name for column in plan.inspection.stored_columns)
+    whole = len(stored) == len(plan.inspection.columns)
+    return Pairs(tuple(fields), plan.identity.by_image, key_alone, () if whole or not plan.identity.by_image else stored)

@@ -78,3 +78,7 @@ COMMENT ON TABLE hyperferry.throttle IS 'limits that were set for this rollout, 
 CREATE TABLE hyperferry.probe (at timestamptz NOT NULL DEFAULT clock_timestamp());
 COMMENT ON TABLE hyperferry.probe IS 'the throttle writes a row now and then, to feel what a commit takes; emptied when it has grown';
 COMMENT ON SCHEMA hyperferry IS 'hyperferry, ledger version 2: the state of rollouts; see the table rollout';
+
+-- name: version_3
+-- Nothing but the number: a hypertable's triggers have other names, and a hyperferry that looks for the old ones must not work on it.
+COMMENT ON SCHEMA hyperferry IS 'hyperferry, ledger version 3: the state of rollouts; see the table rollout';

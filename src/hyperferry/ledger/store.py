@@ -19,8 +19,8 @@ from .rights import Kind, owner_alone
 
 MOVES = "cross-chunk-updates"
 """The rule of I9 about updates that move a row from one chunk to another, which fail on a hypertable."""
-LEDGER_VERSION = 2
-_UPGRADES = {2: ("version_2", ("throttle", "probe"))}
+LEDGER_VERSION = 3
+_UPGRADES: dict[int, tuple[str, tuple[str, ...]]] = {2: ("version_2", ("throttle", "probe")), 3: ("version_3", ())}
 """The statements that lead to each version from the one before it, and the tables that they make."""
 
 
@@ -48,6 +48,15 @@ def installed_version(conn: Connection) -> int | None:
     return None if version is None else int(version)
 
 
+def _refuse_newer(version: int) -> None:
+    if version > LEDGER_VERSION or version < 1:
+        raise Failed(
+            "The ledger in this database was made by another version of hyperferry.",
+            facts={"ledger version": version, "this program's": LEDGER_VERSION},
+            remedy="use the hyperferry version that made it, or upgrade this one.",
+        )
+
+
 def install(conn: Connection) -> None:
     """Makes the ledger's schema where it is missing, and brings an older one up to date. Raises Failed for one made by a newer
     hyperferry."""
@@ -63,12 +72,7 @@ def install(conn: Connection) -> None:
                 if table != "expectation":
                     execute(conn, owner_alone(Kind.SEQUENCE, f"hyperferry.{table}_id_seq").sql)
             version = 1
-        if version > LEDGER_VERSION or version < 1:
-            raise Failed(
-                "The ledger in this database was made by another version of hyperferry.",
-                facts={"ledger version": version, "this program's": LEDGER_VERSION},
-                remedy="use the hyperferry version that made it, or upgrade this one.",
-            )
+        _refuse_newer(version)
         for step in range(version + 1, LEDGER_VERSION + 1):
             name, tables = _UPGRADES[step]
             execute(conn, queries[name])
@@ -123,9 +127,12 @@ def get(conn: Connection, rollout_id: int) -> Rollout:
 
 
 def open_rollout(conn: Connection, table: TableName) -> Rollout | None:
-    """The unfinished rollout of the table, if there is one."""
-    if installed_version(conn) is None:
+    """The unfinished rollout of the table, if there is one. Raises Failed where a newer hyperferry made the ledger: what stands
+    on the tables is not what this one knows."""
+    version = installed_version(conn)
+    if version is None:
         return None
+    _refuse_newer(version)
     row = fetch_one(conn, _sql("open"), {"schema": table.schema, "name": table.name})
     return None if row is None else _rollout(row)
 

@@ -11,6 +11,7 @@ spends its time in planning.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -69,7 +70,7 @@ def choose_interval(inspection: Inspection, time: Column, given: str | None) -> 
 
 
 def _given_width(given: str, whole_days: bool) -> int:
-    if given.strip().replace("_", "").isdigit():
+    if re.fullmatch(r"[0-9]+(_[0-9]+)*", given.strip(), re.ASCII):
         raise Usage(
             f"The chunk interval {given!r} has no unit.",
             facts={"given": given},
@@ -86,7 +87,7 @@ def _given_width(given: str, whole_days: bool) -> int:
 
 
 def _integer_interval(inspection: Inspection, time: Column, given: str | None) -> ChunkInterval:
-    if given is not None and given.strip().replace("_", "").isdigit():
+    if given is not None and re.fullmatch(r"[0-9]+(_[0-9]+)*", given.strip(), re.ASCII):
         width = int(given.strip())
         if width < 1 or width > _INTEGER_MAX[time.base_type]:
             raise Usage(

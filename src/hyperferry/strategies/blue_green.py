@@ -187,12 +187,23 @@ def _reverse_capture(conn: Connection, rollout: Rollout, shadow: Side) -> None:
         store.event(conn, rollout.id, "reverse capture")
 
 
-def catch_up(conn: Connection, rollout: Rollout, monitor: Monitor) -> int:
-    """Applies the backlog of the present direction until it is empty once; what was quarantined is tried again first."""
+def catch_up(conn: Connection, rollout: Rollout, monitor: Monitor, *, at_once: bool = False) -> int:
+    """Applies the backlog of the present direction until it is empty once; what was quarantined is tried again first. Slowed by the
+    throttle and stopped by a pause, unless `at_once`: for a swap."""
     flow = flow_of(rollout)
     requeue_quarantined(conn, flow)
     applier = Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say)
-    return applier.drain(pending_batches=False).changes
+    if at_once:
+        return applier.drain(pending_batches=False).changes
+    changes = 0
+    while True:
+        monitor.wait_while_paused()
+        begun = time.monotonic()
+        applied = applier.drain(pending_batches=False, at_most_seconds=1.0)
+        changes += applied.changes
+        if applied.empty:
+            return changes
+        monitor.rest_from_applying(time.monotonic() - begun)
 
 
 def compress_again(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:

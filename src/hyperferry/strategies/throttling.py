@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from ..db import is_lost_connection, pause_seconds
+from ..db import is_lost_connection, is_transient, pause_seconds
 from ..db.connection import Connection
 from ..errors import ConnectionFailed, Interrupted
 from ..ledger import controls, store
@@ -25,6 +25,8 @@ EVERY_SECONDS = 1.0
 NOTED_AGAIN_SECONDS = 10.0
 """How often a decision that stays the same is recorded, with what was seen."""
 READY_SECONDS = 10.0
+TOO_SLOW = 10
+"""So often in a row a look may be too slow for its statement_timeout, or meet a lock, before nothing is bound by it any more."""
 PURPOSE = "throttle"
 
 
@@ -60,7 +62,9 @@ class Watcher(threading.Thread):
                 losses += 1
                 if not isinstance(error, ConnectionFailed) and not is_lost_connection(error):
                     self._say_blind((f"the throttle: {str(error).splitlines()[0]}",))
-                    self._monitor.valve.let_go()
+                    # A server that does not answer in time is no reason to work at full speed; one that never does is.
+                    if losses > TOO_SLOW or not (is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled)):
+                        self._monitor.valve.let_go()
                 self.ready.set()
                 self.ending.wait(pause_seconds(min(losses, 10)))
             except BaseException as error:
@@ -102,9 +106,9 @@ class Watcher(threading.Thread):
         return ()
 
     def _follow(self, conn: Connection) -> None:
-        """Pauses and resumes as the ledger says."""
-        paused = self._monitor.paused
-        if store.control(conn, self._rollout.id) is not Control.PAUSE:
+        """Pauses and resumes as the ledger says; nothing is left to pause once the rollout has ended."""
+        paused, now = self._monitor.paused, store.get(conn, self._rollout.id)
+        if now.control is not Control.PAUSE or now.phase.ended:
             paused.clear()
         elif not paused.is_set():
             self._monitor.say("paused; `hyperferry resume` lets it go on")

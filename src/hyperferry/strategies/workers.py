@@ -32,9 +32,10 @@ def keep_connected(
     monitor: Monitor,
     *,
     also: type[Exception] = ConnectionFailed,
+    most: int = RECONNECTS,
 ) -> None:
     """Runs `body(conn)` to its end, on a new connection after each loss; `also` is tried again like one, once something was lost:
-    the server may not have noticed yet. An hour without a loss makes up for all before it."""
+    the server may not have noticed yet. At most `most` losses; an hour without one makes up for all before it."""
     losses, once = 0, False
     while True:
         began = time.monotonic()
@@ -49,7 +50,7 @@ def keep_connected(
                 losses = 0
             lost = isinstance(error, ConnectionFailed) or is_lost_connection(error)
             again = once and (lost or (losses > 0 and isinstance(error, also)))
-            if not again or losses >= RECONNECTS:
+            if not again or losses >= most:
                 raise
             losses += 1
             monitor.say(f"the connection was lost ({str(error).splitlines()[0]}); trying again")

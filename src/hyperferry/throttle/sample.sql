@@ -1,9 +1,10 @@
 -- name: replicas
 -- Who streams from here: where it has replayed to, in bytes, and its own report of how far its slowest stage is behind, in seconds.
+-- Who replays nothing (pg_receivewal) reports what it wrote every ten seconds, and what it flushed at a segment's end: where WAL was sent to counts.
 -- Without pg_monitor the server shows that somebody streams, and nothing else (state is NULL).
 SELECT COALESCE(NULLIF(application_name, ''), 'pid ' || pid), state,
-       pg_wal_lsn_diff(COALESCE(replay_lsn, flush_lsn, write_lsn, sent_lsn), '0/0')::bigint,
-       EXTRACT(epoch FROM GREATEST(replay_lag, flush_lag, write_lag))::float8
+       pg_wal_lsn_diff(COALESCE(replay_lsn, sent_lsn), '0/0')::bigint,
+       CASE WHEN replay_lsn IS NOT NULL THEN EXTRACT(epoch FROM GREATEST(replay_lag, flush_lag, write_lag))::float8 END
 FROM pg_stat_replication
 WHERE state IS NULL OR state IN ('streaming', 'catchup');
 
