@@ -161,7 +161,7 @@ def test_the_swap_ends_while_autovacuum_is_at_work_on_chunks_that_it_changes(
 def test_one_against_wraparound_is_named_and_not_waited_for_without_end(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = slow_job(db)
+    job = slow_job(db, rows=80_000)  # it must last, however busy the machine
     job.start()
     db.execute("CREATE TABLE burnt (i integer)")
     db.execute(

@@ -45,6 +45,7 @@ class Watcher(threading.Thread):
         self._noted: tuple[object, ...] = ()
         self._noted_at = 0.0
         self._blind: set[str] = set()
+        self._slow = 0  # looks in a row that were
         self.ending = threading.Event()
         self.ready = threading.Event()
         self.error: BaseException | None = None
@@ -63,7 +64,8 @@ class Watcher(threading.Thread):
                 if not isinstance(error, ConnectionFailed) and not is_lost_connection(error):
                     self._say_blind((f"the throttle: {str(error).splitlines()[0]}",))
                     # A server that does not answer in time is no reason to work at full speed; one that never does is.
-                    if losses > TOO_SLOW or not (is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled)):
+                    self._slow += 1
+                    if self._slow >= TOO_SLOW or not (is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled)):
                         self._monitor.valve.let_go()
                 self.ready.set()
                 self.ending.wait(pause_seconds(min(losses, 10)))
@@ -89,7 +91,7 @@ class Watcher(threading.Thread):
             self._tell(decision)
             self._say_blind(samples.blind)
             self._note(conn, decision, samples, wishes)
-            self._decision = decision
+            self._decision, self._slow = decision, 0
             self.ready.set()
             self.ending.wait(EVERY_SECONDS)
 
