@@ -226,7 +226,7 @@ def test_default_privileges_give_nobody_a_right_on_what_is_ours(db: Database) ->
     # TimescaleDB puts triggers on new chunks in the owner's name, in the middle of an INSERT.
     assert {row for row in found if row[2] != owner} == set()
     assert {row[0] for row in found} == {"schema", "function"}
-    assert {row[1] for row in found if row[0] == "function"} == {f"reverse_{event}_1" for event in ("insert", "update", "delete", "truncate")}
+    assert {row[1] for row in found if row[0] == "function"} == {f"reverse_{event}_1" for event in ("write", "moved", "truncate")}
     for statement in ("SELECT FROM hyperferry.rollout", "DELETE FROM hyperferry.reverse_log_1", "CREATE TABLE hyperferry_old_1.x ()"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             job.run(statement, role=mallory)

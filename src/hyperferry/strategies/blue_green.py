@@ -188,8 +188,8 @@ def _reverse_capture(conn: Connection, rollout: Rollout, shadow: Side) -> None:
 
 
 def catch_up(conn: Connection, rollout: Rollout, monitor: Monitor, *, at_once: bool = False) -> int:
-    """Applies the backlog of the present direction until it is empty once; what was quarantined is tried again first. Slowed by the
-    throttle and stopped by a pause, unless `at_once`: for a swap."""
+    """Applies the backlog of the present direction until it is empty once; what was quarantined is tried again first. Slowed by
+    the throttle and stopped by a pause, unless `at_once`: for a swap."""
     flow = flow_of(rollout)
     requeue_quarantined(conn, flow)
     applier = Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say)
