@@ -23,7 +23,7 @@ def test_a_file_is_written_anew_and_nothing_is_left_beside_it(tmp_path: Path) ->
     for text in ("one, and longer", "two"):
         write_whole(file, text)
         assert file.read_text() == text
-    assert os.listdir(tmp_path) == ["file"]
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @posix
@@ -38,7 +38,7 @@ def test_a_link_is_followed_and_stays(tmp_path: Path, there: bool) -> None:
     write_whole(link, "new")
     assert link.is_symlink()
     assert file.read_text() == "new"
-    assert os.listdir(file.parent) == ["file"]
+    assert list(file.parent.iterdir()) == [file]
 
 
 @posix
