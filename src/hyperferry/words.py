@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["SAID_BEFORE", "about_to_read", "count", "duration", "milliseconds", "plural", "size", "visible"]
+__all__ = ["SAID_BEFORE", "about_to_read", "count", "duration", "milliseconds", "one_line", "plural", "size", "visible"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -13,6 +13,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2
 def visible(text: str) -> str:
     """The text with control characters written out: a table's name must not steer a terminal."""
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def one_line(text: str) -> str:
+    """The text in one line, for a comment: a name with a line feed in it would go on as a statement. Control characters are
+    written out."""
+    return visible(" ".join(text.split()))
 
 
 SAID_BEFORE = 2.0

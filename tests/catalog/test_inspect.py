@@ -188,9 +188,12 @@ def test_without_timescaledb_the_facts_are_there_all_the_same(server: servers.Se
     try:
         db.execute("DROP EXTENSION timescaledb")
         db.execute("CREATE TABLE t (ts timestamptz NOT NULL); INSERT INTO t VALUES (now())")
+        db.execute("ALTER TABLE t ADD UNIQUE (ts); CREATE TABLE p (ts timestamptz REFERENCES t (ts))")
+        db.execute("CREATE TABLE c (FOREIGN KEY (ts) REFERENCES t (ts)) INHERITS (p)")
         with connect(db.dsn) as connection:
             seen = inspect(connection, "t", "ts")
         assert seen.server.timescaledb_installed is None
+        assert {key.table.name for key in seen.inbound_keys} == {"p", "c"}
         assert seen.server.timescaledb_available is not None
         assert seen.server.timescaledb_preloaded is True
         assert seen.scan is not None
@@ -218,3 +221,27 @@ def test_a_columns_options_are_the_users_alone(db: Database) -> None:
     with connect(db.dsn) as conn:
         found = {column.name: column.options for column in inspect(conn, "t", "at").columns}
     assert found == {"id": ("n_distinct=5",), "at": ()}
+
+
+def test_a_key_that_points_at_the_table_is_listed_unless_another_table_brings_it(db: Database) -> None:
+    """A table that inherits has its key to itself; a partition and a chunk have it from their parents."""
+    up = "FOREIGN KEY (id, ts) REFERENCES t"
+    db.execute(
+        "CREATE TABLE t (id int, ts timestamptz, PRIMARY KEY (id, ts)); INSERT INTO t VALUES (1, '2024-01-01');"
+        f"CREATE TABLE orders (id int, ts timestamptz, CONSTRAINT up {up});"
+        f"CREATE TABLE orders_2023 (CONSTRAINT up_2023 {up}) INHERITS (orders);"
+        f"CREATE TABLE parted (id int, ts timestamptz, CONSTRAINT up_parted {up}) PARTITION BY LIST (id);"
+        "CREATE TABLE part PARTITION OF parted FOR VALUES IN (1);"
+        f"CREATE TABLE cut (id int, ts timestamptz NOT NULL, CONSTRAINT up_cut {up}); SELECT create_hypertable('cut', 'ts');"
+        "INSERT INTO cut SELECT * FROM t"
+    )
+    assert db.execute("SELECT count(*) FROM show_chunks('cut')") == [(1,)]
+    with connect(db.dsn) as connection:
+        seen = inspect(connection, "t", "ts")
+    found = {key.identity: key.hypertable for key in seen.inbound_keys}
+    assert found == {
+        "public.orders.up": False,
+        "public.orders_2023.up_2023": False,
+        "public.parted.up_parted": False,
+        "public.cut.up_cut": True,
+    }

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,74 @@ def test_a_stderr_that_is_gone_stops_no_rollout(hyperferry: Hyperferry, stats: D
         printed = process.stdout.read()
     assert process.returncode == 0
     assert json.loads(printed)["phase"] == "synced"
+
+
+def closed(hyperferry: Hyperferry, db: Database, streams: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command with some of its streams closed, as a shell says it."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {streams}', "sh", *hyperferry.command(*arguments)],
+        cwd=hyperferry.folder,
+        env=hyperferry.env(db.dsn),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+@posix
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_a_stdout_that_was_closed_before(hyperferry: Hyperferry, stats: Database, as_json: list[str]) -> None:
+    done = closed(hyperferry, stats, "<&- >&-", "preflight", "player_stats", "--time", "game_date", *as_json)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@posix
+def test_a_stderr_that_was_closed_before_leaves_stdout_alone(hyperferry: Hyperferry, stats: Database) -> None:
+    done = closed(hyperferry, stats, "2>&-", "plan", "player_stats", "--time", "game_date", "--json", "--out", "kept.json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["out"] == "kept.json"
+    failed = closed(hyperferry, stats, "2>&-", "preflight", "nothing_here", "--time", "game_date", "--json")
+    assert (failed.returncode, json.loads(failed.stdout)["exit_code"]) == (2, 2)
+    assert closed(hyperferry, stats, ">&- 2>&-", "status").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_a_pipe_is_no_terminal_whatever_the_environment_says(hyperferry: Hyperferry, stats: Database, name: str) -> None:
+    ran = hyperferry("preflight", "player_stats", "--time", "game_date", dsn=stats.dsn, **{name: "1"})
+    assert "\x1b" not in ran.stdout
+    assert max(map(len, ran.stdout.splitlines())) > 150
+    ran = hyperferry("start", "player_stats", "--time", "game_date", dsn=stats.dsn, **{name: "1"})
+    assert ran.code == 0
+    assert "\x1b" not in ran.stdout + ran.stderr
+    assert "\r" not in ran.stderr
+
+
+EVIL = "a\nSELECT evil; --"
+
+
+def test_a_name_does_not_leave_its_comment(hyperferry: Hyperferry, db: Database) -> None:
+    """A line feed in a table's name: what follows it would be a statement, or a line of the file."""
+    quoted = f'"{EVIL}"'
+    db.execute(
+        f"CREATE TABLE {quoted} (id bigint PRIMARY KEY, at timestamptz NOT NULL);"
+        f"INSERT INTO {quoted} SELECT i, timestamptz '2024-01-01' + i * interval '1 hour' FROM generate_series(1, 500) i"
+    )
+    plan = hyperferry("plan", quoted, "--time", "at", "--sql", dsn=db.dsn)
+    assert plan.code == 0, plan.stderr
+    first, second, *_ = plan.stdout.splitlines()
+    assert first.startswith("-- What hyperferry")
+    assert second.startswith("-- To read")
+    advised = hyperferry("advise", quoted, "--time", "at", "--toml", dsn=db.dsn)
+    assert advised.code == 0, advised.stderr
+    assert "chunk_interval" in tomllib.loads(advised.stdout)
+    db.execute(f"ALTER TABLE {quoted} DROP CONSTRAINT \"{EVIL}_pkey\"")
+    db.execute("SELECT create_hypertable(%s, 'at', migrate_data => true)", quoted)
+    (hyperferry.folder / "hyperferry.toml").write_text(f'table = {json.dumps(quoted)}\nchunk_interval = "2 days"\n', "utf-8")
+    diff = hyperferry("diff", "--sql", dsn=db.dsn)
+    assert diff.code == 3, diff.stderr
+    first, second, *_ = diff.stdout.splitlines()
+    assert first.startswith("-- What stands")
+    assert second.startswith("-- Index builds")
 
 
 @posix

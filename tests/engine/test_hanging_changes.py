@@ -13,6 +13,7 @@ import pytest
 from job import Job, aside, eventually
 from swap_support import (
     SMALL,
+    VIEWED,
     WEEKS,
     Ready,
     after_swap_message,
@@ -258,3 +259,56 @@ def test_a_body_that_writes_is_refused_because_it_would_write_into_the_old_table
     )
     with pytest.raises(Refused, match="function-bodies"):
         Job(job.db, job.table, WEEKS).start()
+
+
+def test_a_temporary_view_on_the_table_is_named_before_the_cutover(ready: Ready) -> None:
+    """Nobody but its session could point it at the hypertable; its owner can drop it from any."""
+    job = ready()
+    with job.db.connect() as session:
+        session.execute("CREATE TEMP VIEW near AS SELECT id FROM t")
+        with pytest.raises(SchemaChanged, match=r"dependent pg_temp_\d+\.near is new") as caught:
+            job.cutover()
+        (drop,) = re.findall(r"(DROP VIEW [^;]*);", str(caught.value.remedy))
+        job.db.execute(drop)
+        job.cutover()
+
+
+def test_a_temporary_view_on_a_view_goes_with_it_and_is_in_nobodys_way(ready: Ready) -> None:
+    job = ready(VIEWED)
+    with job.db.connect() as session, job.db.connect() as other:
+        session.execute("CREATE TEMP VIEW far AS SELECT id FROM latest")
+        job.verify()
+        other.execute("CREATE TEMP VIEW farther AS SELECT id FROM outer_latest")
+        session.execute("DROP VIEW far; CREATE TEMP VIEW far AS SELECT id FROM latest")
+        job.cutover()
+        job.db.execute("INSERT INTO t (id, at) VALUES (1000, '2024-03-01')")
+        assert session.execute("SELECT count(*) FROM far WHERE id = 1000").fetchone() == (1,)
+    job.rollback()
+    job.assert_equal()
+
+
+INHERITED = """
+CREATE TABLE t (id bigint, at timestamptz NOT NULL, v text, PRIMARY KEY (id, at));
+INSERT INTO t SELECT i, timestamptz '2024-01-01' + i * interval '3 hours', 'row ' || i FROM generate_series(1, 200) AS i;
+CREATE TABLE orders (n int, id bigint, at timestamptz, CONSTRAINT up FOREIGN KEY (id, at) REFERENCES t);
+CREATE TABLE orders_2023 (CONSTRAINT up FOREIGN KEY (id, at) REFERENCES t) INHERITS (orders);
+INSERT INTO orders_2023 SELECT 1, id, at FROM t;
+"""
+
+
+def test_the_key_of_a_table_that_inherits_goes_along_as_its_parents_does(server: Server, ready: Ready) -> None:
+    given = ("up",) if server.release == "stable" else ()  # whose TimescaleDB cannot keep it
+    job = ready(INHERITED, PlanOptions(chunk_interval="7 days", workers=1, drop_inbound_fks=given))
+
+    def keys() -> list[tuple[Any, ...]]:
+        return job.db.execute(
+            "SELECT conrelid::regclass::text, confrelid = 't'::regclass, convalidated FROM pg_constraint WHERE contype = 'f' "
+            "AND conrelid IN ('orders'::regclass, 'orders_2023'::regclass) AND conparentid = 0 ORDER BY 1"
+        )
+
+    both = [("orders", True, True), ("orders_2023", True, True)]
+    job.cutover()
+    assert keys() == ([] if given else both)
+    job.rollback()
+    assert keys() == both
+    job.assert_equal()

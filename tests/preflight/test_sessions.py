@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from servers import SO_OFTEN
+
 from .conftest import Place
 
 TESTED = {
@@ -125,3 +127,66 @@ def test_a_role_whose_transactions_keep_a_snapshot(place: Place) -> None:
     assert place.found("snapshot-transactions")[0].accept == "snapshot-transactions"
     place.execute(f"{own} RESET default_transaction_isolation")
     assert place.found("snapshot-transactions") == []
+
+
+def test_statements_of_other_roles_that_cannot_be_read_are_counted(place: Place) -> None:
+    owner = place.database.make_role("owner")
+    place.execute(
+        f'CREATE EXTENSION pg_stat_statements SCHEMA s; GRANT USAGE ON SCHEMA s TO "{owner}"; ALTER TABLE s.t OWNER TO "{owner}"'
+    )
+    with place.database.connect() as app:
+        for _ in range(SO_OFTEN):
+            app.execute("UPDATE s.t SET ts = now() WHERE id = 0")
+    assert place.inspect().statements.time_updates
+    assert place.found("statements-unseen") == []
+    (finding,) = place.found("statements-unseen", role=owner)
+    assert f"of other roles in pg_stat_statements cannot be read by {owner}" in finding.message
+    assert f'GRANT pg_read_all_stats TO "{owner}"' in finding.remedy
+    place.execute(f'GRANT pg_read_all_stats TO "{owner}"')
+    assert place.found("statements-unseen", role=owner) == []
+    assert place.found("cross-chunk-updates", role=owner)
+
+
+def test_what_a_rollout_in_somebody_elses_ledger_has_is_not_to_be_dropped(place: Place) -> None:
+    owner, first = place.database.make_role("owner"), place.database.make_role("first")
+    place.execute(
+        f'CREATE SCHEMA hyperferry; CREATE TABLE hyperferry.rollout AS SELECT 3::bigint AS id, \'s\' AS source_schema, '
+        "'t' AS source_name, 1::oid AS source_oid, 'copying' AS phase;"
+        f'ALTER SCHEMA hyperferry OWNER TO "{first}"; ALTER TABLE hyperferry.rollout OWNER TO "{first}";'
+        "CREATE SCHEMA hyperferry_new_3; CREATE TABLE hyperferry_new_3.t ();"
+        "CREATE FUNCTION s.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER hyperferry_log AFTER INSERT ON s.t FOR EACH ROW EXECUTE FUNCTION s.f()"
+    )
+    for role in (owner, None):
+        (finding,) = place.found("leftovers", role=role)
+        assert finding.level.value == "blocker"
+        assert "schema hyperferry_new_3, trigger hyperferry_log on s.t" in finding.message
+        assert f"belongs to {first}" in finding.message
+        assert "DROP" not in finding.remedy
+        assert f"Connect as {first}" in finding.remedy
+    assert place.found("leftovers", role=first) == []
+    assert place.found("open-rollout", role=first)
+    place.execute("DROP SCHEMA hyperferry CASCADE")
+    (finding,) = place.found("leftovers")
+    assert "DROP SCHEMA hyperferry_new_3" in finding.remedy
+
+
+def test_a_temporary_view_of_another_session(place: Place) -> None:
+    place.execute("CREATE VIEW s.v AS SELECT id, ts FROM s.t")
+    before = place.inspect()
+    with place.database.connect() as session:
+        pid = session.info.backend_pid
+        session.execute("CREATE TEMP VIEW far AS SELECT id FROM s.v; CREATE TEMP TABLE kept (v s.v)")
+        seen = place.inspect()
+        assert (seen.fingerprint, seen.dependents) == (before.fingerprint, before.dependents)
+        session.execute("CREATE TEMP VIEW near AS SELECT id FROM s.t")
+        (finding,) = (f for f in place.findings() if f.level.value == "blocker")
+        assert finding.rule == "dependent-views"
+        assert f"of pid {pid} (role postgres)" in finding.message
+        assert f"pg_terminate_backend({pid})" in finding.remedy
+        assert place.inspect().fingerprint != before.fingerprint
+    end = time.monotonic() + 30
+    while place.inspect().fingerprint != before.fingerprint:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert [f for f in place.findings() if f.level.value == "blocker"] == []

@@ -546,6 +546,28 @@ def test_what_is_given_up_by_name_is_told_and_no_longer_refused(place: Place) ->
     assert found["inbound-foreign-keys"] == found["publications"] == "blocker"
 
 
+@pytest.mark.parametrize("type_sql", ["timestamptz", "timestamp", "date", "bigint", "uuid"])
+def test_the_statement_that_shows_outlying_times_finds_them_in_every_time_zone(place: Place, type_sql: str) -> None:
+    """The examples are as a session in UTC prints them, and whoever runs the statement may be elsewhere."""
+    milliseconds = "(extract(epoch FROM ts) * 1000)::bigint"
+    values = {
+        "bigint": milliseconds,
+        "uuid": f"concat(lpad(to_hex({milliseconds}), 12, '0'), '70008000', lpad(to_hex(id), 12, '0'))::uuid",
+    }
+    if type_sql == "uuid" and place.release == "stable":
+        pytest.skip("uuid as the time needs a later TimescaleDB")
+    place.execute(
+        "INSERT INTO s.t VALUES (1, '9000-12-31 23:59:59.123+00'), (1, '8000-01-01 01:00+00');"
+        f"ALTER TABLE s.t ADD at {type_sql}; SET timezone = 'UTC'; UPDATE s.t SET at = {values.get(type_sql, 'ts')};"
+        "ALTER TABLE s.t ALTER at SET NOT NULL"
+    )
+    (finding,) = place.found("outlying-times", time="at")
+    statement = finding.remedy.partition(": ")[2]
+    with place.database.connect() as session:
+        session.execute("SET timezone = 'Asia/Tokyo'; SET datestyle = 'SQL, DMY'")
+        assert session.execute(statement).rowcount == 2
+
+
 def test_what_reads_the_table_through_a_view_is_no_hindrance(place: Place) -> None:
     """The view is pointed at the hypertable, and stays what it is for whatever is bound to it: its rows, its row type."""
     place.execute(

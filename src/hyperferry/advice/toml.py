@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
+_ESCAPED = {number: f"\\u{number:04x}" for number in (0x7F, 0x85, 0x2028, 0x2029)}
 _HEADER = re.compile(r"^\[(\w+)\]$")
 
 
 def text(value: str) -> str:
-    """A basic string: JSON's escapes are TOML's, but for DEL."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """A basic string: JSON's escapes are TOML's, but for DEL, and for what else ends a line (`join` reads lines)."""
+    return json.dumps(value, ensure_ascii=False).translate(_ESCAPED)
 
 
 def texts(values: Iterable[str]) -> str:

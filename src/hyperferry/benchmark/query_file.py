@@ -69,7 +69,8 @@ def _query(part: str, number: int, file: str) -> Query:
 
 def write(queries: Iterable[Query], left_out: Sequence[LeftOut], table: str) -> str:
     """A file of queries to be looked through, and completed where a parameter's value is not known; `parse` reads it."""
-    lines = [f"-- Queries on {table}, for `hyperferry bench {table} --queries FILE`. Look through every `-- param`:",
+    name = _one_line(table)
+    lines = [f"-- Queries on {name}, for `hyperferry bench {name} --queries FILE`. Look through every `-- param`:",
              "-- it is SQL over the columns of a row that is drawn from the table.", ""]  # fmt: skip
     for query in queries:
         lines += [f"-- name: {_one_line(query.name)}", *_param_lines(query), _plain(query.sql), ";", ""]

@@ -27,6 +27,7 @@ def activity(conn: Connection, table: TableFacts) -> Activity:
         free_disk_bytes=_free_disk(conn, table),
         leftovers=leftovers,
         open_rollout=phase,
+        foreign_ledger=fetch_value(conn, queries["foreign_ledger"]),
         transactions_visible=bool(fetch_value(conn, queries["visible"])),
     )
 

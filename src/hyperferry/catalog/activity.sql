@@ -48,6 +48,15 @@ SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamesp
                  AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
                  AND (o.oid = me.oid OR o.rolsuper OR NOT me.rolsuper AND pg_has_role(o.oid, 'USAGE')));
 
+-- name: foreign_ledger
+-- Whose the ledger is, where it is there and this role may not read it, or not trust its owner: no row where it may, or where there is none.
+SELECT o.rolname::text
+FROM pg_namespace n JOIN pg_roles o ON o.oid = n.nspowner JOIN pg_roles me ON me.rolname = current_user
+LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'rollout' AND c.relkind = 'r'
+WHERE n.nspname = 'hyperferry'
+  AND NOT ((o.oid = me.oid OR o.rolsuper OR NOT me.rolsuper AND pg_has_role(o.oid, 'USAGE'))
+           AND (c.oid IS NULL OR has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')));
+
 -- name: open_rollouts
 -- Rollouts that have not ended, with whether they are of this table.
 SELECT id, phase::text, source_oid = %(oid)s OR (source_schema = %(schema)s AND source_name = %(name)s)

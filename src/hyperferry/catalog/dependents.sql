@@ -1,7 +1,8 @@
 -- name: dependents
 -- Everything that depends on the table, its row type, its keys, its indexes or the sequence of an identity, and on views among those, with the
 -- longest way to it. What belongs to the table (indexes, own constraints, defaults, triggers, policies, rules) and its inheritance children are
--- left out. The definition is what points a dependent at the table of that name again.
+-- left out, and so are temporary views that read views of the table alone: those keep their meaning, and go with their sessions. The
+-- definition is what points a dependent at the table of that name again. From PostgreSQL 16 on the number of a temporary schema is its session's.
 WITH RECURSIVE found(classid, objid, depth, via) AS (
     SELECT 'pg_class'::regclass::oid, %(oid)s::oid, 0, NULL::text
     UNION
@@ -29,9 +30,11 @@ WITH RECURSIVE found(classid, objid, depth, via) AS (
     WHERE f.depth < 50
       AND (d.classid, COALESCE(v.oid, d.objid)) IS DISTINCT FROM (f.classid, f.objid)
       AND COALESCE(v.oid <> f.objid, true)
+      AND (f.depth = 0 OR v.relpersistence IS DISTINCT FROM 't')
       AND NOT (d.classid = 'pg_class'::regclass AND (
           EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = d.objid AND h.inhparent::bigint = f.objid::bigint)
-          OR EXISTS (SELECT FROM pg_class o WHERE o.oid = d.objid AND o.relkind IN ('S', 't', 'i', 'I'))))
+          OR EXISTS (SELECT FROM pg_class o WHERE o.oid = d.objid AND (o.relkind IN ('S', 't', 'i', 'I')
+                                                             OR f.depth > 0 AND o.relpersistence = 't'))))
       AND NOT (d.classid = 'pg_rewrite'::regclass AND w.ev_class = f.objid)
       AND NOT (d.classid = 'pg_constraint'::regclass AND EXISTS (
           SELECT FROM pg_constraint k WHERE k.oid = d.objid AND (k.conrelid IN (f.objid, %(oid)s) OR k.contype = 'f')))
@@ -69,7 +72,9 @@ SELECT i.type AS kind, COALESCE(cn.nspname::text, pn.nspname::text, tn.nspname::
        bn.nspname::text AS of_schema, b.relname::text AS of_name, b.relkind::text AS of_kind,
        -- Of the stored statements 1 is a SELECT; 2 to 5 are UPDATE, INSERT, DELETE, MERGE.
        COALESCE(p.prosqlbody::text ~ ':(commandType [2-5]|hasForUpdate true|hasModifyingCTE true)\M', false) AS writes,
-       COALESCE(p.proleakproof, false) AS leakproof
+       COALESCE(p.proleakproof, false) AS leakproof,
+       CASE WHEN COALESCE(cn.nspname, pn.nspname, bn.nspname) ~ '^pg_temp_[0-9]+$' AND current_setting('server_version_num')::int >= 160000
+            THEN pg_stat_get_backend_pid(substr(COALESCE(cn.nspname, pn.nspname, bn.nspname), 9)::int) END AS session
 FROM object o
 CROSS JOIN LATERAL pg_identify_object(o.classid, o.objid, 0) AS i
 LEFT JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid

@@ -1,6 +1,8 @@
 -- name: fingerprint
 -- One text over everything of a table that a swap carries over or relies on; the same after ANALYZE, VACUUM and any write. What the server
--- notes for itself among a column's options (pg_attver, from PostgreSQL 17.12 on) is left out.
+-- notes for itself among a column's options (pg_attver, from PostgreSQL 17.12 on) is left out. So are temporary views on the table's views, which
+-- come and go with their sessions and do not mind a swap; one that reads the table itself does, and is in it. What depends on the table is
+-- found as in dependents.sql.
 -- Views, rules, policies and functions go in as stored, with OIDs: pg_get_viewdef and its kin lock every table that they name, which must not
 -- happen inside the swap. One statement, without parameters, percent signs or dollar quotes, so that it can stand in an expression inside a DO block.
 SELECT encode(sha256(convert_to(string_agg(line, chr(10) ORDER BY line COLLATE "C"), getdatabaseencoding())), 'hex')
@@ -32,6 +34,7 @@ FROM (
         LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
         LEFT JOIN pg_class v ON v.oid = w.ev_class AND v.relkind IN ('v', 'm') AND w.rulename = '_RETURN'
         WHERE f.depth < 50 AND COALESCE(v.oid, d.objid) <> f.objid
+          AND (f.depth = 0 OR v.relpersistence IS DISTINCT FROM 't')
           AND d.classid NOT IN ('pg_statistic_ext'::regclass, 'pg_publication_rel'::regclass, 'pg_default_acl'::regclass)
           AND NOT (d.classid = 'pg_constraint'::regclass AND EXISTS (
               SELECT FROM pg_constraint k WHERE k.oid = d.objid AND (k.conrelid IN (f.objid, {oid}) OR k.contype = 'f')))
@@ -49,7 +52,8 @@ FROM (
           -- index on the child; where the planner's statistics are older than the chunks, it would read all children for each of them.
           AND NOT (d.classid = 'pg_class'::regclass AND CASE
               WHEN EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = d.objid AND h.inhparent::bigint = f.objid::bigint) THEN true
-              ELSE EXISTS (SELECT FROM pg_class o WHERE o.oid = d.objid AND o.relkind IN ('S', 't', 'i', 'I')) END)
+              ELSE EXISTS (SELECT FROM pg_class o WHERE o.oid = d.objid
+                           AND (o.relkind IN ('S', 't', 'i', 'I') OR f.depth > 0 AND o.relpersistence = 't')) END)
     ), dependent AS (
         SELECT DISTINCT classid, objid FROM found WHERE depth > 0
     )

@@ -39,6 +39,7 @@ def statement_facts(conn: Connection, table: TableName, time_column: str) -> Sta
     view = sql.Identifier(schema, "pg_stat_statements")
     try:
         texts = [str(row[0]) for row in fetch_all(conn, queries["statements"].format(view=view), params)]
+        hidden = int(fetch_value(conn, queries["hidden"].format(view=view)))
     except psycopg.Error:  # not preloaded, or not for this role
         return StatementFacts(False, conflict_functions=conflicts, time_update_functions=updates)
     return StatementFacts(
@@ -48,6 +49,7 @@ def statement_facts(conn: Connection, table: TableName, time_column: str) -> Sta
         isolation=_first(text for text in texts if _ISOLATION.search(text)),
         conflict_functions=conflicts,
         time_update_functions=updates,
+        hidden=hidden,
     )
 
 

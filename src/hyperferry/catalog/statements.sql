@@ -10,6 +10,11 @@ WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
        OR query ~* 'isolation\s+level\s+(repeatable\s+read|serializable)|transaction_isolation')
 ORDER BY calls DESC LIMIT 2000;
 
+-- name: hidden
+-- How many statements of this database are of other roles and not shown to this one (it lacks pg_read_all_stats).
+SELECT count(*) FROM {view}
+WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND query = '<insufficient privilege>';
+
 -- name: functions
 -- Functions of users whose source names the table and has ON CONFLICT or UPDATE in it, and rules that do.
 SELECT name, source FROM (

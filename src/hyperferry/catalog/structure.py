@@ -53,7 +53,9 @@ def constraints(conn: Connection, oid: int, hypertables: frozenset[TableName]) -
 def inbound_keys(conn: Connection, oid: int, hypertables: frozenset[TableName]) -> tuple[InboundKey, ...]:
     """Foreign keys that point at the table. `hypertables` as for `constraints`."""
     result = []
-    for row in records(conn, load_queries(__package__, _FILE)["inbound_keys"], {"oid": oid}):
+    known = sorted(hypertables)
+    params = {"oid": oid, "schemas": [each.schema for each in known], "names": [each.name for each in known]}
+    for row in records(conn, load_queries(__package__, _FILE)["inbound_keys"], params):
         table = TableName(row.pop("table_schema"), row.pop("table_name"))
         result.append(InboundKey(table=table, hypertable=table in hypertables, **row))
     return tuple(result)

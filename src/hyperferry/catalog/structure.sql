@@ -70,7 +70,8 @@ WHERE c.conrelid = %(oid)s AND c.contype IN ('p', 'u', 'c', 'x', 'f', 'n')
 ORDER BY c.contype, c.conname;
 
 -- name: inbound_keys
--- Foreign keys that point at the table; those of partitions are made by their parent's.
+-- Foreign keys that point at the table; those of partitions are made by their parent's. A table that inherits from another without being its
+-- partition has keys of its own. `schemas` and `names` are those of all hypertables, side by side.
 SELECT c.conname::text AS name, n.nspname::text AS table_schema, t.relname::text AS table_name, t.oid::bigint AS table_oid,
        pg_get_constraintdef(c.oid) AS definition,
        ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY AS k(number, position)
@@ -85,7 +86,9 @@ JOIN pg_namespace n ON n.oid = t.relnamespace
 WHERE c.confrelid = %(oid)s AND c.contype = 'f' AND c.conparentid = 0
   -- A hypertable's chunks have its keys under names of their own.
   AND NOT EXISTS (SELECT FROM pg_inherits h JOIN pg_constraint p ON p.conrelid = h.inhparent AND p.contype = 'f' AND p.confrelid = c.confrelid
-                  WHERE h.inhrelid = c.conrelid AND p.confkey = c.confkey)
+                  JOIN pg_class u ON u.oid = h.inhparent JOIN pg_namespace un ON un.oid = u.relnamespace
+                  WHERE h.inhrelid = c.conrelid AND p.confkey = c.confkey
+                    AND (un.nspname, u.relname) IN (SELECT * FROM unnest(%(schemas)s::name[], %(names)s::name[])))
 ORDER BY n.nspname, t.relname, c.conname;
 
 -- name: triggers

@@ -7,10 +7,9 @@ from pathlib import Path
 import click
 
 from hyperferry.errors import Usage
-from hyperferry.words import visible
+from hyperferry.words import one_line
 
-from .files import may_write, read_text
-from .look import write_whole
+from .files import may_write, read_text, write_whole
 from .options import Call, common, table_argument, table_of
 
 FILE = click.Path(path_type=Path)
@@ -98,7 +97,7 @@ def advise(
         ),
         say=call.out.say,
     )
-    text = f"{TOML_MARK}: see `hyperferry advise {visible(advice.table)}` for the reasons.\n{advice.toml}"
+    text = f"{TOML_MARK}: see `hyperferry advise {one_line(advice.table)}` for the reasons.\n{advice.toml}"
     if html is not None:
         from .render.advise_page import page
 
@@ -115,7 +114,7 @@ def advise(
 
 def _ours(path: Path) -> None:
     """Raises Usage where a file is there that we did not write: somebody's own hyperferry.toml must not be lost."""
-    if path.exists() and path.stat().st_size and not path.read_text(errors="replace").startswith(TOML_MARK):
+    if path.is_file() and path.stat().st_size and not path.read_text(errors="replace").startswith(TOML_MARK):
         raise Usage(
             f"{path} is there already, and `advise` did not write it.",
             remedy="name another file with --out, and take over what you want of it.",

@@ -10,8 +10,7 @@ import click
 from hyperferry.errors import Refused, Usage
 from hyperferry.times import parse_wait
 
-from .files import may_write, read_text
-from .look import write_whole
+from .files import may_write, read_text, write_whole
 from .options import Call, common, table_argument, table_of
 from .stopping import Words
 

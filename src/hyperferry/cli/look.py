@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hyperferry.model.plan import Plan, Strategy
 from hyperferry.model.reading import Reading
 from hyperferry.words import about_to_read, plural
 
+from .files import may_write, write_whole
 from .options import Call, common, options_of, plan_options, table_argument, table_of, time_of
 from .render.as_json import plan_json, preflight_json, status_json
 from .render.findings import blocked, findings_lines, inspection_lines, of_strategy
@@ -78,7 +78,8 @@ def plan(call: Call, table: str | None, out: Path | None, as_sql: bool, **wishes
 
     settings = call.settings(table=table, **wishes)
     if out is not None:
-        may_write(out)
+        may_write("--out", out)
+        _ours(out)
     made = make_plan(call, settings)
     description = planner.describe(made)
     statements = engine.preview(made) if as_sql else None
@@ -157,28 +158,10 @@ def announcer(call: Call, table: str) -> Callable[[Reading], None]:
     return announce
 
 
-def may_write(path: Path) -> None:
-    """Raises Usage where a plan cannot be written here, before the work of making one."""
-    if path.is_dir():
-        raise Usage(f"{path} is a folder.", remedy="name a file with --out.")
-    if not path.absolute().parent.is_dir():
-        raise Usage(f"The folder of {path} is not there.", remedy="make it, or name another file with --out.")
-    if path.exists() and path.stat().st_size and PLAN_MARK not in path.read_text(errors="replace"):
+def _ours(path: Path) -> None:
+    """Raises Usage where a file is there that is no plan: somebody's own must not be lost."""
+    if path.is_file() and path.stat().st_size and PLAN_MARK not in path.read_text(errors="replace"):
         raise Usage(
             f"{path} is there already and is no plan.",
             remedy="name another file with --out, or remove this one.",
         )
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes the file whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -96,6 +97,7 @@ for command in (
 
 def main() -> NoReturn:
     """The program. Ends with the exit codes of the design, and never with a traceback."""
+    _open_missing()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets it written out instead.
         with contextlib.suppress(AttributeError, OSError):
@@ -106,6 +108,16 @@ def main() -> NoReturn:
     except OSError as error:
         code = max(code, _lost_stdout(error))
     sys.exit(code)
+
+
+def _open_missing() -> None:
+    """Opens the null device for each stream that was closed before we began: Python has None for it, and what is opened next
+    would get its number, here and in the programs that we start."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -31,7 +31,9 @@ class _Console(Console):
 
 
 def _console(file: TextIO) -> Console:
-    console = _Console(file=file, markup=False, highlight=False, emoji=False)
+    # What is no terminal is none, whatever FORCE_COLOR or TTY_COMPATIBLE say: a program reads it, or a log keeps it.
+    forced = None if file.isatty() else False
+    console = _Console(file=file, markup=False, highlight=False, emoji=False, force_terminal=forced)
     if not console.is_terminal:
         console.width = WIDE
     return console

@@ -285,6 +285,12 @@ class Dependent:
     of_kind: str | None = None  # relkind of that: v, r, p, ...
     writes: bool = False  # a stored SQL body that does more than read
     leakproof: bool = False  # a function that only a superuser may define
+    session: int | None = None  # pid of the session whose temporary object it is, from PostgreSQL 16 on
+
+    @property
+    def temporary(self) -> bool:
+        """Whether it is in a session's temporary schema, or the rule or policy of something there."""
+        return any(name is not None and name.schema.startswith("pg_temp_") for name in (self.name, self.of))
 
 
 @dataclass(frozen=True)
@@ -410,6 +416,7 @@ class StatementFacts:
     # colon); seen without pg_stat_statements.
     conflict_functions: tuple[str, ...] = ()
     time_update_functions: tuple[str, ...] = ()
+    hidden: int = 0  # statements of other roles whose text this role may not read
 
 
 @dataclass(frozen=True)
@@ -421,6 +428,8 @@ class Activity:
     leftovers: tuple[str, ...] = ()  # identities of objects that an earlier rollout left on this table
     open_rollout: str | None = None  # phase of an unfinished rollout of this table
     transactions_visible: bool = True  # False: other roles' sessions cannot be seen (no pg_monitor)
+    # Whose the ledger is, where this role may not read or trust it: what looks left over may be a rollout's at work.
+    foreign_ledger: str | None = None
 
 
 @dataclass(frozen=True)

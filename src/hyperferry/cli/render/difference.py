@@ -6,7 +6,7 @@ from typing import Any
 
 from hyperferry.model.difference import Difference, Kind, Step
 from hyperferry.reconcile import Report, World
-from hyperferry.words import plural, visible
+from hyperferry.words import one_line, plural, visible
 
 from .text import Line
 
@@ -82,12 +82,12 @@ def _summary(world: World) -> str:
 def sql_text(found: Difference) -> str:
     """The statements in order, each with a comment."""
     lines = [
-        f"-- What stands between the file and {found.table}, in order.",
+        f"-- What stands between the file and {one_line(str(found.table))}, in order.",
         "-- Index builds and first refreshes are done chunk by chunk, or in windows; here as one statement each.",
     ]
-    lines += [f"-- refused ({each.rule}): {' '.join(each.message.split())}" for each in found.refusals]
+    lines += [f"-- refused ({each.rule}): {one_line(each.message)}" for each in found.refusals]
     for step in found.steps:
-        lines.append(f"\n-- {step.key}: {' '.join(step.what.split())}")
+        lines.append(f"\n-- {one_line(f'{step.key}: {step.what}')}")
         lines += [f"{text};" for text in step.texts]
     return visible("\n".join(lines))
 

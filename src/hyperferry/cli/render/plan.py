@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hyperferry.model.plan import Plan
-from hyperferry.words import visible
+from hyperferry.words import one_line
 
 from .text import Line
 
@@ -20,7 +20,8 @@ def plan_lines(description: Sequence[str]) -> list[Line]:
 
 def sql_header(plan: Plan) -> str:
     """The comment above the statements of `plan --sql`."""
-    return visible(
-        f"-- What hyperferry {plan.hyperferry_version} does with {plan.table} ({plan.strategy}), in order.\n"
+    what = f"What hyperferry {plan.hyperferry_version} does with {plan.table} ({plan.strategy}), in order."
+    return (
+        f"-- {one_line(what)}\n"
         "-- To read, not to run: copying, applying and checking happen between these statements."
     )

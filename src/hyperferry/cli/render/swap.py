@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hyperferry.db.locks import Blocker
 from hyperferry.model.report import SwapReport
 from hyperferry.model.statement import Statement
-from hyperferry.words import milliseconds, plural
+from hyperferry.words import milliseconds, one_line, plural
 
 from .text import Line
 
@@ -34,7 +34,7 @@ def preview_lines(
     """What a cutover would do now, who is in its way, and why it would be refused."""
     lines = [Line("what the cutover would do, in one transaction:", mark=table)]
     for statement in statements:
-        lines.append(Line(f"-- {statement.comment}", indent=2, style="dim"))
+        lines.append(Line(f"-- {one_line(statement.comment)}", indent=2, style="dim"))
         lines.append(Line(f"{statement.text};", indent=2))
     lines.append(Line(""))
     if blockers:

@@ -27,16 +27,17 @@ def check(facts: HealthFacts) -> Iterator[HealthFinding]:
         for other in facts.indexes:
             if index.oid == other.oid or not index.valid or not other.valid:
                 continue
+            made = " ".join(index.definition.split())  # in one line, whatever is in a name
             if index.key == other.key and not index.enforces and (other.enforces or other.oid < index.oid):
                 yield warning(
                     f"The index {index.name} is the same as "
-                    f"{other.name}.", f"DROP INDEX {index.name.quoted};  -- {index.definition};"
+                    f"{other.name}.", f"DROP INDEX {index.name.quoted};  -- {made};"
                 )
                 break
             if _begins(index, other):
                 yield note(
                     f"The index {index.name} is the beginning of {other.name}, which serves the same queries, with wider "
                     "entries.",
-                    f"where its size does not matter to a query: DROP INDEX {index.name.quoted};  -- {index.definition};",
+                    f"where its size does not matter to a query: DROP INDEX {index.name.quoted};  -- {made};",
                 )
                 break

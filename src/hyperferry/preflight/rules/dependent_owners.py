@@ -17,7 +17,7 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
     """Only its owner can point a dependent at the hypertable."""
     role = inspection.server.role
     for dependent in inspection.dependents:
-        if dependent.direct and dependent.kind in MOVED and not dependent.owned:
+        if dependent.direct and dependent.kind in MOVED and not dependent.owned and not dependent.temporary:
             yield blocker(
                 f"The {dependent.kind} {dependent.identity} belongs to {dependent.owner}, of whom {role} is no member; it "
                 "could not be pointed at the hypertable.",

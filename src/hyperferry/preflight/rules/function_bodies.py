@@ -18,6 +18,7 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
             not dependent.direct
             or dependent.kind not in ("function", "procedure")
             or "rowtype" in dependent.via
+            or dependent.temporary  # see dependent-views
         ):
             continue
         if dependent.writes:

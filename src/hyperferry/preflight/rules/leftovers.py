@@ -14,8 +14,19 @@ ANY_RELATION = True
 
 def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding]:
     """What an earlier rollout of this table left behind."""
+    now = inspection.activity
+    if now.leftovers and now.foreign_ledger is not None:
+        owner = now.foreign_ledger
+        yield blocker(
+            f"These are of a rollout: {listed(now.leftovers)}. Whether it is at work is not known here: the ledger (the schema "
+            f"hyperferry) belongs to {owner}, and {inspection.server.role} may not read it, or not trust its owner.",
+            "do not drop them: a rollout at work would be lost, and after its cutover the way back with it. Connect as "
+            f"{owner} (or with PGOPTIONS='-c role={owner}'), ask `hyperferry status`, and use that role for all of "
+            "hyperferry's work in this database.",
+        )
+        return
     drops = []
-    for left in inspection.activity.leftovers:
+    for left in now.leftovers:
         drops.append(
             f"DROP SCHEMA {left.removeprefix('schema ')} CASCADE;"
             if left.startswith("schema ")
@@ -23,6 +34,6 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
         )
     if drops:
         yield blocker(
-            f"An earlier rollout left these behind: {listed(inspection.activity.leftovers)}.",
+            f"An earlier rollout left these behind: {listed(now.leftovers)}.",
             f"look into them, then: {' '.join(drops)}",
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ...model.finding import Finding
-from ...model.inspection import Inspection
+from ...model.inspection import Column, Inspection
 from ...model.names import quote_ident
 from ...model.options import PreflightOptions
 from ..words import blocker, listed, rows, warning
@@ -21,6 +21,16 @@ MANY = 1_000
 def _year(text: str) -> int:
     match = re.match(r"\d+", text)
     return int(match[0]) if match and not text.endswith("BC") else 0
+
+
+def _among(column: Column, values: Sequence[str]) -> str:
+    """The condition that the column has one of the values, which are read as its type in whatever time zone a session has; of a
+    uuid they are the moments in it."""
+    name, type_sql = quote_ident(column.name), column.type_sql
+    if column.base_type == "pg_catalog.uuid":
+        type_sql = "timestamp with time zone"
+        name = f"to_timestamp(('x' || left(replace({name}::text, '-', ''), 12))::bit(48)::bigint / 1000.0)"
+    return f"{name} IN (" + ", ".join(f"'{value}'::{type_sql}" for value in values) + ")"
 
 
 def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding]:
@@ -46,8 +56,6 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
         f"{scan.far_buckets:,} chunks of "
         f"{scan.interval} of their own: {listed(scan.far_examples)}."
     )
-    remedy = (
-        f"look at them, and correct or delete what is a mistake: SELECT * FROM {table} WHERE {name}::text "
-        "IN (" + (", ".join(f"'{value}'" for value in scan.far_examples) + ");")
-    )
+    among = _among(column, scan.far_examples)
+    remedy = f"look at them, and correct or delete what is a mistake: SELECT * FROM {table} WHERE {among};"
     yield blocker(message, remedy) if scan.far_buckets > MANY else warning(message, remedy)
