@@ -16,7 +16,7 @@ _MEASURED = frozenset(
 
 
 def decided_otherwise(one: Plan, other: Plan) -> dict[str, str]:
-    """What the second plan decides otherwise than the first: what it is about -> how both have it. Empty where both do the same."""
+    """What the second plan decides otherwise than the first: what it is about -> how each has it. Empty where they do the same."""
     one, other = _decisions(one), _decisions(other)
     return {
         field.name.replace("_", " "): _both(getattr(one, field.name), getattr(other, field.name))
@@ -46,7 +46,7 @@ def _text(value: Any) -> str:
         return str(value.value)
     if is_dataclass(value):
         parts = ((field.name, getattr(value, field.name)) for field in fields(value))
-        return " ".join(f"{name.replace('_', ' ')} {_text(each)}" for name, each in parts if each not in (None, ()))
+        return " ".join(f"{name.replace('_', ' ')} {_text(each)}" for name, each in parts if each not in (None, ())) or "none"
     if isinstance(value, Iterable) and not isinstance(value, str):
         return ", ".join(map(_text, value)) or "none"
     return "none" if value is None else str(value)
