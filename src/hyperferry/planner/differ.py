@@ -16,7 +16,7 @@ _MEASURED = frozenset(
 
 
 def decided_otherwise(one: Plan, other: Plan) -> dict[str, str]:
-    """What the second plan decides otherwise than the first: what it is about -> how each has it. Empty where they do the same."""
+    """What the second plan decides otherwise than the first: what about -> how each has it. Empty where they do the same."""
     one, other = _decisions(one), _decisions(other)
     return {
         field.name.replace("_", " "): _both(getattr(one, field.name), getattr(other, field.name))
