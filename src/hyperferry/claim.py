@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from . import catalog, db
 from .db.connection import Connection
-from .errors import Conflict, Refused
+from .errors import Conflict, Refused, Usage
 from .ledger import store
 from .model.rollout import Phase, Rollout
 
@@ -59,11 +59,38 @@ def open_rollout(conn: Connection, table: str) -> Rollout:
     return rollout
 
 
-def orphan(conn: Connection, table: str, ended: Phase) -> Rollout | None:
-    """The rollout of a table that somebody dropped: unfinished, or at its end in that phase."""
-    for rollout in store.latest(conn, None):
-        name = rollout.table
-        known = not rollout.phase.ended or rollout.phase is ended
-        if known and table in (str(name), name.quoted, name.name):
-            return rollout
-    return None
+def orphan(conn: Connection, table: str, ended: Phase, missing: Usage) -> Rollout:
+    """The rollout of a table that is not there under its name any more: unfinished, or at its end in that phase. For a name that
+    means no table, as `missing` says, which is raised where there is no such rollout.
+
+    With its schema the name is enough, wherever the table is by now. Without one it could mean a table in use: it counts where
+    the one rollout of that name is of a table that was dropped. Raises Usage for several, and names them.
+    """
+    *schema, name = catalog.parse_name(conn, table)
+    known = [
+        each
+        for each in store.latest(conn, None)
+        if each.table.name == name
+        and schema in ([], [each.table.schema])
+        and (not each.phase.ended or each.phase is ended)
+    ]
+    known = [each for each in known if not each.phase.ended] or known
+    gone = [each for each in known if not catalog.is_there(conn, each.table)]
+    if schema and gone:
+        return gone[0]
+    dropped = [each for each in gone if catalog.name_of(conn, each.source_oid) is None]
+    if len(known) == len(dropped) == 1:
+        return dropped[0]
+    if known:
+        missing.facts |= {f"rollout of {each.table}": f"{each.phase}, {_where(conn, each)}" for each in known}
+        first = (gone or known)[0].table
+        missing.remedy = f"name the table of the rollout with its schema: {first if len(known) == 1 else 'schema.name'}."
+    raise missing
+
+
+def _where(conn: Connection, rollout: Rollout) -> str:
+    """Whether the table of the rollout is there, and under which name."""
+    if catalog.is_there(conn, rollout.table):
+        return "its table is there"
+    name = catalog.name_of(conn, rollout.source_oid)
+    return "its table is gone" if name is None else f"its table is {name} now"

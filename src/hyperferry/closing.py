@@ -41,11 +41,8 @@ def abort(dsn: str, table: str, *, say: Say = lambda text: None) -> StatusReport
     with db.connect(dsn, purpose="abort") as conn:
         try:
             rollout = _ended(conn, table, Phase.ABORTED) or open_rollout(conn, table)
-        except Usage:
-            found = orphan(conn, table, Phase.ABORTED)
-            if found is None:
-                raise
-            rollout = found
+        except Usage as missing:
+            rollout = orphan(conn, table, Phase.ABORTED, missing)
         if rollout.phase is Phase.ABORTED:
             return _done_before(conn, rollout, say)
         if rollout.phase is Phase.CUT_OVER:

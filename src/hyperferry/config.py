@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -243,19 +243,26 @@ def _refuse_console_passwords(file: Mapping[str, Any]) -> None:
             )
 
 
-def load_settings(flags: Mapping[str, Any], *, config: Path | None = None) -> Settings:
+SameThere = Callable[[str, str, str], bool]
+"""Asks a database (its DSN comes first) whether two names mean one table there."""
+
+
+def load_settings(
+    flags: Mapping[str, Any], *, config: Path | None = None, same_there: SameThere | None = None
+) -> Settings:
     """The settings of this call. `flags` are the options that were given (None: not given).
 
     `config` must exist where it is given; else the working folder's `hyperferry.toml` is read if it is there.
     Where the flags or the environment name another table than the file does, what the file says about its table does not count.
-    Raises Usage.
+    Where only the database can tell (one name has a schema, the other has none) it is asked through `same_there`; without that
+    they count as two tables. Raises Usage.
     """
     given = {name: value for name, value in flags.items() if value is not None and value != ()}
     path = config if config is not None else Path(CONFIG_FILE)
     file = _read(path) if config is not None or path.is_file() else {}
     _refuse_console_passwords(file)
     about, wanted = None, given.get("table") or _in_environment("HYPERFERRY_TABLE")
-    if wanted and "table" in file and not same_table(wanted, str(file["table"])):
+    if wanted and "table" in file and not _same(wanted, str(file["table"]), given.get("dsn"), same_there):
         about = str(file["table"])
         file = {name: value for name, value in file.items() if name not in ABOUT_ONE_TABLE}
 
@@ -300,19 +307,27 @@ def plain_dsn(dsn: str) -> str:
     return re.sub(r"^\s*(?:postgres(?:ql)?|timescaledb)(?:\+\w+)?://", "postgresql://", dsn)
 
 
-def same_table(one: str, other: str) -> bool:
-    """True where two names as users write them mean one table.
-
-    Case folds outside quotes; a schema counts where both have one.
-    """
+def same_table(one: str, other: str) -> bool | None:
+    """Whether two names as users write them mean one table; None where only the database can tell, as one of them has a schema
+    (or the database before it) that the other leaves out. Case folds outside quotes."""
     first, second = name_parts(one), name_parts(other)
+    if first == second:
+        return True
     shorter = min(len(first), len(second))
-    return first[-shorter:] == second[-shorter:]
+    return None if len(first) != len(second) and first[-shorter:] == second[-shorter:] else False
+
+
+def _same(one: str, other: str, dsn: str | None, same_there: SameThere | None) -> bool:
+    """As `same_table`, and by the database of this call where that alone can tell."""
+    same = same_table(one, other)
+    if same is None and same_there is not None:
+        return same_there(plain_dsn(dsn or _in_environment("DATABASE_URL") or ""), one, other)
+    return bool(same)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors put a mark before it
     except (OSError, UnicodeDecodeError) as error:
         raise Usage(
             f"The configuration file {path} cannot be read.",

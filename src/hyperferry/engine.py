@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import psycopg
 
 from . import catalog, db, gates, planner
 from . import preflight as rules
 from .advance import Progress, Ticker, advance, prove
-from .apply import requeue_quarantined
+from .apply import quarantine_size, requeue_quarantined
 from .capture import follow_owner
 from .claim import open_rollout as _open
 from .claim import worker_of
@@ -36,6 +37,7 @@ from .ledger import controls, store
 from .ledger.flow import flow_of
 from .model.finding import Finding
 from .model.inspection import Inspection
+from .model.names import TableName
 from .model.need import RightsReport
 from .model.plan import Plan, Strategy
 from .model.plan_options import PlanOptions
@@ -50,8 +52,9 @@ from .strategies.monitor import Monitor
 from .strategies.preview import preview as _preview
 from .strategies.throttling import throttling
 from .strategies.workers import Connect, keep_connected
-from .swapping import settle, swap
+from .swapping import settled_late, swap
 from .waiting import Appointment, keep, what_for
+from .words import plural
 
 DEFAULT_ROLE = "hyperferry"
 """The role that `rights` speaks of when a superuser asks."""
@@ -84,6 +87,18 @@ def inspect(
     before it begins."""
     with db.connect(dsn, purpose="inspect") as conn:
         return catalog.inspect(conn, table, time_column, interval=interval, scan=scan, announce=announce)
+
+
+def tables_of(dsn: str, *names: str) -> tuple[TableName | None, ...]:
+    """The table that each name means in this database, read as SQL reads it; None for one that means none."""
+    found: list[TableName | None] = []
+    with db.connect(dsn, purpose="names") as conn:
+        for name in names:
+            try:
+                found.append(catalog.resolve_table(conn, name)[1])
+            except Usage:
+                found.append(None)
+    return tuple(found)
 
 
 def rights(dsn: str, table: str | None = None, *, role: str | None = None) -> RightsReport:
@@ -166,12 +181,8 @@ def start(
                 return replace(status_of(conn, rollout), rows_copied=rows)
             store.install(conn)
             rollout = store.create(conn, plan)
-        elif plan is not None and plan.fingerprint != rollout.plan.fingerprint:
-            raise Refused(
-                f"Another rollout of {name} is under way, from a plan of another schema.",
-                facts={"rollout": rollout.id, "phase": rollout.phase},
-                remedy="go on with it (`hyperferry start TABLE`), or end it with `hyperferry abort` first.",
-            )
+        elif plan is not None:
+            gates.refuse_another_plan(rollout, plan)
         with _working(conn, rollout):
             rollout = store.get(conn, rollout.id)
             _set_limits(conn, rollout, set_limits)
@@ -383,6 +394,14 @@ def cutover_dry_run(dsn: str, table: str, *, accept: frozenset[str] = frozenset(
         ]
         gates.void_if_unseen(conn, rollout)
         refusals += [f"{found.rule}: {found.message}" for found in gates.blockers_now(conn, rollout)]
+        refusals += gates.refused_by(
+            partial(gates.refuse_changed, conn, rollout), partial(gates.refuse_missing_rights, conn, rollout)
+        )
+        if rollout.phase is not Phase.PLANNED and (quarantined := quarantine_size(conn, flow)):
+            refusals.append(
+                f"the hypertable cannot take the rows of {plural(quarantined, 'pair')} in quarantine (`hyperferry status "
+                f"{rollout.table}` names them and why); mended, they are tried again by `hyperferry sync`, and by the cutover"
+            )
         if rollout.phase not in (Phase.SYNCED, Phase.ROLLED_BACK):
             refusals.append(f"the rollout is in phase {rollout.phase}, not synced")
         return CutoverPreview(
@@ -428,8 +447,7 @@ def cutover(
         rollout = _open(conn, table)
         if rollout.phase is Phase.CUT_OVER:
             with _working(conn, rollout):
-                settle(conn, rollout, monitor, late=True)
-            return SwapReport(Phase.CUT_OVER, 0, 0.0, 0, ("the hypertable has the name already",))
+                return settled_late(conn, rollout, monitor, "the hypertable has the name already")
         with _working(conn, rollout):
             gates.refuse_cutover(conn, rollout, accept)
             store.event(conn, rollout.id, "accepted", {"accept": sorted(gates.named(conn, rollout, accept))})
@@ -531,8 +549,7 @@ def rollback(
         rollout = _open(conn, table)
         if rollout.phase is Phase.ROLLED_BACK:
             with _working(conn, rollout):
-                settle(conn, rollout, monitor, late=True)
-            return SwapReport(Phase.ROLLED_BACK, 0, 0.0, 0, ("the plain table has the name already",))
+                return settled_late(conn, rollout, monitor, "the plain table has the name already")
         if rollout.phase is not Phase.CUT_OVER:
             raise Refused(
                 f"The rollout of {rollout.table} is in phase {rollout.phase}: there is nothing to roll back.",

@@ -7,6 +7,7 @@ the message (what happened), the facts (names, numbers, versions) and the remedy
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 __all__ = [
     "CaptureBroken",
@@ -18,6 +19,7 @@ __all__ = [
     "LockUnavailable",
     "NotInTime",
     "NotProved",
+    "NotSettled",
     "OutOfTime",
     "Refused",
     "SchemaChanged",
@@ -83,6 +85,18 @@ class Refused(HyperferryError):
     """Refused: a blocker, a difference found, a stale plan, a missing confirmation (exit code 3)."""
 
     exit_code = 3
+
+
+class NotSettled(Failed):
+    """A swap was committed, and what comes after it was not done: `report` (a model.report.SwapReport) says what was. Exit code
+    1, or 4 where the user interrupted it, which kept the work."""
+
+    def __init__(
+        self, message: str, report: Any, *, facts: Mapping[str, object], remedy: str, exit_code: int = Failed.exit_code
+    ) -> None:
+        super().__init__(message, facts=facts, remedy=remedy)
+        self.report = report
+        self.exit_code = exit_code
 
 
 class NotProved(Refused):

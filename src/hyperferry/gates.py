@@ -5,6 +5,7 @@ Each function either returns or raises with the facts; none changes anything.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -47,12 +48,35 @@ def check_plan(conn: Connection, plan: Plan) -> None:
     stale = planner.is_stale(plan, now)
     if stale:
         raise SchemaChanged(
-            f"The plan is stale: {plan.table} was changed since it was made.",
+            f"The plan is stale: {plan.table} was changed since it was made."
+            if now.table.oid == plan.inspection.table.oid
+            else f"The plan is stale, or of another database: its {plan.table} is not the table of that name here.",
             facts={"changed": ", ".join(stale)},
             remedy="make a new plan with `hyperferry plan`.",
         )
     refuse_blockers(plan.findings, plan.table)
     refuse_blockers(rules.run(now, preflight_options(plan)), plan.table)
+
+
+def refuse_another_plan(rollout: Rollout, plan: Plan) -> None:
+    """Raises Refused where the rollout that is under way goes by another plan than the one that was given: of another table or
+    schema, or one that decides otherwise."""
+    otherwise: dict[str, object] = dict(planner.decided_otherwise(rollout.plan, plan))
+    if plan.inspection.table.oid != rollout.plan.inspection.table.oid:
+        why = ", from a plan of another table of that name"
+        otherwise = {"oid of the table": f"{rollout.plan.inspection.table.oid}, in this plan {plan.inspection.table.oid}"}
+    elif plan.fingerprint != rollout.plan.fingerprint:
+        why = ", from a plan of another schema"
+    elif otherwise:
+        why = ", and its plan decides otherwise"
+    else:
+        return
+    raise Refused(
+        f"Another rollout of {rollout.table} is under way{why}.",
+        facts={"rollout": rollout.id, "phase": rollout.phase, **otherwise},
+        remedy=f"go on with it as it was planned (`hyperferry start {rollout.table}`), or end it with `hyperferry abort "
+        f"{rollout.table}` and start anew.",
+    )
 
 
 def blockers_now(conn: Connection, rollout: Rollout) -> tuple[Finding, ...]:
@@ -273,6 +297,18 @@ def refuse_half_finished(conn: Connection, rollout: Rollout) -> None:
             remedy=f"only the finish can go on: hyperferry finish {rollout.table} --confirm {rollout.table}. "
             "Nothing of the hypertable's is missing.",
         )
+
+
+def refused_by(*asked: Callable[[], object]) -> list[str]:
+    """What each of these gates refuses, a line each with its facts and what to do; nothing for one that would let it pass."""
+    found = []
+    for gate in asked:
+        try:
+            gate()
+        except Refused as error:
+            facts = "; ".join(f"{name}: {value}" for name, value in error.facts.items() if name not in ("rollout", "phase"))
+            found.append(f"{error.message} {facts}. What to do: {error.remedy}")
+    return found
 
 
 def refuse_missing_rights(conn: Connection, rollout: Rollout) -> None:

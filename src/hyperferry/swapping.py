@@ -6,20 +6,31 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+import psycopg
+
 from . import catalog, db, gates, planner
 from .advance import prove
 from .apply import quarantine_size
 from .cutover import Gate, dropped, run_swap, validate_foreign_keys
 from .cutover.before import EXCUSED_UNDER_LOCK
-from .db.connection import Connection
+from .db.connection import Connection, without_password
 from .db.pgbouncer import Pools
-from .errors import NotProved, SchemaChanged
+from .errors import (
+    Failed,
+    HyperferryError,
+    Interrupted,
+    LockUnavailable,
+    NotProved,
+    NotSettled,
+    Refused,
+    SchemaChanged,
+)
 from .ledger import store
 from .ledger.codec import dump_inspection, load_inspection
 from .ledger.flow import flow_of
 from .model.inspection import Inspection
 from .model.report import SwapReport
-from .model.rollout import Direction, Rollout
+from .model.rollout import Direction, Phase, Rollout
 from .strategies import blue_green
 from .strategies.monitor import Monitor
 from .strategies.workers import Connect
@@ -78,8 +89,50 @@ def swap(
             then = "going on without one" if unverified else "verifying again before the next attempt"
             monitor.say(f"the proof is void ({error.facts['server said']}): {then}")
     monitor.give_up_after(None)  # it is done: what comes after may take its time
-    settle(conn, store.get(conn, rollout.id), monitor)
-    return replace(report, attempts=used + report.attempts, stall_ms=max(longest, report.stall_ms))
+    report = replace(report, attempts=used + report.attempts, stall_ms=max(longest, report.stall_ms))
+    with _after_commit(report):
+        settle(conn, store.get(conn, rollout.id), monitor)
+    return report
+
+
+def settled_late(conn: Connection, rollout: Rollout, monitor: Monitor, message: str) -> SwapReport:
+    """For a swap that is done already: what may be missing of what comes after it. The report of an answer to be given again."""
+    report = SwapReport(rollout.phase, 0, 0.0, 0, (message,), str(rollout.table))
+    try:
+        with _after_commit(report):
+            settle(conn, rollout, monitor, late=True)
+    except NotSettled as error:
+        if isinstance(error.__cause__, Refused):  # it says itself what is to be done before
+            raise error.__cause__ from None
+        raise
+    return report
+
+
+@contextmanager
+def _after_commit(report: SwapReport) -> Iterator[None]:
+    """Whatever goes wrong behind a swap's commit is no failure of the swap: raises NotSettled with the report."""
+    try:
+        yield
+    except (HyperferryError, psycopg.Error) as error:
+        first = report.phase is Phase.CUT_OVER
+        why = error.message if isinstance(error, HyperferryError) else str(error).strip()
+        raise NotSettled(
+            f"{report.table} is {'cut over' if first else 'rolled back'}; what comes after that was not done to its end.",
+            report,
+            facts={
+                "in use": "the hypertable" if first else "the plain table",
+                "not done": "noting what hangs on the table, and validating its foreign keys, which hold for new rows until then",
+                "why": without_password(why),
+                **(error.facts if isinstance(error, HyperferryError) else {}),
+            },
+            remedy=f"run the same command again: it does what is missing, and swaps nothing. {_remedy(error)}".strip(),
+            exit_code=Interrupted.exit_code if isinstance(error, Interrupted) else Failed.exit_code,
+        ) from error
+
+
+def _remedy(error: Exception) -> str:
+    """What a lock that was not to be had asks for, without its word that nothing was changed."""
+    return "End or wait for the sessions named first." if isinstance(error, LockUnavailable) else ""
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from servers import Database
+from servers import Database, drop_database, make_database
 
-from .conftest import Hyperferry, Ran, dump
+from .conftest import TABLE, Hyperferry, Ran, dump
 
 ON_A_TABLE: dict[str, tuple[str, ...]] = {
     "preflight": ("--time", "game_date"),
@@ -208,6 +208,34 @@ def test_a_plan_that_is_stale(hyperferry: Hyperferry, stats: Database, tmp_path:
     before = dump(stats)
     assert_failure(hyperferry("start", str(file), "--json", dsn=stats.dsn), 3, "stale")
     assert dump(stats) == before
+
+
+def test_a_plan_of_another_database(hyperferry: Hyperferry, unchanged: Database, tmp_path: Path) -> None:
+    """Staging's table is the same in every word."""
+    staging = make_database(unchanged.server)
+    try:
+        staging.execute(TABLE)
+        file = tmp_path / "stats.plan.json"
+        made = hyperferry("plan", "player_stats", "--time", "game_date", "--out", str(file), dsn=staging.dsn)
+        assert made.code == 0, made.stderr
+        assert_failure(hyperferry("start", str(file), "--json", dsn=unchanged.dsn), 3, "another database", "oid was")
+        assert hyperferry("start", str(file), dsn=staging.dsn).code == 0
+    finally:
+        drop_database(staging)
+
+
+def test_a_plan_that_is_not_the_one_under_way(hyperferry: Hyperferry, stats: Database, tmp_path: Path) -> None:
+    one, other = str(tmp_path / "one.plan.json"), str(tmp_path / "other.plan.json")
+    wishes = ("player_stats", "--time", "game_date", "--workers")
+    assert hyperferry("plan", *wishes, "1", "--out", one, dsn=stats.dsn).code == 0
+    assert hyperferry("plan", *wishes, "2", "--chunk-interval", "3 days", "--out", other, dsn=stats.dsn).code == 0
+    assert hyperferry("start", one, dsn=stats.dsn).code == 0
+    before = dump(stats)
+    refused = hyperferry("start", other, "--json", dsn=stats.dsn)
+    assert_failure(refused, 3, "decides otherwise", "3 days", "under way 1, in this plan 2", "start public.player_stats")
+    assert dump(stats) == before
+    assert hyperferry("start", one, dsn=stats.dsn).code == 0
+    assert hyperferry("start", "player_stats", dsn=stats.dsn).code == 0
 
 
 def test_options_cannot_change_a_plan(hyperferry: Hyperferry, unchanged: Database, tmp_path: Path) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from hyperferry.alembic.declared import of_file
+from hyperferry.alembic.statements import Table
 from hyperferry.declared.by_file import WITHOUT_A_DATABASE, refusals_of_file
+from hyperferry.errors import Usage
 from hyperferry.model.names import TableName
 
 from .life import wish
@@ -75,3 +79,13 @@ def test_names_are_read_as_in_sql() -> None:
     [found] = refusals_of_file(table, wish(RETAINED + WEEKLY.format(source=source)))
     assert found.key == 'refresh-policy:"my schema".weekly'
     assert not refusals_of_file(replace(table, name="weird"), wish(RETAINED + WEEKLY.format(source=source)))
+
+
+def test_a_revision_takes_no_file_about_another_schemas_table(tmp_path: Path) -> None:
+    """Where one of the names has no schema, a revision that is written without a database cannot tell."""
+    file = tmp_path / "hyperferry.toml"
+    file.write_text('table = "stats.events"\nchunk_interval = "7 days"\n', "utf-8")
+    with pytest.raises(Usage, match=r"is about stats\.events, not public\.events"):
+        of_file(Table("events", "public"), str(file), skip_on_apache=False)
+    for own in (Table("events", "stats"), Table("events")):
+        assert len(of_file(own, str(file), skip_on_apache=False)) == 1

@@ -186,12 +186,33 @@ def test_sections_are_about_the_files_own_table(tmp_path: Path) -> None:
     file.write_text(
         'table = "player_stats"\nchunk_interval = "7 days"\n[retention]\nafter = "1 year"\n', "utf-8"
     )
-    own = load_settings({"table": "public.player_stats"}, config=file)
+    own = load_settings({"table": "PLAYER_STATS"}, config=file)
     assert own.declared == Declared(chunk_interval="7 days", retention=Retention(Span(12)))
     assert own.about_another is None
+    unknown = load_settings({"table": "public.player_stats"}, config=file)
+    assert (unknown.declared.empty, unknown.about_another) == (True, "player_stats"), "nobody can tell without a database"
     other = load_settings({"table": "games"}, config=file)
     assert other.declared.empty
     assert other.about_another == "player_stats"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_database_tells_whether_a_name_with_a_schema_is_the_files(tmp_path: Path, there: bool) -> None:
+    file = tmp_path / "hyperferry.toml"
+    file.write_text('table = "stats.events"\naccept = ["all"]\n', "utf-8")
+    asked: list[tuple[str, str, str]] = []
+
+    def same_there(dsn: str, one: str, other: str) -> bool:
+        asked.append((dsn, one, other))
+        return there
+
+    found = load_settings({"table": "events", "dsn": "postgresql+psycopg://h/d"}, config=file, same_there=same_there)
+    assert asked == [("postgresql://h/d", "events", "stats.events")]
+    assert (found.accepted, found.about_another) == ((frozenset({"all"}), None) if there else (frozenset(), "stats.events"))
+    for table, same in (('"stats".Events', True), ("public.events", False), ("stats.event", False), ("d.stats.other", False)):
+        found = load_settings({"table": table}, config=file, same_there=same_there)
+        assert (found.about_another is None) is same
+    assert len(asked) == 1, "for these nobody need be asked"
 
 
 def test_the_environment_can_name_another_table_than_the_file(
@@ -203,7 +224,8 @@ def test_the_environment_can_name_another_table_than_the_file(
     other = load_settings({}, config=file)
     assert (other.table, other.accepted, other.declared.empty, other.about_another) == ("orders", frozenset(), True, "player_stats")
     monkeypatch.setenv("HYPERFERRY_TABLE", "public.player_stats")
-    own = load_settings({}, config=file)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://h/d")
+    own = load_settings({}, config=file, same_there=lambda dsn, *names: dsn == "postgresql://h/d")
     assert (own.accepted, own.declared.empty, own.about_another) == (frozenset({"all"}), False, None)
     monkeypatch.setenv("HYPERFERRY_TABLE", "orders")
     assert load_settings({"table": "player_stats"}, config=file).accepted == {"all"}

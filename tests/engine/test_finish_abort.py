@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from job import Job, aside, eventually
+from psycopg.conninfo import make_conninfo
 from swap_support import (
     VIEWED,
     WEEKS,
@@ -26,7 +27,7 @@ from test_hanging import EVERYTHING
 
 from hyperferry import engine
 from hyperferry.copy.copier import Outcome
-from hyperferry.errors import CaptureBroken, HyperferryError, LockUnavailable, Refused
+from hyperferry.errors import CaptureBroken, HyperferryError, LockUnavailable, Refused, Usage
 from hyperferry.ledger import store
 from hyperferry.model.rollout import Phase
 from hyperferry.strategies import blue_green, ending
@@ -317,6 +318,42 @@ def test_abort_where_the_table_is_called_otherwise(
     assert job.db.execute(LEFT) == []
     job.db.execute(f"UPDATE {name} SET note = 'on' WHERE id < 9; DELETE FROM {name} WHERE id = 9")
     assert job.db.execute(f"SELECT count(*) FROM {name}") == [(399,)]
+
+
+def test_a_bare_name_does_not_abort_what_is_in_use_in_another_schema(ready: Ready) -> None:
+    """The table is there, and its schema is not in the search path."""
+    job = ready()
+    dsn = make_conninfo(job.dsn, options="-c search_path=elsewhere")
+    with refused(job, Usage, "There is no table t"):
+        engine.abort(dsn, "t")
+    with pytest.raises(Usage, match=r"rollout of public\.t: synced, its table is there(.|\n)*with its schema: public\.t"):
+        engine.abort(dsn, "t")
+    assert engine.abort(dsn, "public.t").phase is Phase.ABORTED
+
+
+def test_a_bare_name_does_not_abort_what_was_moved(ready: Ready) -> None:
+    job = ready()
+    job.db.execute("CREATE SCHEMA other; ALTER TABLE t SET SCHEMA other")
+    with pytest.raises(Usage, match=r"synced, its table is other\.t now(.|\n)*with its schema: public\.t"):
+        engine.abort(job.dsn, "t")
+    assert job.phase() == "synced"
+    assert engine.abort(job.dsn, "public.t").phase is Phase.ABORTED
+    assert job.db.execute(LEFT) == []
+
+
+def test_a_bare_name_of_two_tables_that_are_gone_is_not_enough(ready: Ready) -> None:
+    job = ready()
+    job.db.execute("CREATE SCHEMA other; CREATE TABLE other.t (id bigint PRIMARY KEY, at timestamptz NOT NULL)")
+    store.create(job.conn, engine.make_plan(job.dsn, "other.t", "at", WEEKS))
+    job.db.execute("DROP TABLE other.t; DROP TABLE t CASCADE")
+    with pytest.raises(Usage) as caught:
+        engine.abort(job.dsn, "t")
+    assert {"rollout of other.t", "rollout of public.t"} <= set(caught.value.facts)
+    assert job.phase() == "synced"
+    assert engine.abort(job.dsn, "other.t").phase is Phase.ABORTED
+    assert engine.abort(job.dsn, "t").phase is Phase.ABORTED
+    assert job.phase() == "aborted"
+    assert job.db.execute(LEFT) == []
 
 
 def test_abort_where_our_triggers_were_tampered_with(ready: Ready) -> None:

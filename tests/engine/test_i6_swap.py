@@ -9,6 +9,7 @@ import pytest
 from job import Job, aside, eventually
 from swap_support import (
     ALL,
+    SMALL,
     VIEWED,
     Ready,
     assert_no_locks,
@@ -24,7 +25,7 @@ from swap_support import (
 
 from hyperferry import engine
 from hyperferry.cutover import before, block, runner
-from hyperferry.errors import LockUnavailable
+from hyperferry.errors import LockUnavailable, Refused, SchemaChanged
 from hyperferry.model.rollout import Phase
 
 pytestmark = pytest.mark.usefixtures("full_time")
@@ -312,6 +313,33 @@ def test_a_dry_run_changes_nothing_and_says_who_is_in_the_way(ready: Ready) -> N
         assert not preview.refusals
         assert any("SET SCHEMA" in statement.text for statement in preview.statements)
     assert job.phase() == "synced"
+
+
+def test_a_dry_run_says_that_the_table_was_changed(ready: Ready) -> None:
+    """As the cutover would, which ends with exit code 3."""
+    job = ready()
+    job.db.execute("CREATE INDEX t_note ON t (note)")
+    (refusal,) = engine.cutover_dry_run(job.db.dsn, "t", accept=ALL).refusals
+    assert "index t_note is new" in refusal
+    assert "What to do: " in refusal
+    with refused(job, SchemaChanged, "was changed since"):
+        job.cutover()
+    job.db.execute("DROP INDEX t_note")
+    assert engine.cutover_dry_run(job.db.dsn, "t", accept=ALL).refusals == ()
+
+
+def test_a_dry_run_says_that_rows_are_in_quarantine(ready: Ready) -> None:
+    job = ready(SMALL.replace("at timestamptz NOT NULL", "at timestamptz"))
+    assert engine.cutover_dry_run(job.db.dsn, "t", accept=ALL).refusals == ()
+    job.run("INSERT INTO t (at, n) VALUES (NULL, 1)")
+    job.sync()
+    (refusal,) = engine.cutover_dry_run(job.db.dsn, "t", accept=ALL).refusals
+    assert "1 pair in quarantine" in refusal
+    with pytest.raises(Refused):
+        job.cutover()
+    job.run("DELETE FROM t WHERE at IS NULL")
+    job.sync()
+    assert engine.cutover_dry_run(job.db.dsn, "t", accept=ALL).refusals == ()
 
 
 def test_the_swap_asked_for_twice_is_done_once(ready: Ready) -> None:

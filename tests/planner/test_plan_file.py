@@ -102,6 +102,12 @@ def test_a_stale_plan_says_what_changed() -> None:
     assert len(lines) == 4
 
 
+def test_a_table_of_another_oid_is_another_table() -> None:
+    """The same in every word: of another database, or made anew."""
+    (line,) = is_stale(MADE, replace(MADE.inspection, table=replace(MADE.inspection.table, oid=MADE.inspection.table.oid + 1)))
+    assert "another database" in line
+
+
 def test_a_difference_that_is_not_listed_is_still_a_difference() -> None:
     (line,) = is_stale(MADE, replace(MADE.inspection, fingerprint="0" * 64))
     assert "fingerprint" in line

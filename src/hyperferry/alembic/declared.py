@@ -26,10 +26,10 @@ def of_file(table: Table, file: str | None, *, skip_on_apache: bool) -> tuple[st
             remedy=f"name it: op.apply_policies({table.name!r}, file=...), or {FILE_VARIABLE} in the environment.",
         )
     settings = load_settings({}, config=path)
-    if settings.table is not None and name_parts(settings.table)[-1] != table.name:
-        raise Usage(
-            f"{path} is about {settings.table}, not {table.name}.", remedy="name the file of this table."
-        )
+    *schema, name = name_parts(settings.table) if settings.table is not None else (table.name,)
+    if name != table.name or (schema and table.schema is not None and schema[-1] != table.schema):
+        own = table.name if table.schema is None else str(TableName(table.schema, table.name))
+        raise Usage(f"{path} is about {settings.table}, not {own}.", remedy="name the file of this table.")
     return of_declared(table, settings.declared, str(path), skip_on_apache=skip_on_apache)
 
 

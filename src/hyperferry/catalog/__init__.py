@@ -5,7 +5,7 @@ from .dependents import dependents
 from .fingerprint import fingerprint, fingerprint_expression
 from .inspect import inspect
 from .needs import rights_report
-from .resolve import resolve_table
+from .resolve import is_there, name_of, parse_name, resolve_table
 from .server import refuse_overloads
 
 __all__ = [
@@ -16,6 +16,9 @@ __all__ = [
     "fingerprint_expression",
     "has",
     "inspect",
+    "is_there",
+    "name_of",
+    "parse_name",
     "refuse_overloads",
     "require",
     "resolve_table",

@@ -17,7 +17,7 @@ def resolve_table(conn: Connection, text: str) -> tuple[int, TableName]:
     PGOPTIONS set, not the one that our session pins). Raises Usage, with names that may have been meant,
     when there is none.
     """
-    parts = _parse(conn, text)
+    parts = parse_name(conn, text)
     for schema in [parts[0]] if len(parts) == 2 else user_schemas(conn):
         row = fetch_one(conn, _query("find"), {"schema": schema, "name": parts[-1]})
         if row is not None:
@@ -36,7 +36,18 @@ def _query(name: str) -> psycopg.sql.SQL:
     return load_queries(__package__, "resolve.sql")[name]
 
 
-def _parse(conn: Connection, text: str) -> list[str]:
+def name_of(conn: Connection, oid: int) -> TableName | None:
+    """What the relation is called now; None where there is none of that OID any more."""
+    row = fetch_one(conn, _query("name_of"), {"oid": oid})
+    return None if row is None else TableName(row[0], row[1])
+
+
+def is_there(conn: Connection, name: TableName) -> bool:
+    """Whether a relation has exactly this name."""
+    return fetch_one(conn, _query("find"), {"schema": name.schema, "name": name.name}) is not None
+
+
+def parse_name(conn: Connection, text: str) -> list[str]:
     """Schema and name, or the name alone. Raises Usage for a text that is no name."""
     remedy = 'write it as SQL does: name, schema.name, or "Quoted Schema"."Quoted Name".'
     try:

@@ -17,6 +17,10 @@ SELECT c.oid::bigint, n.nspname::text, c.relname::text
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %(schema)s AND c.relname = %(name)s;
 
+-- name: name_of
+-- What a relation is called now; no row where there is none.
+SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %(oid)s::bigint::oid;
+
 -- name: near
 -- Relations that may have been meant: of the same name in other schemas or another case first, then those that share most of it.
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)

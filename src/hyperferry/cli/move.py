@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hyperferry.config import Settings
-from hyperferry.errors import Interrupted, Refused, Usage
+from hyperferry.errors import ConnectionFailed, Interrupted, Refused, Usage
 from hyperferry.model.plan import Plan
 from hyperferry.model.report import StatusReport
 
@@ -85,7 +85,7 @@ def start(
     from hyperferry import engine
 
     limits = limits_among(wishes)
-    plan = None if target is None else plan_in(target)
+    plan = None if target is None else plan_in(call, target)
     if plan is not None:
         given = [flag for name, flag in FIXED_BY_PLAN.items() if wishes.get(name) not in (None, ())]
         if given:
@@ -216,15 +216,18 @@ def abort(call: Call, table: str | None) -> int:
     return _give(call, engine.abort(settings.dsn, table_of(settings), say=call.out.say), False)
 
 
-def plan_in(target: str) -> Plan | None:
-    """The plan in the file of this name; None where it names a table. Raises Usage for an unreadable one."""
+def plan_in(call: Call, target: str) -> Plan | None:
+    """The plan in the file of this name; None where it names a table, also one that is called like a file (`app.json`) where
+    there is no such file. Raises Usage for an unreadable one."""
     from hyperferry.planner import load_plan
 
     path = Path(target)
     looks_like_file = target.endswith(".json") or os.sep in target
     try:
         text = path.read_text(encoding="utf-8") if looks_like_file or path.is_file() else ""
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        if _is_a_table(call, target):
+            return None
         raise Usage(
             f"There is no plan file {target}.",
             remedy="make one with `hyperferry plan TABLE --time COLUMN --out FILE`.",
@@ -238,6 +241,16 @@ def plan_in(target: str) -> Plan | None:
             remedy="make another with `hyperferry plan TABLE --time COLUMN --out FILE`.",
         ) from None
     return load_plan(text) if looks_like_file or PLAN_MARK in text else None
+
+
+def _is_a_table(call: Call, name: str) -> bool:
+    """Whether the database has a table of that name; no where it cannot be asked."""
+    from hyperferry import engine
+
+    try:
+        return engine.tables_of(call.settings().dsn, name) != (None,)
+    except ConnectionFailed:
+        return False
 
 
 def _unfinished(settings: Settings, table: str) -> bool:

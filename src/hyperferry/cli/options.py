@@ -40,8 +40,9 @@ class Call:
     out: Output
 
     def settings(self, **flags: Any) -> Settings:
-        """The settings under these flags. Raises Usage."""
-        return load_settings({"dsn": self.dsn, **flags}, config=self.config)
+        """The settings under these flags. The database is asked whether TABLE is the file's table where one of the two names has
+        a schema and the other has none. Raises Usage."""
+        return load_settings({"dsn": self.dsn, **flags}, config=self.config, same_there=same_there)
 
     @contextmanager
     def stoppable(self, words: Words = ROLLOUT) -> Iterator[threading.Event]:
@@ -285,6 +286,14 @@ def table_of(settings: Settings) -> str:
             remedy="give TABLE, or `table` in hyperferry.toml, or HYPERFERRY_TABLE in the environment.",
         )
     return settings.table
+
+
+def same_there(dsn: str, one: str, other: str) -> bool:
+    """Whether two names mean one table in the database; False where one of them means none."""
+    from hyperferry import engine
+
+    first, second = engine.tables_of(dsn, one, other)
+    return first is not None and first == second
 
 
 def qualified(settings: Settings) -> str:

@@ -72,13 +72,14 @@ class Output:
         if not self.as_json:
             print(text, flush=True)
 
-    def fail(self, error: HyperferryError) -> None:
-        """What happened, the facts, what to do next: on stderr, and as JSON on stdout where asked for."""
+    def fail(self, error: HyperferryError, result: Mapping[str, Any] | None = None) -> None:
+        """What happened, the facts, what to do next: on stderr, and as JSON on stdout where asked for, beside the `result` where
+        there is one all the same."""
         with contextlib.suppress(OSError, ValueError, RuntimeError):
             for line in facts_lines(error):
                 _print(self.stderr, line)
         if self.as_json:
-            print(json.dumps(failure_as_json(error), default=str), flush=True)
+            print(json.dumps({**(result or {}), **failure_as_json(error)}, default=str), flush=True)
 
 
 def _print(console: Console, line: Line | RenderableType) -> None:

@@ -77,7 +77,7 @@ def rehearse(
         raise Usage("--in names a server, and --release or --server a sandbox.", remedy="give one of them.")
     if release is not None and server is not None:
         raise Usage("--release and --server name two sandboxes.", remedy="give one of them.")
-    plan = None if target is None else plan_in(target)
+    plan = None if target is None else plan_in(call, target)
     if plan is not None:
         fixed = [flag for name, flag in FIXED_BY_PLAN.items() if wishes.get(name) not in (None, ())]
         if fixed:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from hyperferry.config import same_table
-from hyperferry.errors import Refused, Usage
+from hyperferry.errors import NotSettled, Refused, Usage
+from hyperferry.model.report import SwapReport
 from hyperferry.times import parse_moment
 
 from .options import (
@@ -106,25 +107,37 @@ def cutover(
         parts = (preview.statements, preview.blockers, preview.refusals)
         call.out.give(preview_json(name, *parts), preview_lines(name, *parts))
         return Refused.exit_code if preview.refusals else 0
-    with call.stoppable() as stop, Progress(call.out.stderr) as progress:
-        report = engine.cutover(
-            settings.dsn,
-            name,
-            accept=settings.accepted,
-            attempts=attempts,
-            max_wait=max_wait,
-            pgbouncer=settings.pgbouncer,
-            appointment=appointment,
-            drop_inbound_fks=settings.drop_inbound_fks,
-            drop_from_publications=settings.drop_from_publications,
-            limits=settings.limits,
-            stop=stop,
-            progress=progress,
-            say=call.out.say,
-        )
-    name = qualified(settings)
-    call.out.give(swap_json(name, report), swap_lines(name, report))
-    return 0
+    try:
+        with call.stoppable() as stop, Progress(call.out.stderr) as progress:
+            report = engine.cutover(
+                settings.dsn,
+                name,
+                accept=settings.accepted,
+                attempts=attempts,
+                max_wait=max_wait,
+                pgbouncer=settings.pgbouncer,
+                appointment=appointment,
+                drop_inbound_fks=settings.drop_inbound_fks,
+                drop_from_publications=settings.drop_from_publications,
+                limits=settings.limits,
+                stop=stop,
+                progress=progress,
+                say=call.out.say,
+            )
+    except NotSettled as error:
+        return _swapped(call, error.report, error)
+    return _swapped(call, report)
+
+
+def _swapped(call: Call, report: SwapReport, error: NotSettled | None = None) -> int:
+    """Prints the report of a swap, and of what came after it what went wrong; gives the exit code."""
+    value, lines = swap_json(report.table, report), swap_lines(report.table, report)
+    if error is None:
+        call.out.give(value, lines)
+        return 0
+    call.out.show(lines)
+    call.out.fail(error, value)
+    return error.exit_code
 
 
 def _one_of(given: dict[str, bool]) -> None:
@@ -176,22 +189,23 @@ def rollback(
 
     settings = call.settings(table=table, pgbouncer=pgbouncer)
     name = table_of(settings)
-    with call.stoppable() as stop:
-        report = engine.rollback(
-            settings.dsn,
-            name,
-            unverified=unverified,
-            accept=frozenset(accept),
-            attempts=attempts,
-            max_wait=max_wait,
-            limits=settings.limits,
-            pgbouncer=settings.pgbouncer,
-            stop=stop,
-            say=call.out.say,
-        )
-    name = qualified(settings)
-    call.out.give(swap_json(name, report), swap_lines(name, report))
-    return 0
+    try:
+        with call.stoppable() as stop:
+            report = engine.rollback(
+                settings.dsn,
+                name,
+                unverified=unverified,
+                accept=frozenset(accept),
+                attempts=attempts,
+                max_wait=max_wait,
+                limits=settings.limits,
+                pgbouncer=settings.pgbouncer,
+                stop=stop,
+                say=call.out.say,
+            )
+    except NotSettled as error:
+        return _swapped(call, error.report, error)
+    return _swapped(call, report)
 
 
 @click.command(short_help="Drop the old table for good, and keep the record.")
@@ -207,10 +221,16 @@ def finish(call: Call, table: str | None, confirm: str | None) -> int:
 
     settings = call.settings(table=table)
     name = table_of(settings)
-    if confirm is None or not same_table(confirm, name):
+    facts = {"table": name, "confirmed": confirm or "nothing"}
+    confirmed = confirm is not None and same_table(confirm, name)
+    if confirm is not None and confirmed is None:  # the database alone knows in which schema the other one is
+        meant = engine.tables_of(settings.dsn, name, confirm)
+        confirmed = meant[0] is not None and meant[0] == meant[1]
+        facts["they mean"] = ", ".join("no table" if each is None else str(each) for each in meant)
+    if not confirmed:
         raise Refused(
             f"Finishing {name} drops the old table for good, and was not confirmed.",
-            facts={"table": name, "confirmed": confirm or "nothing"},
+            facts=facts,
             remedy=f"when you are sure: hyperferry finish {name} --confirm {name}",
         )
     report = engine.finish(settings.dsn, name, say=call.out.say)

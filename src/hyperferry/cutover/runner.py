@@ -200,6 +200,7 @@ def run_swap(
                         attempts=state.number,
                         stall_ms=round(state.longest_ms, 1),
                         changes_under_lock=changes,
+                        table=str(flow.rollout.table),
                     )
                 if not conn.closed:
                     state.blockers = _in_the_way(conn, flow, state)
@@ -251,8 +252,18 @@ def _attempt(
             drain_again(applier)
         began = time.monotonic()
         try:
-            with nullcontext() if pools is None else pools.paused():
-                return _try_once(conn, flow, gate, state, message)
+            changes: int | None = None
+            try:
+                with nullcontext() if pools is None else pools.paused():
+                    changes = _try_once(conn, flow, gate, state, message)
+            except Failed as error:
+                if changes is None:
+                    raise
+                say(
+                    f"{flow.rollout.table} is swapped; but behind that: {error.message} See with SHOW DATABASES on PgBouncer's "
+                    "admin console that no pool is paused any more; RESUME lets one go on"
+                )
+            return changes
         finally:
             if pools is not None:  # who comes through them waits from the PAUSE on
                 state.longest_ms = max(state.longest_ms, (time.monotonic() - began) * 1000)

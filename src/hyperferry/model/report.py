@@ -74,6 +74,7 @@ class SwapReport:
     stall_ms: float
     changes_under_lock: int
     messages: tuple[str, ...] = ()
+    table: str = ""
 
 
 @dataclass(frozen=True)

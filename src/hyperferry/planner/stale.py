@@ -31,8 +31,8 @@ _VOLATILE = frozenset(
 
 
 def is_stale(plan: Plan, inspection: Inspection) -> tuple[str, ...]:
-    """Empty while the table's fingerprint is the plan's; else what differs, a line each."""
-    if plan.fingerprint == inspection.fingerprint:
+    """Empty while the table is the plan's, by its OID and its fingerprint; else what differs, a line each."""
+    if plan.fingerprint == inspection.fingerprint and plan.inspection.table.oid == inspection.table.oid:
         return ()
     return changes_between(plan.inspection, inspection) or (
         "the table's catalog fingerprint differs (in something that is not listed here)",
@@ -128,7 +128,10 @@ def changed_grants(old: TableFacts, new: TableFacts) -> tuple[set[Grant], set[Gr
 def _table(old: TableFacts, new: TableFacts) -> list[str]:
     lines: list[str] = []
     if old.oid != new.oid:
-        lines.append(f"the table was dropped and made anew (oid was {old.oid}, is {new.oid})")
+        lines.append(
+            "it is another table: dropped and made anew since, or the plan is of another database "
+            f"(oid was {old.oid}, is {new.oid})"
+        )
     gone, added = changed_grants(old, new)
     for word, grants in (("gone", gone), ("new", added)):
         for grant in sorted(grants, key=lambda g: (g.grantee, g.privilege, g.column or "")):

@@ -12,12 +12,12 @@ from psycopg import sql
 
 from ..capture import drop_trigger_statements, sleep_statements, trigger_names
 from ..capture.functions import drop_function_statements
+from ..catalog import name_of
 from ..db import (
     LockMode,
     cancel_autovacuum,
     execute,
     fetch_all,
-    fetch_one,
     fetch_value,
     keep_autovacuum_off,
     load_queries,
@@ -71,8 +71,8 @@ class _Moved(Exception):
 
 def _as_it_is_called(conn: Connection, side: Side) -> Side | None:
     """The side under the name that its table has now; None where the table is gone."""
-    row = fetch_one(conn, load_queries(__package__, "ending.sql")["name_of"], {"oid": side.oid})
-    return None if row is None else replace(side, name=TableName(row[0], row[1]))
+    name = name_of(conn, side.oid)
+    return None if name is None else replace(side, name=name)
 
 
 def abort(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:

@@ -1,7 +1,3 @@
--- name: name_of
--- What a table is called now; no row where there is none.
-SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %(oid)s::bigint::oid;
-
 -- name: dependents
 -- What depends on the table or its row type, but for what is its own: constraints, generated columns, policies and triggers.
 SELECT string_agg(DISTINCT CASE WHEN w.oid IS NULL THEN pg_describe_object(d.classid, d.objid, d.objsubid)
