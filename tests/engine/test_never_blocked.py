@@ -25,7 +25,7 @@ from swap_support import (  # noqa: F401
 from hyperferry import engine
 from hyperferry.capture import install_forward
 from hyperferry.db import locks
-from hyperferry.errors import HyperferryError, LockUnavailable
+from hyperferry.errors import HyperferryError, LockUnavailable, NotSettled
 
 STRONG = "'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'"
 
@@ -100,7 +100,7 @@ def few_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def named(caught: pytest.ExceptionInfo[HyperferryError], pid: int) -> None:
     """The error is one for people, with exit code 1, and says who it was."""
-    assert isinstance(caught.value, LockUnavailable)
+    assert isinstance(caught.value, LockUnavailable | NotSettled)
     assert f"pid {pid} " in str(caught.value), str(caught.value)
     assert caught.value.exit_code == 1
     assert caught.value.remedy

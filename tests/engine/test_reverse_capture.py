@@ -1,8 +1,7 @@
-"""I7: what a write to the hypertable leaves in the change log, and what that costs the session that writes."""
+"""I7: what a write to the hypertable leaves in the change log. What that costs a session is in test_nothing_grows.py."""
 
 from __future__ import annotations
 
-import psycopg
 import pytest
 from job import Job
 
@@ -86,33 +85,6 @@ def test_rows_without_a_key_arrive(db: Database) -> None:
     job.assert_equal()
     job.rollback()
     assert job.run("SELECT v::text FROM t") == [("1.00",)]
-    job.close()
-
-
-def plans(conn: psycopg.Connection[tuple[object, ...]]) -> int:
-    """The plans that this session keeps."""
-    row = conn.execute("SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'CachedPlanSource'").fetchone()
-    assert row is not None
-    return int(str(row[0]))
-
-
-def test_a_session_keeps_one_plan_for_each_chunk_that_it_writes_to(db: Database) -> None:
-    """It walks through all of them for every change of the catalog that it hears of: with three for each of 4,000 chunks writers
-    stood still for seconds when autovacuum came."""
-    job = cut_over(db, KEYED, "id")
-    with job.application() as conn:
-        conn.autocommit = True
-        conn.prepare_threshold = None
-        kept = []
-        for day in range(30):
-            at = f"timestamptz '2024-01-01' + interval '{day} days'"
-            conn.execute(f"INSERT INTO t VALUES ({day}, {at}, 0)")
-            conn.execute(f"UPDATE t SET v = 1 WHERE id = {day} AND at = {at}")
-            conn.execute(f"DELETE FROM t WHERE id = {day} AND at = {at}")
-            kept.append(plans(conn))
-        assert job.backlog() == 90
-        # The first chunks are not looked at: what everybody needs is planned there.
-        assert kept[29] - kept[9] == 20
     job.close()
 
 
