@@ -47,13 +47,16 @@ def own_account(conn: Connection) -> Account:
     return Account(first, last, at - seconds, at, began, ended, seconds, int(rows))
 
 
-def last_swap(conn: Connection) -> float:
-    """When the last cutover or rollback was, in seconds since 1970."""
-    [at] = _row(
+def last_swap(conn: Connection) -> tuple[float, float]:
+    """When the last cutover or rollback was, in seconds since 1970; before it, when its verification had ended: all attempts lie
+    between the two."""
+    verified, at = _row(
         conn,
-        "SELECT EXTRACT(epoch FROM at)::float8 FROM hyperferry.event WHERE kind = 'swap' ORDER BY id DESC LIMIT 1",
+        "SELECT EXTRACT(epoch FROM max(v.ended_at))::float8, EXTRACT(epoch FROM e.at)::float8 "
+        "FROM hyperferry.event AS e LEFT JOIN hyperferry.verification AS v ON v.rollout_id = e.rollout_id AND v.ended_at <= e.at "
+        "WHERE e.kind = 'swap' GROUP BY e.id, e.at ORDER BY e.id DESC LIMIT 1",
     )
-    return at
+    return verified, at
 
 
 def _row(conn: Connection, query: str | sql.Composed) -> tuple[float, ...]:

@@ -83,14 +83,18 @@ def insert_select(job: Job) -> Timing:
 
 
 def id_batches(job: Job) -> Timing:
-    """As the runbook has it: the same, in batches of 10,000 ids, each committed."""
+    """As the runbook has it: the same, in batches of 10,000 ids, each committed; as hyperferry's own batches, without a wait for
+    the disk but at the end."""
     with _dropped(job, "converted") as name:
 
         def work() -> None:
             _hypertable(job, name)
             found = job.conn.execute(f"SELECT max(id) FROM public.{SOURCE}").fetchone()
             last = int(str(found[0])) if found else 0
+            job.conn.execute("SET synchronous_commit = off")
             for low in range(0, last, ID_BATCH):
+                if low + ID_BATCH >= last:
+                    job.conn.execute("RESET synchronous_commit")
                 job.conn.execute(
                     f"INSERT INTO public.{name} SELECT * FROM public.{SOURCE} WHERE id > {low} AND id <= {low + ID_BATCH}"
                 )

@@ -92,13 +92,13 @@ def _round(place: Place, conn: Connection, sizes: Sizes, say: Callable[[str], No
     ferry(place, "sync", TABLE, "--until-empty")
     phases["catch-up"] = Window(began, time.time())
     ferry(place, "cutover", TABLE, "--accept", "all")
-    swaps = {"cutover": _around(last_swap(conn))}
+    swaps = {"cutover": around(*last_swap(conn))}
     time.sleep(AROUND_SWAP_SECONDS)
     _settle(conn, sizes.settle)
     with _syncing(place):
         phases["reverse sync"] = _for(sizes.seconds)
     ferry(place, "rollback", TABLE)
-    swaps["rollback"] = _around(last_swap(conn))
+    swaps["rollback"] = around(*last_swap(conn))
     time.sleep(AROUND_SWAP_SECONDS)
     _abort(place, conn)
     _settle(conn, sizes.settle)
@@ -134,8 +134,9 @@ def _for(seconds: float) -> Window:
     return Window(began, time.time())
 
 
-def _around(moment: float) -> Window:
-    return Window(moment - AROUND_SWAP_SECONDS, moment + AROUND_SWAP_SECONDS)
+def around(verified: float, swapped: float) -> Window:
+    """What is put down to a swap: every attempt at it, of which the first comes after its verification, and a second after it."""
+    return Window(min(verified, swapped - AROUND_SWAP_SECONDS), swapped + AROUND_SWAP_SECONDS)
 
 
 def _settle(conn: Connection, seconds: float) -> None:

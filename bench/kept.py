@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from .result import Better, Figure, Ratio, Result, from_json
 
 FOLDER = Path(__file__).with_name("results")
 SAME_MACHINE = ("processor", "cores", "system")
+SAME_PROBE = 0.1
+"""Machines whose probes differ by more are not the same, whatever they say of themselves."""
 
 
 def keep(result: Result, folder: Path = FOLDER) -> Path:
@@ -65,7 +67,7 @@ def worse(now: Result, kept: Iterable[Result]) -> list[str]:
     for figure in now.figures:
         if (figure.case, figure.title) in figures and figure.better is not None:
             last_figure, old = figures[figure.case, figure.title]
-            if any(now.machine.get(key) != old.machine.get(key) for key in SAME_MACHINE):
+            if not same_machine(now.machine, old.machine):
                 continue
             grown = _grown(figure.median, last_figure.median, figure.better) / (last_figure.median or 1.0)
             noise = max(figure.spread, last_figure.spread)
@@ -75,6 +77,13 @@ def worse(now: Result, kept: Iterable[Result]) -> list[str]:
             if (several and grown > noise) or (figure.missed_by and last_figure.missed_by == 0.0):
                 lines.append(_line(figure, last_figure, old, f"{figure.unit}, spread {100 * noise:.0f} %"))
     return lines
+
+
+def same_machine(now: Mapping[str, object], old: Mapping[str, object]) -> bool:
+    """Whether seconds of the two can be compared: one description, and probes alike where both have one."""
+    probes = [float(str(one["probe_ms"])) for one in (now, old) if "probe_ms" in one]
+    alike = len(probes) < 2 or max(probes) <= (1 + SAME_PROBE) * min(probes)
+    return alike and all(now.get(key) == old.get(key) for key in SAME_MACHINE)
 
 
 def _grown(value: float, before: float, better: Better) -> float:

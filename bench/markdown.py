@@ -43,10 +43,13 @@ def render(results: Sequence[Result], notes: str = "") -> str:
 
 
 def _section(result: Result) -> str:
-    facts = {key: value for key, value in result.machine.items() if key != "load_before"}
-    said = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items())
+    said = ", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in result.machine.items())
     parts = [f"Measured {result.at[:10]} at revision {result.revision}: {said}.\n", *tables(result)]
     return "\n".join(parts)
+
+
+def _fact(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def tables(result: Result) -> list[str]:

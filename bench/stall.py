@@ -2,7 +2,7 @@
 
 `python -m bench.stall --swaps 100 --release stable`, or `make stall N=100 RELEASE=stable`. Fails on any writer's error, and on
 any row that differs at the end. What a writer feels is the longest of its statements that was under way within a second of the
-swap.
+swap, or of any attempt at it that gave way.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import random
+import re
 import sys
 import time
 from bisect import bisect_left
@@ -52,8 +53,12 @@ ONE = "id = %(key)s AND at BETWEEN %(low)s AND %(high)s"
 NOTICED_MS = 2.0
 """Quicker statements are counted, but not kept one by one."""
 WEEK_DAYS = 7
+AROUND_SECONDS = 1.0
+"""So long before and after a swap, or an attempt that gave way, what writers wait is put down to it."""
 PAUSE_SECONDS = 1.5
-"""Between two swaps: a second after the one its waits are still looked at; what comes then is `apart from swaps`."""
+"""Between two swaps: longer than AROUND_SECONDS; what comes then is `apart from swaps`."""
+GAVE_WAY = re.compile(r"attempt \d+ gave way: ")
+"""What the tool says when an attempt has failed."""
 
 
 KINDS = ("insert", "update", "delete")
@@ -70,7 +75,8 @@ class Wait:
 
 @dataclass
 class Swap:
-    """One swap: what the tool said, and what writers felt: the longest statement of any kind, and of each."""
+    """One swap: what the tool said, and what writers felt: the longest statement of any kind, and of each. `moments`: when it
+    was, in seconds since 1970, and before it when each attempt that gave way ended."""
 
     way: str
     attempts: int
@@ -78,6 +84,7 @@ class Swap:
     changes_under_lock: int
     felt_ms: float = 0.0
     felt_by_kind: dict[str, float] = field(default_factory=dict)
+    moments: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -144,11 +151,14 @@ def percentile(values: Sequence[float], share: float) -> float:
     return workload.percentile(sorted(values), share) if values else 0.0
 
 
-def felt(waits: Sequence[Wait], start: float, end: float) -> float:
-    """The longest statement that was under way between two moments; `waits` in the order of their ends."""
-    first = bisect_left(waits, start, key=lambda wait: wait.ended)
-    inside = (wait.ms for wait in waits[first:] if wait.ended - wait.ms / 1000 <= end)
-    return max(inside, default=0.0)
+def felt(waits: Sequence[Wait], moments: Sequence[float]) -> float:
+    """The longest statement that was under way within AROUND_SECONDS of a moment; `waits` in the order of their ends."""
+    longest = 0.0
+    for moment in moments:
+        first = bisect_left(waits, moment - AROUND_SECONDS, key=lambda wait: wait.ended)
+        inside = (wait.ms for wait in waits[first:] if wait.ended - wait.ms / 1000 <= moment + AROUND_SECONDS)
+        longest = max(longest, *inside, 0.0)
+    return longest
 
 
 def measure(
@@ -188,13 +198,11 @@ def measure(
     for writer in people:
         writer.start()
     time.sleep(2)
-    moments: list[tuple[float, float]] = []
     try:
         for number in range(swaps):
             for way in ("cutover", "rollback"):
-                swap, moment = _once(dsn, way)
+                swap = _once(dsn, way)
                 outcome.swaps.append(swap)
-                moments.append(moment)
                 time.sleep(PAUSE_SECONDS)
             say(f"{number + 1} of {swaps}: {swap.attempts} attempts, {swap.reported_ms:.1f} ms reported")
     finally:
@@ -203,7 +211,7 @@ def measure(
         for writer in people:
             writer.join(60)
     outcome.seconds = time.monotonic() - began
-    _account(outcome, answers, moments)
+    account(outcome, answers)
     engine.sync(dsn, "stats", until_empty=True)
     with psycopg.connect(dsn) as conn:
         here, there = "SELECT t::text FROM stats AS t", "SELECT t::text FROM hyperferry_new_1.stats AS t"
@@ -214,50 +222,65 @@ def measure(
     return outcome
 
 
-def _once(dsn: str, way: str) -> tuple[Swap, tuple[float, float]]:
-    """One swap, and the seconds in which writers can have felt it."""
+def _once(dsn: str, way: str) -> Swap:
+    """One swap, and the moments of its attempts."""
+    moments: list[float] = []
+
+    def say(text: str) -> None:
+        if GAVE_WAY.match(text):
+            moments.append(time.time())
+
     if way == "cutover":
-        report = engine.cutover(dsn, "stats", accept=frozenset({"all"}), attempts=200)
+        report = engine.cutover(dsn, "stats", accept=frozenset({"all"}), attempts=200, say=say)
     else:
-        report = engine.rollback(dsn, "stats", attempts=200)
+        report = engine.rollback(dsn, "stats", attempts=200, say=say)
+    if len(moments) != report.attempts - 1:
+        raise RuntimeError(f"{report.attempts} attempts, of which {len(moments)} were said to have given way")
     with psycopg.connect(dsn) as conn:
         row = conn.execute(
             "SELECT EXTRACT(epoch FROM at)::float8 FROM hyperferry.event WHERE kind = 'swap' ORDER BY id DESC LIMIT 1"
         ).fetchone()
     assert row is not None
-    swap = Swap(way, report.attempts, report.stall_ms, report.changes_under_lock)
-    return swap, (row[0] - 1.0, row[0] + 1.0)
+    moments.append(row[0])
+    return Swap(way, report.attempts, report.stall_ms, report.changes_under_lock, moments=moments)
 
 
-def _account(outcome: Outcome, answers: Sequence[Any], moments: Sequence[tuple[float, float]]) -> None:
+def account(outcome: Outcome, answers: Sequence[Any]) -> None:
+    """Puts what the writers noted (their `answers`, as `_write` gives them) into the outcome and its swaps."""
     waits = sorted((Wait(*wait) for answer in answers for wait in answer[2]), key=lambda wait: wait.ended)
-    for swap, (start, end) in zip(outcome.swaps, moments, strict=True):
-        swap.felt_ms = round(felt(waits, start, end), 1)
+    for swap in outcome.swaps:
+        swap.felt_ms = round(felt(waits, swap.moments), 1)
         swap.felt_by_kind = {
-            kind: round(felt([wait for wait in waits if wait.kind == kind], start, end), 1) for kind in KINDS
+            kind: round(felt([wait for wait in waits if wait.kind == kind], swap.moments), 1) for kind in KINDS
         }
     outcome.statements = sum(answer[1] for answer in answers)
     outcome.errors = [f"writer {answer[0]}: {error}" for answer in answers for error in answer[4]]
-    apart = [wait.ms for wait in waits if not any(start <= wait.ended <= end for start, end in moments)]
+    moments = sorted(moment for swap in outcome.swaps for moment in swap.moments)
+    apart = [wait.ms for wait in waits if not _near(moments, wait)]
     sample = sorted((Wait(*one) for answer in answers for one in answer[3]), key=lambda wait: wait.ended)
     outcome.usual_ms = {
         "median": round(percentile([wait.ms for wait in sample], 0.5), 2),
         "slower than 2 ms, p99": round(percentile(apart, 0.99), 1),
         "slower than 2 ms, max": round(max(apart, default=0.0), 1),
     }
-    outcome.usual_by_kind = usual_by_kind(sample, outcome.swaps, moments)
+    outcome.usual_by_kind = usual_by_kind(sample, outcome.swaps)
 
 
-def usual_by_kind(
-    sample: Sequence[Wait], swaps: Sequence[Swap], moments: Sequence[tuple[float, float]]
-) -> dict[str, dict[str, float]]:
+def _near(moments: Sequence[float], wait: Wait) -> bool:
+    """Whether a statement was under way within AROUND_SECONDS of one of the moments, which are in order."""
+    after = bisect_left(moments, wait.ended - wait.ms / 1000 - AROUND_SECONDS)
+    return after < len(moments) and moments[after] <= wait.ended + AROUND_SECONDS
+
+
+def usual_by_kind(sample: Sequence[Wait], swaps: Sequence[Swap]) -> dict[str, dict[str, float]]:
     """Statements apart from swaps: `update on the hypertable` -> median and p99 in ms. After a cutover the hypertable serves."""
     found: dict[str, list[float]] = {}
-    middles = [(start + end) / 2 for start, end in moments]
+    done = [swap.moments[-1] for swap in swaps]
+    moments = sorted(moment for swap in swaps for moment in swap.moments)
     for wait in sample:
-        if any(start <= wait.ended <= end for start, end in moments):
+        if _near(moments, wait):
             continue
-        before = bisect_left(middles, wait.ended)
+        before = bisect_left(done, wait.ended)
         served = "hypertable" if before and swaps[before - 1].way == "cutover" else "plain table"
         found.setdefault(f"{wait.kind} on the {served}", []).append(wait.ms)
     return {

@@ -37,7 +37,8 @@ def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
     tables = [*((table, False) for table in sizes.tables), *((table, True) for table in sizes.hanging)]
     for number, ((rows, chunks), hanging) in enumerate(tables):
         speed = "" if sizes.rate is None else f", {sizes.rate:,} writes/s"
-        case = f"{place.title}, {rows:,} rows, {chunks:,} chunks, {sizes.writers} writers{speed}"
+        times = f", {sizes.swaps} each way"
+        case = f"{place.title}, {rows:,} rows, {chunks:,} chunks, {sizes.writers} writers{speed}{times}"
         if hanging:
             case += HANGING
         say(case)

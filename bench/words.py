@@ -17,8 +17,9 @@ CASES = {
         "Conversion time",
         "Every way from a plain table to a filled, indexed hypertable, in turn within each round. ANALYZE is timed "
         "apart on every side (hyperferry's total is without it too); hyperferry's total is from the command's first "
-        "moment to `synced`, verification included. `plain table` is the floor: the rows into a plain table, then the "
-        "same indexes.",
+        "moment to `synced`, verification included. Batches, hyperferry's and since 2026-12-01 the runbook's too, commit without "
+        "waiting for the disk, but for the last; all else is one transaction. `plain table` is the floor: the rows into a plain "
+        "table, then the same indexes.",
     ),
     "feel": Case(
         "What writers feel",
@@ -29,7 +30,7 @@ CASES = {
         "`alone` says how much of a ratio is noise. A rollout before the first round, which nobody measures, makes the "
         "segments of WAL, which are kept (min_wal_size is max_wal_size); on a server that has to make them every commit "
         "waits for each (below, under the aims missed). The longest wait at a swap is that of any transaction under way "
-        "within a second of it.",
+        "from the end of the verification before it to a second after it (until 2026-12-01 10:30 UTC: within a second of it).",
     ),
     "capture": Case(
         "Cost of capture",
@@ -43,9 +44,10 @@ CASES = {
     ),
     "swap": Case(
         "Cutover and rollback",
-        "Cutovers and rollbacks under writers without a pause, each statement a transaction that names id and time. "
-        "What a writer feels is its longest statement under way within a second of the swap, queueing and failed "
-        "attempts included.",
+        "Cutovers and rollbacks under writers, at the rate that the case names or without a pause, each statement a "
+        "transaction that names id and time. What a writer feels is its longest statement under way within a second of the "
+        "swap or, since 2026-12-01 10:30 UTC, of an attempt that gave way before it; queueing included. Of fewer than a hundred "
+        "swaps p99 is the longest.",
     ),
     "growth": Case(
         "Growth",

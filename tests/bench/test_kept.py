@@ -7,6 +7,7 @@ from pathlib import Path
 
 from made_results import MACHINE, pair, result
 
+from bench import place
 from bench.kept import keep, newest, number, read, verdict, worse
 from bench.result import Figure, Ratio
 
@@ -44,6 +45,16 @@ def test_figures_of_another_machine_are_not_compared() -> None:
     fast, slow = (Figure("a", "apply", "changes/s", (value, value), "", "more") for value in (2.0, 1.0))
     assert worse(result(slow, machine={**MACHINE, "processor": "another"}), [result(fast)]) == []
     assert len(worse(result(slow), [result(fast)])) == 1
+
+
+def test_a_machine_that_does_a_fixed_piece_of_work_otherwise_is_another() -> None:
+    """Whatever its description: those that we had differ by half."""
+    fast, slow = (Figure("a", "apply", "changes/s", (value, value), "", "more") for value in (2.0, 1.0))
+    quick, same, lame = ({**MACHINE, "probe_ms": ms} for ms in (20.0, 21.9, 22.1))
+    assert worse(result(slow, machine=lame), [result(fast, machine=quick)]) == []
+    assert len(worse(result(slow, machine=same), [result(fast, machine=quick)])) == 1
+    assert len(worse(result(slow, machine=lame), [result(fast)])) == 1  # kept before there was a probe
+    assert 1 < place.probe() < 10_000
 
 
 def test_a_single_value_tells_of_no_spread() -> None:

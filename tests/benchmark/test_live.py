@@ -190,6 +190,8 @@ def test_a_query_that_the_hypertable_refuses_fails(synced: Database) -> None:
     report = measure(synced, "-- name: by key\nSELECT id, player_id FROM player_stats GROUP BY id")
     assert of(report, "by key").verdict is Verdict.FAILED
     assert "GROUP BY" in (of(report, "by key").after.error or "")
+    assert codes(report, "by key") == ["refused"]
+    assert "correct the query" in of(report, "by key").causes[0].remedy
     assert report.failed
 
 
@@ -201,6 +203,9 @@ def test_a_query_that_only_the_hypertable_cannot_answer_in_time_fails(synced: Da
     )
     report = measure(synced, "-- name: late\nSELECT * FROM player_stats WHERE id = 1 AND delayed(tableoid)", timeout=2)
     assert of(report, "late").verdict is Verdict.FAILED
+    # Its plan without a run tells more than that it took too long.
+    assert codes(report, "late") == ["no-time-predicate", "too-slow"]
+    assert of(report, "late").after.shape is not None
     assert report.failed
 
 
@@ -219,6 +224,7 @@ def test_what_the_hypertable_refuses_fails_against_a_kept_file_too(stats: Databa
     report = measure(stats, None, against=kept)
     assert of(report, "by key").verdict is Verdict.FAILED
     assert "GROUP BY" in (of(report, "by key").after.error or "")
+    assert codes(report, "by key") == ["refused"]
     assert not report.left_out
 
 

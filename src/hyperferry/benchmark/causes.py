@@ -15,6 +15,8 @@ HALF = 0.5
 FEW = 4
 """Fewer planned chunks than this explain no loss of planning time."""
 OTHER_ROWS = "the two returned different numbers of rows; rows are still on their way, or were written meanwhile"
+REFUSED, TOO_SLOW = "refused", "too-slow"
+FAILURES = frozenset({REFUSED, TOO_SLOW})
 MOST = 0.9
 """From this part of all chunks on a query reads 'all' of them."""
 
@@ -47,6 +49,29 @@ def causes(before: Side, after: Side, old: Measured, new: Measured) -> tuple[Cau
             "compare the two plans node by node, and run EXPLAIN (ANALYZE, BUFFERS) on both by hand.",
         ),
     )
+
+
+def causes_of_failure(after: Side, new: Measured, reason: Cause) -> tuple[Cause, ...]:
+    """Why a query that ran before does not after: what stopped it, and what its plan says of it where there is one."""
+    assert reason.code in FAILURES
+    found = _no_time_predicate_planned(after, new) if new.shape is not None else None
+    return (reason,) if found is None else (found, reason)
+
+
+def _no_time_predicate_planned(after: Side, new: Measured) -> Cause | None:
+    """As `_no_time_predicate`, of a plan that never ran to its end."""
+    assert new.shape is not None
+    if after.chunks is None or after.chunk_count < 2 or new.shape.time_condition or new.shape.planned_chunks < 2:
+        return None
+    return Cause(
+        "no-time-predicate",
+        f"no condition on {_time(after)}: of {plural(after.chunk_count, 'chunk')}, {new.shape.planned_chunks} are planned",
+        _narrow_the_range(after),
+    )
+
+
+def _narrow_the_range(after: Side) -> str:
+    return f"add a condition on {_time(after)} with the range that the question is about, even a generous one{_wider(after)}."
 
 
 def _gain(old: Measured, new: Measured, of: Callable[[Run], float]) -> float:
@@ -85,8 +110,7 @@ def _no_time_predicate(after: Side, new: Measured) -> Cause | None:
         "no-time-predicate",
         f"no condition on {_time(after)}: of {plural(read[1], 'chunk')}, {new.shape.planned_chunks} are planned and "
         f"{read[0]} read",
-        f"add a condition on {_time(after)} with the range that the question is about, even a generous one"
-        f"{_wider(after)}.",
+        _narrow_the_range(after),
     )
 
 

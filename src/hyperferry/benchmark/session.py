@@ -57,7 +57,12 @@ class WrongTable(CannotRun):
 
 
 class TimedOut(Exception):
-    """A query took longer than it may."""
+    """A query took longer than it may, and what to do."""
+
+    remedy = (
+        "look at its plan for what it reads, in chunks and in indexes; with a longer --timeout it is measured, and causes are "
+        "looked for"
+    )
 
 
 def _named(views: Sequence[View]) -> str:
@@ -203,6 +208,21 @@ class Session:
                 f"it failed on the {self.side.label}: {said}", "correct the query, or the expressions of its parameters"
             ) from None
         return result
+
+    def shape(self, each: Query, draw: int) -> Shape | None:
+        """The shape of the query's plan with a set of values, without running it; None where the server does not say."""
+
+        def once() -> Shape:
+            with self.conn.transaction():
+                return shape_of(self._explain(PLAN_ALONE, each, each.drawn[draw]), self.side)
+
+        try:
+            shape: Shape = self._patiently(once)
+        except psycopg.Error:
+            if self.conn.closed:
+                raise
+            return None
+        return shape
 
     def _explain(self, how: str, each: Query, values: Sequence[str | None]) -> Node:
         call: sql.Composable = sql.Identifier(self._names[each.name])

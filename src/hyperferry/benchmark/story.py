@@ -22,7 +22,7 @@ from ..model.names import TableName
 from ..words import plural
 from . import cold as cold_runs
 from . import query_file
-from .causes import causes, notes
+from .causes import REFUSED, TOO_SLOW, causes, causes_of_failure, notes
 from .draw import draw
 from .figures import judge
 from .options import BenchOptions, Cause, LeftOut, Measured, Outcome, Query, Report, Run, Shape, Side, Verdict
@@ -45,14 +45,15 @@ class _Case:
     runs: dict[int, list[Run]] = field(default_factory=dict)
     cold: dict[int, list[Run]] = field(default_factory=dict)
     shapes: dict[int, list[Shape]] = field(default_factory=dict)
-    errors: dict[int, str] = field(default_factory=dict)
+    errors: dict[int, Cause] = field(default_factory=dict)
 
     def measured(self, side: int) -> Measured:
         """The side's part of it, with the shape that most runs had."""
         shapes = self.shapes.get(side, [])
         lines = Counter(shape.lines for shape in shapes).most_common(1)
         shape = next((each for each in shapes if each.lines == lines[0][0]), None) if lines else None
-        return Measured(tuple(self.runs.get(side, ())), shape, tuple(self.cold.get(side, ())), self.errors.get(side))
+        error = self.errors[side].words if side in self.errors else None
+        return Measured(tuple(self.runs.get(side, ())), shape, tuple(self.cold.get(side, ())), error)
 
 
 def bench(options: BenchOptions, *, say: Say = lambda text: None, stop: threading.Event | None = None) -> Report:
@@ -196,7 +197,7 @@ def _prepare(
                 except ServerRefuses as why:
                     if at == 0 and each.name not in ran:
                         raise
-                    note, case.errors[at] = None, why.reason
+                    note, case.errors[at] = None, Cause(REFUSED, why.reason, why.remedy)
                 case.notes += [] if note is None else [note]
             for at, session in enumerate(sessions):
                 _run(case, at, session, 0, [], stop)
@@ -273,9 +274,14 @@ def _run(
         run, shape = session.run(case.query, number)
     except WrongTable:
         raise
-    except (TimedOut, CannotRun) as why:
-        if not (cold and isinstance(why, TimedOut)):
-            case.errors[at] = str(why)
+    except CannotRun as why:
+        case.errors[at] = Cause(REFUSED, why.reason, why.remedy)
+        return
+    except TimedOut as why:
+        if not cold:
+            case.errors[at] = Cause(TOO_SLOW, str(why), why.remedy)
+            planned = session.shape(case.query, number)
+            case.shapes[at] = [] if planned is None else [planned]
         return
     into.append(run)
     if keep:
@@ -306,6 +312,8 @@ def _outcome(
         and new.shape is not None
     ):
         why = causes(before, after, old, new)
+    elif verdict is Verdict.FAILED:
+        why = causes_of_failure(after, new, *case.errors.values())
     said = (*case.notes, *notes(before, after, old, new))
     return Outcome(case.query, old, new, verdict, ratio, agreed, why, said)
 

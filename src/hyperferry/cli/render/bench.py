@@ -111,9 +111,9 @@ def _outcome(outcome: Outcome) -> list[Line | RenderableType]:
     wrong = outcome.verdict in (Verdict.SLOWER, Verdict.FAILED, Verdict.UNCLEAR, Verdict.NOT_MEASURED)
     if wrong:
         lines.append(Line(outcome.query.name, mark=outcome.verdict.value, mark_style=STYLES[outcome.verdict]))
-        lines += [
-            Line(each.error, indent=2) for each in (outcome.before, outcome.after) if each is not None and each.error
-        ]
+        said = {cause.words for cause in outcome.causes}
+        errors = [each.error for each in (outcome.before, outcome.after) if each is not None and each.error]
+        lines += [Line(error, indent=2) for error in errors if error not in said]
     for cause in outcome.causes:
         lines.append(Line(f"{cause.words}.", indent=2, mark=f"{cause.code}:"))
         lines.append(Line(cause.remedy, indent=4, mark="What to do:"))
@@ -121,7 +121,7 @@ def _outcome(outcome: Outcome) -> list[Line | RenderableType]:
         lines.append(
             Line("the median is beyond the threshold, but the runs do not agree; measure with more --runs", indent=2)
         )
-    if outcome.causes:
+    if outcome.causes and any(each is not None and each.shape is not None for each in (outcome.before, outcome.after)):
         lines.append(_plans(outcome))
     elif OTHER_ROWS in outcome.notes:
         lines.append(Line(outcome.query.name, mark=outcome.verdict.value, mark_style=STYLES.get(outcome.verdict, "")))

@@ -75,9 +75,9 @@ def _section(n: int, outcome: Outcome, report: Report) -> str:
         for number_, v in sorted(query.values.items())
     )
     why = "".join(f"<dt>{escape(each.words)}</dt><dd>What to do: {escape(each.remedy)}</dd>" for each in outcome.causes)
-    said = "".join(
-        f"<p>{escape(text)}</p>" for text in [*(each.error for _, each in sides if each.error), *outcome.notes]
-    )
+    words = {cause.words for cause in outcome.causes}
+    errors = [each.error for _, each in sides if each.error and each.error not in words]
+    said = "".join(f"<p>{escape(text)}</p>" for text in [*errors, *outcome.notes])
     plans = "".join(
         f"<div><h4>{name}</h4><pre>{escape(chr(10).join(each.shape.lines)) if each.shape is not None else ''}</pre></div>"
         for name, each in sides
