@@ -248,19 +248,25 @@ SameThere = Callable[[str, str, str], bool]
 
 
 def load_settings(
-    flags: Mapping[str, Any], *, config: Path | None = None, same_there: SameThere | None = None
+    flags: Mapping[str, Any],
+    *,
+    config: Path | None = None,
+    same_there: SameThere | None = None,
+    by_file: bool = False,
 ) -> Settings:
     """The settings of this call. `flags` are the options that were given (None: not given).
 
     `config` must exist where it is given; else the working folder's `hyperferry.toml` is read if it is there.
     Where the flags or the environment name another table than the file does, what the file says about its table does not count.
     Where only the database can tell (one name has a schema, the other has none) it is asked through `same_there`; without that
-    they count as two tables. Raises Usage.
+    they count as two tables. `by_file`: this call is about the file, whatever table the environment names. Raises Usage.
     """
     given = {name: value for name, value in flags.items() if value is not None and value != ()}
     path = config if config is not None else Path(CONFIG_FILE)
     file = _read(path) if config is not None or path.is_file() else {}
     _refuse_console_passwords(file)
+    if by_file and "table" in file:
+        given["table"] = file["table"]
     about, wanted = None, given.get("table") or _in_environment("HYPERFERRY_TABLE")
     if wanted and "table" in file and not _same(wanted, str(file["table"]), given.get("dsn"), same_there):
         about = str(file["table"])

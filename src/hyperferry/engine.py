@@ -281,6 +281,8 @@ def _keep_in_step(
         ):
             if not _moved_on(conn, rollout, monitor):
                 raise
+            if monitor.stop.is_set():
+                break
         if empty and until_empty:
             break
         if empty and monitor.stop.wait(0.5):
@@ -291,16 +293,29 @@ def _keep_in_step(
 
 def _moved_on(conn: Connection, rollout: Rollout, monitor: Monitor) -> bool:
     """Whether the tables are not as they were because the rollout is in another phase by now: a swap between two looks, by which
-    they changed places, or a `finish` or an `abort`, which take capture off before they come to their end. Raises Refused for a
-    finish that takes long, or was interrupted."""
+    they changed places, or a `finish` or an `abort`, which take capture off before they come to their end. True as well where we
+    were told to stop while somebody is at work. Raises Refused for a finish that was interrupted, Conflict for one that takes
+    long."""
     until = time.monotonic() + ENDING_SECONDS
     while True:
         worker = worker_of(conn, rollout)
         if store.get(conn, rollout.id).phase is not rollout.phase:
             return True
-        if worker is None or time.monotonic() > until or monitor.stop.wait(0.2):
+        if worker is None:
             gates.refuse_half_finished(conn, rollout)
             return False
+        if time.monotonic() > until:
+            try:
+                gates.refuse_half_finished(conn, rollout)
+            except Refused:
+                raise Conflict(
+                    f"The rollout of {rollout.table} is being finished; there is nothing to keep in step any more.",
+                    facts={"works on it": worker, "rollout": rollout.id},
+                    remedy="wait until it has ended; `hyperferry status` tells.",
+                ) from None
+            return False
+        if monitor.stop.wait(0.2):
+            return True
 
 
 def status(dsn: str, table: str | None = None) -> list[StatusReport]:
@@ -378,7 +393,14 @@ def verify(
         return blue_green.prove(conn, connect, rollout, monitor, by=by, repair=repair)
 
 
-def cutover_dry_run(dsn: str, table: str, *, accept: frozenset[str] = frozenset()) -> CutoverPreview:
+def cutover_dry_run(
+    dsn: str,
+    table: str,
+    *,
+    accept: frozenset[str] = frozenset(),
+    drop_inbound_fks: tuple[str, ...] = (),
+    drop_from_publications: tuple[str, ...] = (),
+) -> CutoverPreview:
     """What would be swapped, who would block it now, and why it would be refused."""
     gates.check_accept(accept)
     with db.connect(dsn, purpose="cutover") as conn:
@@ -395,7 +417,9 @@ def cutover_dry_run(dsn: str, table: str, *, accept: frozenset[str] = frozenset(
         gates.void_if_unseen(conn, rollout)
         refusals += [f"{found.rule}: {found.message}" for found in gates.blockers_now(conn, rollout)]
         refusals += gates.refused_by(
-            partial(gates.refuse_changed, conn, rollout), partial(gates.refuse_missing_rights, conn, rollout)
+            partial(gates.refuse_unplanned, rollout.plan, drop_inbound_fks, drop_from_publications),
+            partial(gates.refuse_changed, conn, rollout),
+            partial(gates.refuse_missing_rights, conn, rollout),
         )
         if rollout.phase is not Phase.PLANNED and (quarantined := quarantine_size(conn, flow)):
             refusals.append(

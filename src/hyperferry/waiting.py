@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from . import gates
 from .db.connection import Connection
-from .errors import Conflict, LockUnavailable
+from .errors import Conflict, LockUnavailable, Refused
 from .ledger import store
 from .model.rollout import Control, Rollout
 from .strategies import blue_green
@@ -55,17 +55,16 @@ def keep(
     proved, so that the swap need not wait for that. While the rollout is paused it does neither, nor lets the cutover begin.
 
     `again`: this command waited before, on a connection that was lost: a word that came meanwhile was for it."""
-    if again and [event[1] for event in store.last_events(conn, rollout.id, EVENTS)] == ["go"]:
-        store.event(conn, rollout.id, "waited", {"why": "told so"})
-        return
-    store.event(
-        conn,
-        rollout.id,
-        "waiting",
-        {"for": appointment.text(rollout.table), "pid": conn.info.backend_pid},
-    )
+    if not again or [event[1] for event in store.last_events(conn, rollout.id, EVENTS)] != ["go"]:
+        store.event(
+            conn,
+            rollout.id,
+            "waiting",
+            {"for": appointment.text(rollout.table), "pid": conn.info.backend_pid},
+        )
     why = "stopped"
     looked: float | None = None
+    stands_in_the_way = False  # at the last look, which was not the first
     keep_in_step = blue_green.KeepInStep(conn, monitor)
     try:
         while True:
@@ -83,10 +82,16 @@ def keep(
             begun = time.monotonic()
             try:
                 if looked is None or begun - looked > PROOF_SECONDS:
-                    gates.refuse_new_blockers(conn, rollout)  # while there is one, each proof would be void as it is made
-                    if gates.valid_verification(conn, rollout) is None:
+                    refusal = _refusal(conn, rollout)
+                    if refusal is not None and (looked is None or stands_in_the_way):
+                        raise refusal
+                    if refusal is not None:  # a temporary view, say, that is gone in a moment, hours before the swap
+                        monitor.say(f"{refusal.message} If that is so at the next look as well, the cutover is given up.")
+                    # While something stands in the way, each proof would be void as it is made.
+                    elif gates.valid_verification(conn, rollout) is None:
                         with suppress(Conflict):  # somebody else verifies just now; theirs counts as well
                             prove()
+                    stands_in_the_way = refusal is not None
                     looked = begun = time.monotonic()
                 empty = keep_in_step(rollout)
             except LockUnavailable as error:  # somebody rewrites the table, say, and may be done long before the moment comes
@@ -98,6 +103,14 @@ def keep(
     finally:
         if not conn.closed:
             store.event(conn, rollout.id, "waited", {"why": why})
+
+
+def _refusal(conn: Connection, rollout: Rollout) -> Refused | None:
+    try:
+        gates.refuse_new_blockers(conn, rollout)
+    except Refused as error:
+        return error
+    return None
 
 
 def what_for(conn: Connection, rollout: Rollout, worker: str | None) -> str | None:

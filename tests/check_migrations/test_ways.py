@@ -144,6 +144,16 @@ def test_sql_is_kept_and_compared(here: Project) -> None:
     assert "is not in it" in report["findings"][1]["message"]
 
 
+def test_no_database_is_asked_which_table_the_file_is_about(here: Project) -> None:
+    """DATABASE_URL is not read, whatever table the environment names."""
+    two(here)
+    (here.folder / "hyperferry.toml").write_text('table = "players"\n[check_migrations]\nlarge = ["players"]\n', "utf-8")
+    nowhere = {"HYPERFERRY_TABLE": "public.players", "DATABASE_URL": "postgresql://127.0.0.1:1/nowhere"}
+    report = here.check(code=None, **nowhere)
+    assert "error" not in report
+    assert "Cannot connect" not in report["err"]
+
+
 def test_wrong_usage_is_said_before_anything_is_made(
     here: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,6 +43,19 @@ def test_what_a_file_says_of_another_schemas_table_does_not_count(
     assert over.code == 0, over.stderr
 
 
+def test_a_name_without_a_schema_that_means_nothing_means_what_the_call_names(
+    hyperferry: Hyperferry, db: Database, tmp_path: Path
+) -> None:
+    """The table's schema is not in the search_path of this role: what the file says of it counts all the same."""
+    db.execute(BESIDE + "; INSERT INTO stats.player_stats VALUES (1, '2024-01-06')")
+    (tmp_path / "hyperferry.toml").write_text('table = "player_stats"\ntime_column = "game_date"\nchunk_interval = "9 days"\n')
+    ran = hyperferry("plan", "stats.player_stats", "--json", dsn=db.dsn)
+    assert ran.code == 0, ran.stderr
+    assert ran.json["interval"]["text"] == "9 days"
+    db.execute("CREATE TABLE public.player_stats (game_date timestamptz NOT NULL)")
+    assert_failure(hyperferry("plan", "stats.player_stats", "--json", dsn=db.dsn), 2, "No time column was named")
+
+
 def test_a_server_that_is_dead_is_said_so_where_names_are_to_be_compared(hyperferry: Hyperferry, tmp_path: Path) -> None:
     (tmp_path / "hyperferry.toml").write_text('table = "public.t"\n')
     dead = "postgresql://127.0.0.1:1/x"

@@ -89,3 +89,18 @@ def test_a_revision_takes_no_file_about_another_schemas_table(tmp_path: Path) ->
         of_file(Table("events", "public"), str(file), skip_on_apache=False)
     for own in (Table("events", "stats"), Table("events")):
         assert len(of_file(own, str(file), skip_on_apache=False)) == 1
+
+
+@pytest.mark.parametrize("elsewhere", ["public.events", "events", "stats.events", "orders"])
+@pytest.mark.parametrize("written", ["events", "public.events"])
+def test_a_revision_goes_by_its_file_whatever_table_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: str, written: str
+) -> None:
+    """HYPERFERRY_TABLE is for the command line: a revision that did nothing for its sake would count as done."""
+    file = tmp_path / "hyperferry.toml"
+    file.write_text(f'table = "{written}"\nchunk_interval = "7 days"\n', "utf-8")
+    monkeypatch.setenv("HYPERFERRY_TABLE", elsewhere)
+    assert len(of_file(Table("events", "public"), str(file), skip_on_apache=False)) == 1
+    assert len(of_file(Table("events"), str(file), skip_on_apache=False)) == 1
+    with pytest.raises(Usage, match="is about"):
+        of_file(Table("orders", "public"), str(file), skip_on_apache=False)

@@ -170,6 +170,52 @@ def test_a_word_that_came_while_its_connection_was_lost_counts(ready: Ready, mon
     assert outcome(aside(lambda: job.cutover(appointment=POSTPONED))).phase is Phase.CUT_OVER
 
 
+def test_a_pause_holds_it_back_after_a_lost_connection_too(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The word came while it was paused, and the connection was lost then."""
+    job = ready()
+    lost = job.session("lost")
+    keep = waiting.keep
+
+    def dies(*args: Any, again: bool = False, **options: Any) -> None:
+        if not again:
+            store.event(lost, job.rollout.id, "waiting", {"for": "a word", "pid": lost.info.backend_pid})
+            store.event(lost, job.rollout.id, "go")
+            engine.pause(job.dsn, "t")
+            raise psycopg.OperationalError("the connection was lost")
+        keep(*args, again=again, **options)
+
+    monkeypatch.setattr("hyperferry.engine.keep", dies)
+    future = aside(lambda: job.cutover(appointment=POSTPONED))
+    time.sleep(3)
+    assert not future.done()
+    assert job.phase() == "synced"
+    engine.resume(job.dsn, "t")
+    assert outcome(future).phase is Phase.CUT_OVER
+
+
+def test_what_stands_in_the_way_for_a_moment_does_not_end_the_wait(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody's temporary view, hours before the moment; one that stays does end it."""
+    monkeypatch.setattr(waiting, "PROOF_SECONDS", 2.0)
+    job = ready()
+    future = waits(job)
+    eventually("it looked once", lambda: job.value("SELECT count(*) FROM hyperferry.verification") or future.done())
+    time.sleep(2.5)
+    with job.application() as session:
+        session.execute("CREATE TEMP VIEW near AS SELECT id FROM t")
+        session.commit()
+        eventually("it saw the view", lambda: any("at the next look" in line for line in job.said) or future.done())
+        session.execute("DROP VIEW near")
+        session.commit()
+        time.sleep(5)
+        assert not future.done()
+        assert job.status().waiting_for
+        session.execute("CREATE TEMP VIEW near AS SELECT id FROM t")
+        session.commit()
+        with pytest.raises(Refused, match=r"pg_temp_\d+\.near"):
+            outcome(future)
+    assert job.phase() == "synced"
+
+
 def test_a_word_for_one_that_died_is_not_for_the_next(ready: Ready) -> None:
     job = ready()
     store.event(job.conn, job.rollout.id, "waiting", {"for": "a word", "pid": 1})

@@ -27,7 +27,7 @@ from test_hanging import EVERYTHING
 
 from hyperferry import engine
 from hyperferry.copy.copier import Outcome
-from hyperferry.errors import CaptureBroken, HyperferryError, LockUnavailable, Refused, Usage
+from hyperferry.errors import CaptureBroken, Conflict, HyperferryError, LockUnavailable, Refused, Usage
 from hyperferry.ledger import store
 from hyperferry.model.rollout import Phase
 from hyperferry.strategies import blue_green, ending
@@ -387,6 +387,35 @@ def test_a_sync_beside_the_end_ends_with_it(ready: Ready, end: str) -> None:
         assert not sync.done()
     assert ended.result(60).phase.ended
     assert sync.result(60).phase.ended
+
+
+@pytest.mark.parametrize("told", ["to stop", "nothing"])
+def test_a_sync_beside_a_finish_that_takes_long_says_what_is_so(ready: Ready, monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    """Not that it was interrupted, nor that writes may have been missed."""
+    monkeypatch.setattr(engine, "ENDING_SECONDS", 60.0 if told == "to stop" else 1.0)
+    job = ready()
+    job.cutover()
+    stop = threading.Event()
+    sync = aside(lambda: engine.sync(job.dsn, "t", stop=stop, say=job.said.append))
+    eventually(
+        "it is at work",
+        lambda: sync.done() or job.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hyperferry sync' "
+                                         "AND datname = current_database()"),
+    )  # fmt: skip
+    with job.application() as reader:
+        job.on(reader, "SELECT count(*) FROM {source}")
+        ended = aside(job.finish)
+        eventually("capture is off", lambda: not job.db.execute(
+            "SELECT 1 FROM pg_trigger WHERE tgrelid = 't'::regclass AND tgname LIKE 'hyperferry%'"))  # fmt: skip
+        if told == "to stop":
+            time.sleep(1)
+            stop.set()
+            assert sync.result(30).phase is Phase.CUT_OVER
+        else:
+            with pytest.raises(Conflict, match="is being finished"):
+                sync.result(30)
+        assert not ended.done()
+    assert ended.result(60).phase.ended
 
 
 def test_a_second_rollout_after_an_abort(ready: Ready) -> None:

@@ -262,7 +262,7 @@ def test_a_body_that_writes_is_refused_because_it_would_write_into_the_old_table
 
 
 def test_a_temporary_view_on_the_table_is_named_before_the_cutover(ready: Ready) -> None:
-    """Nobody but its session could point it at the hypertable; its owner can drop it from any."""
+    """Nobody but its session could point it at the hypertable; a superuser can drop it from any."""
     job = ready()
     with job.db.connect() as session:
         session.execute("CREATE TEMP VIEW near AS SELECT id FROM t")

@@ -328,6 +328,17 @@ def test_a_dry_run_says_that_the_table_was_changed(ready: Ready) -> None:
     assert engine.cutover_dry_run(job.db.dsn, "t", accept=ALL).refusals == ()
 
 
+def test_a_dry_run_says_that_the_plan_drops_no_such_key_or_publication(ready: Ready) -> None:
+    job = ready()
+    with pytest.raises(Refused, match=r"nothing of dropping public\.nobodys"):
+        job.cutover(drop_inbound_fks=("public.nobodys.key",))
+    wrong = {"drop_inbound_fks": ("public.nobodys.key",), "drop_from_publications": ("nobodys",)}
+    (refusal,) = engine.cutover_dry_run(job.db.dsn, "t", accept=ALL, **wrong).refusals  # type: ignore[arg-type]
+    assert "nobodys.key" in refusal
+    assert refusal.count("nobodys") >= 2
+    assert engine.cutover_dry_run(job.db.dsn, "t", accept=ALL).refusals == ()
+
+
 def test_a_dry_run_says_that_rows_are_in_quarantine(ready: Ready) -> None:
     job = ready(SMALL.replace("at timestamptz NOT NULL", "at timestamptz"))
     assert engine.cutover_dry_run(job.db.dsn, "t", accept=ALL).refusals == ()

@@ -105,6 +105,13 @@ def test_several_behind_one_address_are_not_paused(ready: Ready) -> None:
                 goes_on(bouncer)
 
 
+def test_one_that_adds_its_clients_addresses_to_their_names_is_one(ready: Ready) -> None:
+    job = ready()
+    with pgbouncer(job.db.dsn, add_host=True) as bouncer:
+        assert any(" - 127.0.0.1" in str(value) for row in bouncer.console("SHOW CLIENTS") for value in row), "so it is set"
+        assert job.cutover(pgbouncer=[bouncer.admin]).phase is Phase.CUT_OVER
+
+
 def test_pgoptions_are_not_for_the_console(pooled: tuple[Job, Bouncer], monkeypatch: pytest.MonkeyPatch) -> None:
     job, bouncer = pooled
     monkeypatch.setenv("PGOPTIONS", "-c role=postgres")

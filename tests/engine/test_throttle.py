@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from hyperferry.model.throttle import Samples
 from hyperferry.strategies import throttling
 from hyperferry.strategies.monitor import Monitor
 from hyperferry.throttle import Sampler
-from kit.standby import Standby, own_server, receiver_of, standby_of
+from kit.standby import Standby, consumer_of, own_server, receiver_of, standby_of
 from kit.tables import Table
 from servers import Database, Server, drop_database, make_database
 
@@ -363,6 +364,28 @@ def test_who_archives_wal_is_not_a_replica_that_lags(own: Job, primary: Server) 
             time.sleep(0.25)
         assert len(seen) == 24
         assert max(seen) < 2
+
+
+def test_a_logical_consumer_that_confirms_nothing_lags(own: Job, primary: Server) -> None:
+    """What was sent to it is in its socket: what it confirmed counts."""
+    with consumer_of(primary, own.db.name) as process, connect(own.capture().dsn, purpose="throttle") as conn:
+        sampler = Sampler(own.rollout.source_oid)
+        sampler.begin(conn)
+
+        def lag() -> list[float]:
+            return [replica.seconds for replica in sampler.look(conn).replicas if replica.name == "consumer"]
+
+        eventually("it streams", lag)
+        process.send_signal(signal.SIGSTOP)
+        number = iter(range(1000, 10_000))
+
+        def writes_on() -> bool:
+            own.run(f"INSERT INTO t VALUES ({next(number)}, '2024-01-02', 'x')")
+            time.sleep(0.25)
+            return max(lag(), default=0.0) > 3
+
+        eventually("it lags", writes_on, seconds=30)
+        process.send_signal(signal.SIGCONT)
 
 
 def test_what_a_role_may_not_see_is_said(own: Job, standby: Standby) -> None:

@@ -35,6 +35,7 @@ admin_users = admin
 pool_mode = transaction
 default_pool_size = 10
 so_reuseport = {reuse}
+application_name_add_host = {add_host}
 logfile = {folder}/log
 pidfile = {folder}/pid
 """
@@ -77,7 +78,9 @@ def _free_port() -> int:
 
 
 @contextmanager
-def pgbouncer(dsn: str, *, beside: Bouncer | None = None, several: bool = False) -> Iterator[Bouncer]:
+def pgbouncer(
+    dsn: str, *, beside: Bouncer | None = None, several: bool = False, add_host: bool = False
+) -> Iterator[Bouncer]:
     """A PgBouncer whose pool `app` leads to the database of `dsn`; `several` may answer at one address, one `beside` another."""
     program, account = _program(), places.server_account()
     target = conninfo_to_dict(dsn)
@@ -88,6 +91,7 @@ def pgbouncer(dsn: str, *, beside: Bouncer | None = None, several: bool = False)
             folder=folder,
             listen=listen,
             reuse=int(several),
+            add_host=int(add_host),
             host=target["host"],
             port=target["port"],
             database=target["dbname"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +93,39 @@ def receiver_of(primary: Server) -> Iterator[None]:
         process.kill()
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def consumer_of(primary: Server, database: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A pg_recvlogical of a slot of its own in the database, called `consumer`, for the length of the block."""
+    slot = f"consumer_{uuid.uuid4().hex[:6]}"
+    dsn = make_conninfo(primary.dsn, dbname=database)
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(f"CREATE PUBLICATION {slot}")
+        conn.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [slot])
+    account = places.server_account()
+    process = subprocess.Popen(
+        [str(primary.program("pg_recvlogical")), "--start", "--slot", slot, "-f", "/dev/null", "--status-interval", "1", "--fsync-interval", "1",
+         "-o", "proto_version=1", "-o", f"publication_names={slot}", "-d", make_conninfo(dsn, application_name="consumer")],
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        **account.popen_options,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            end = time.monotonic() + 30
+            while conn.execute("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", [slot]).fetchone():
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            conn.execute("SELECT pg_drop_replication_slot(%s)", [slot])
+            conn.execute(f"DROP PUBLICATION {slot}")
 
 
 def _run(server: Server, program: str, *arguments: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -184,6 +185,12 @@ def test_a_temporary_view_of_another_session(place: Place) -> None:
         assert finding.rule == "dependent-views"
         assert f"of pid {pid} (role postgres)" in finding.message
         assert f"pg_terminate_backend({pid})" in finding.remedy
+        assert re.search(r"superuser from any other: DROP VIEW pg_temp_\d+\.near;", finding.remedy)
+        # Its own blocker is all that is said: nobody is to be given rights in the session's schema.
+        nobody = place.database.make_role("nobody")
+        remedies = " ".join(f.remedy for f in place.findings(role=nobody) if f.rule == "missing-rights")
+        assert "GRANT" in remedies
+        assert "pg_temp" not in remedies
         assert place.inspect().fingerprint != before.fingerprint
     end = time.monotonic() + 30
     while place.inspect().fingerprint != before.fingerprint:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
 
+import servers
 from hyperferry.model.inspection import InboundKey, Inspection, StatementFacts, Trigger
 from hyperferry.model.names import TableName
 from hyperferry.model.options import PreflightOptions
@@ -75,6 +80,23 @@ def found(inspection: Inspection, rule: str, **options: Any) -> list[tuple[str, 
         for finding in run(inspection, PreflightOptions(**options))
         if finding.rule == rule
     ]
+
+
+@pytest.mark.parametrize("owner", ["ada", "Data Team", "o'brien", "back\\slash"])
+def test_the_role_of_a_foreign_ledger_can_be_taken_as_it_is_shown(clean: Inspection, server: servers.Server, owner: str) -> None:
+    """A shell gives it to a program, and the server takes it for the role."""
+    told = replace(clean.activity, leftovers=("schema hyperferry_new_3",), foreign_ledger=owner)
+    (finding,) = [each for each in run(replace(clean, activity=told), PreflightOptions()) if each.rule == "leftovers"]
+    (word,) = re.findall(r"\(or with (PGOPTIONS=.*)\), ask", finding.remedy)
+    shown = subprocess.run(["sh", "-c", f'{word}; printf %s "$PGOPTIONS"'], capture_output=True, text=True, check=True).stdout
+    with server.connect() as conn:
+        conn.execute(sql.SQL("DROP ROLE IF EXISTS {0}").format(sql.Identifier(owner)))
+        conn.execute(sql.SQL("CREATE ROLE {0}").format(sql.Identifier(owner)))
+        try:
+            with psycopg.connect(server.dsn, options=shown) as taken:
+                assert taken.execute("SELECT current_user").fetchone() == (owner,)
+        finally:
+            conn.execute(sql.SQL("DROP ROLE {0}").format(sql.Identifier(owner)))
 
 
 @pytest.mark.parametrize(("postgres", "timescaledb"), [(140012, "2.11.2"), (150004, "2.12.0"), (180000, "2.31.0")])

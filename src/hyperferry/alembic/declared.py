@@ -25,7 +25,7 @@ def of_file(table: Table, file: str | None, *, skip_on_apache: bool) -> tuple[st
             f"There is no file {path}.",
             remedy=f"name it: op.apply_policies({table.name!r}, file=...), or {FILE_VARIABLE} in the environment.",
         )
-    settings = load_settings({}, config=path)
+    settings = load_settings({}, config=path, by_file=True)
     *schema, name = name_parts(settings.table) if settings.table is not None else (table.name,)
     if name != table.name or (schema and table.schema is not None and schema[-1] != table.schema):
         own = table.name if table.schema is None else str(TableName(table.schema, table.name))

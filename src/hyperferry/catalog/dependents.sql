@@ -74,7 +74,9 @@ SELECT i.type AS kind, COALESCE(cn.nspname::text, pn.nspname::text, tn.nspname::
        COALESCE(p.prosqlbody::text ~ ':(commandType [2-5]|hasForUpdate true|hasModifyingCTE true)\M', false) AS writes,
        COALESCE(p.proleakproof, false) AS leakproof,
        CASE WHEN COALESCE(cn.nspname, pn.nspname, bn.nspname) ~ '^pg_temp_[0-9]+$' AND current_setting('server_version_num')::int >= 160000
-            THEN pg_stat_get_backend_pid(substr(COALESCE(cn.nspname, pn.nspname, bn.nspname), 9)::int) END AS session
+            THEN (SELECT a.pid FROM pg_stat_activity a  -- of a crash such a schema can be left, and its number be somebody else's now
+                  WHERE a.pid = pg_stat_get_backend_pid(substr(COALESCE(cn.nspname, pn.nspname, bn.nspname), 9)::int)
+                    AND a.datname = current_database() AND COALESCE(a.backend_type, 'client backend') = 'client backend') END AS session
 FROM object o
 CROSS JOIN LATERAL pg_identify_object(o.classid, o.objid, 0) AS i
 LEFT JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid

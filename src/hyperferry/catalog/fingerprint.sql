@@ -85,7 +85,7 @@ FROM (
     UNION ALL
     SELECT jsonb_build_array('inbound', k.conrelid::regclass::text, k.conname, pg_get_constraintdef(k.oid), k.convalidated,
                obj_description(k.oid, 'pg_constraint'))::text
-    FROM t JOIN pg_constraint k ON k.confrelid = t.oid AND k.contype = 'f'
+    FROM t JOIN pg_constraint k ON k.confrelid = t.oid AND k.contype = 'f' AND k.conparentid = 0  -- a partition comes with its parent's
         -- No index of pg_constraint serves confrelid, and each chunk has constraints of its own. A key depends on columns, a chunk on the table.
         AND k.oid IN (SELECT d.objid FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
                       AND d.refobjsubid > 0 AND d.classid = 'pg_constraint'::regclass OFFSET 0)

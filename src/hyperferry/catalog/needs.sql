@@ -48,6 +48,7 @@ WITH me AS (
     JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = me.table_id AND d.classid = 'pg_rewrite'::regclass
     JOIN pg_rewrite w ON w.oid = d.objid AND w.rulename = '_RETURN'
     JOIN pg_class v ON v.oid = w.ev_class AND v.relkind = 'v'
+        AND v.relpersistence <> 't'  -- a session's own; a blocker of its own
 ), statistic AS (
     SELECT s.stxowner, s.stxnamespace, quote_ident(n.nspname) || '.' || quote_ident(s.stxname) AS name
     FROM me JOIN pg_statistic_ext s ON s.stxrelid = me.table_id JOIN pg_namespace n ON n.oid = s.stxnamespace

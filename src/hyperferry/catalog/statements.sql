@@ -13,7 +13,9 @@ ORDER BY calls DESC LIMIT 2000;
 -- name: hidden
 -- How many statements of this database are of other roles and not shown to this one (it lacks pg_read_all_stats).
 SELECT count(*) FROM {view}
-WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND query = '<insufficient privilege>';
+WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND query = '<insufficient privilege>'
+  -- A managed service hides its administrator's own from those too who may read everybody's.
+  AND NOT pg_has_role('pg_read_all_stats', 'USAGE');
 
 -- name: functions
 -- Functions of users whose source names the table and has ON CONFLICT or UPDATE in it, and rules that do.

@@ -15,6 +15,7 @@ import click
 from hyperferry.config import ACCEPT_RULES, Settings, load_settings
 from hyperferry.db.connection import password_in
 from hyperferry.errors import Usage
+from hyperferry.model.names import name_parts
 from hyperferry.model.plan import Strategy
 from hyperferry.model.plan_options import DEFAULT_BATCH_ROWS, DEFAULT_WORKERS, MOST_WORKERS, PlanOptions
 from hyperferry.model.throttle import DEFAULTS, FACTOR_FLOOR_MS, parse_limit
@@ -289,11 +290,13 @@ def table_of(settings: Settings) -> str:
 
 
 def same_there(dsn: str, one: str, other: str) -> bool:
-    """Whether two names mean one table in the database; False where one of them means none."""
+    """Whether two names mean one table in the database. A name without a schema that means none there (the table's schema is not
+    in the search_path) means whatever the other one does."""
     from hyperferry import engine
 
     first, second = engine.tables_of(dsn, one, other)
-    return first is not None and first == second
+    without = first if len(name_parts(one)) < len(name_parts(other)) else second
+    return without is None or first == second
 
 
 def qualified(settings: Settings) -> str:

@@ -102,7 +102,13 @@ def cutover(
         call.out.give(status_json(status), status_lines(status))
         return 0
     if dry_run:
-        preview = engine.cutover_dry_run(settings.dsn, name, accept=settings.accepted)
+        preview = engine.cutover_dry_run(
+            settings.dsn,
+            name,
+            accept=settings.accepted,
+            drop_inbound_fks=settings.drop_inbound_fks,
+            drop_from_publications=settings.drop_from_publications,
+        )
         name = qualified(settings)
         parts = (preview.statements, preview.blockers, preview.refusals)
         call.out.give(preview_json(name, *parts), preview_lines(name, *parts))

@@ -60,6 +60,10 @@ def validate_foreign_keys(
         )
 
         on_chunks = flow.active.hypertable and table == flow.active.name
+        say(
+            f"validating foreign key {name} of {table}: every row is looked at"
+            + ("; whoever needs a new chunk waits for it" if on_chunks else "")
+        )
 
         def work(table: TableName = table, on_chunks: bool = on_chunks, statement: sql.Composed = statement) -> None:
             cancel_autovacuum(conn, table, chunks=not on_chunks)

@@ -83,7 +83,8 @@ def refuse_several(dsn: str) -> None:
                 if "application_name" not in names:  # before PgBouncer 1.18 it cannot be known
                     return
                 place = names.index("application_name")
-                if any(row[place] == name for row in cursor.fetchall()):
+                # With application_name_add_host the client's address stands behind it.
+                if any(str(row[place]).startswith(name) for row in cursor.fetchall()):
                     continue
             raise Refused(
                 "Several PgBouncers answer at one address: who is paused there need not be who is resumed.",

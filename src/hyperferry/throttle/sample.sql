@@ -1,12 +1,14 @@
 -- name: replicas
 -- Who streams from here: where it has replayed to, in bytes, and its own report of how far its slowest stage is behind, in seconds.
--- Who replays nothing (pg_receivewal) reports what it wrote every ten seconds, and what it flushed at a segment's end: where WAL was sent to counts.
+-- Who replays nothing reports what it flushed: a logical consumer when it has what it was sent; pg_receivewal at a segment's end alone, so that
+-- there it counts where WAL was sent to.
 -- Without pg_monitor the server shows that somebody streams, and nothing else (state is NULL).
-SELECT COALESCE(NULLIF(application_name, ''), 'pid ' || pid), state,
-       pg_wal_lsn_diff(COALESCE(replay_lsn, sent_lsn), '0/0')::bigint,
-       CASE WHEN replay_lsn IS NOT NULL THEN EXTRACT(epoch FROM GREATEST(replay_lag, flush_lag, write_lag))::float8 END
-FROM pg_stat_replication
-WHERE state IS NULL OR state IN ('streaming', 'catchup');
+SELECT COALESCE(NULLIF(r.application_name, ''), 'pid ' || r.pid), r.state,
+       pg_wal_lsn_diff(COALESCE(r.replay_lsn, CASE WHEN l.logical THEN r.flush_lsn END, r.sent_lsn), '0/0')::bigint,
+       CASE WHEN r.replay_lsn IS NOT NULL OR l.logical THEN EXTRACT(epoch FROM GREATEST(r.replay_lag, r.flush_lag, r.write_lag))::float8 END
+FROM pg_stat_replication r
+CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')) AS l(logical)
+WHERE r.state IS NULL OR r.state IN ('streaming', 'catchup');
 
 -- name: written
 -- Where the WAL is now, in bytes.

@@ -21,13 +21,16 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
             continue
         pid, of = dependent.session, dependent.of or dependent.name
         whose = f"pid {pid}" if pid else f"the session that has the schema {of.schema}"
-        end = f"end it: SELECT pg_terminate_backend({pid});" if pid else "end it."
+        end = f"; or end it: SELECT pg_terminate_backend({pid});" if pid else "; or end that session."
+        word = {"view": f"DROP VIEW {dependent.identity};"}.get(dependent.kind)
+        drop = f", or a superuser from any other: {word}" if word else ""
         yield blocker(
             f"The temporary {dependent.kind} {dependent.identity} of {whose} (role {dependent.owner}) names "
             f"{inspection.table.name}, and nobody but that session can point it at the hypertable: it would go on with the "
             "old table, and what is written through it would be lost.",
-            f"have that session drop it, or {end} The application may make it again after the cutover, or make it on a view "
-            "of the table, which a cutover leaves in place.",
+            f"have that session drop it{drop}{end} (After a crash of the server such a thing can be left without its session: "
+            "then nothing but a superuser's DROP helps.) The application may make it again after the cutover, or make it on a "
+            "view of the table, which a cutover leaves in place.",
             only=BLUE_GREEN,
         )
     moved = [f"{each.kind} {each.identity}" for each in direct if each.kind in MOVED and not each.temporary]

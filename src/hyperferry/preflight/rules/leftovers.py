@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 
 from ...model.finding import Finding
@@ -10,6 +12,11 @@ from ...model.options import PreflightOptions
 from ..words import blocker, listed
 
 ANY_RELATION = True
+
+
+def _role_option(role: str) -> str:
+    """A value for PGOPTIONS, as a shell is given it: the server splits at blanks, and takes as it is what a backslash precedes."""
+    return shlex.quote("-c role=" + re.sub(r"([\\\s])", r"\\\1", role))
 
 
 def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding]:
@@ -21,7 +28,7 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
             f"These are of a rollout: {listed(now.leftovers)}. Whether it is at work is not known here: the ledger (the schema "
             f"hyperferry) belongs to {owner}, and {inspection.server.role} may not read it, or not trust its owner.",
             "do not drop them: a rollout at work would be lost, and after its cutover the way back with it. Connect as "
-            f"{owner} (or with PGOPTIONS='-c role={owner}'), ask `hyperferry status`, and use that role for all of "
+            f"{owner} (or with PGOPTIONS={_role_option(owner)}), ask `hyperferry status`, and use that role for all of "
             "hyperferry's work in this database.",
         )
         return

@@ -19,7 +19,7 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
         yield note(
             f"pg_stat_statements cannot be read, so updates of {inspection.time_column} across chunks and "
             "ON CONFLICT on a key without it were looked for "
-            "in functions only; the change log will see such updates during the rollout.",
+            "in functions only; of these the change log will see the updates, during the rollout.",
             f"{SEARCH}.",
         )
     elif hidden := inspection.statements.hidden:
@@ -27,7 +27,7 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
         yield note(
             f"{hidden:,} statement{'' if hidden == 1 else 's'} of other roles in pg_stat_statements cannot be read by {role}, so "
             f"updates of {inspection.time_column} across chunks, ON CONFLICT on a key without it and transactions that keep "
-            "a snapshot were looked for in the others and in functions only; the change log will see such updates during the "
-            "rollout.",
+            "a snapshot were looked for in the others and in functions only; of these the change log will see the updates, "
+            "during the rollout.",
             f"GRANT pg_read_all_stats TO {quote_ident(role)}; (or pg_monitor) and ask again; or {SEARCH}.",
         )
