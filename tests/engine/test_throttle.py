@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from job import HOURS, Job, Make, aside, eventually
 
 from hyperferry import engine
+from hyperferry.apply import Applier
 from hyperferry.db import connect
 from hyperferry.db.connection import Connection
 from hyperferry.errors import Failed
@@ -338,6 +340,42 @@ def test_limits_that_were_set_outlive_the_one_who_works(job: Make) -> None:
     engine.throttle(own.dsn, "t", {"max_rate": None})
     eventually("its own rate", lambda: own.status().throttle.rate != 7, seconds=30)
     finished(own, start)
+
+
+def test_a_verification_has_the_plans_workers(job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    verify = blue_green.verify
+
+    def noted(*args: Any, workers: int, **options: Any) -> Any:
+        asked.append(workers)
+        return verify(*args, workers=workers, **options)
+
+    monkeypatch.setattr(blue_green, "verify", noted)
+    own = job(HOURS, options=replace(SMALL_BATCHES, workers=3))
+    own.start()
+    own.verify()
+    assert asked == [3, 3]
+
+
+def test_catching_up_that_takes_long_is_said(job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the throttle slows it, or writers are as quick."""
+    monkeypatch.setattr(blue_green, "CATCHING_UP_SECONDS", 0.0)
+    own = job(HOURS, options=SMALL_BATCHES)
+    own.start()
+    for number in range(5000, 5200):
+        own.run(f"INSERT INTO t VALUES ({number}, '2024-01-02', 'x')")
+    drain = Applier.drain
+    calls: list[int] = []
+
+    def slowly(self: Applier, **options: Any) -> Any:
+        calls.append(1)
+        return replace(drain(self, **options), empty=len(calls) > 2)
+
+    monkeypatch.setattr(Applier, "drain", slowly)
+    said: list[str] = []
+    monitor = Monitor(threading.Event(), said.append)
+    assert blue_green.catch_up(own.conn, own.rollout, monitor) == 200
+    assert [line for line in said if line.startswith("catching up: 200 changes applied")]
 
 
 def test_a_limit_that_is_not_understood_changes_nothing(job: Make) -> None:

@@ -9,9 +9,11 @@ from made_inspections import PRIMARY, column, index, inspection, key
 
 from hyperferry.errors import Refused, Usage
 from hyperferry.model.finding import Finding, Level
+from hyperferry.model.inspection import Inspection
 from hyperferry.model.plan import BatchBy, Strategy
 from hyperferry.model.plan_options import PlanOptions
 from hyperferry.planner import describe, plan
+from hyperferry.planner.decide import default_workers
 
 TS = column("ts", "timestamp with time zone")
 BY_TIME = index("by_time", "ts")
@@ -99,6 +101,28 @@ def test_a_table_without_a_key_needs_an_index_on_the_time() -> None:
 )
 def test_batches_follow_an_index(indexes: tuple[index, ...], by: BatchBy) -> None:  # type: ignore[valid-type]
     assert plan(inspection(keys=(PRIMARY,), indexes=indexes), ()).batch_by is by
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (inspection(keys=(PRIMARY,), indexes=(BY_TIME,)), 'ranges of "ts" (parts of a chunk, or small chunks together)'),
+        (inspection(keys=(PRIMARY,)), "ranges of the key (no index starts with the time column)"),
+    ],
+)
+def test_how_the_table_is_copied_is_said_with_its_reason(made: Inspection, said: str) -> None:
+    [line] = [line for line in describe(plan(made, ())) if line.startswith("Copying")]
+    assert said in line
+    assert "about 50,000 rows a batch" in line
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(None, 2), (1, 2), (2, 2), (4, 2), (8, 4), (16, 8), (64, 8)])
+def test_half_of_the_cores_work_at_least_two_and_at_most_eight(cores: int | None, workers: int) -> None:
+    assert default_workers(cores) == workers
+    made = inspection(keys=(PRIMARY,))
+    made = replace(made, server=replace(made.server, cores=cores))
+    assert plan(made, ()).workers == workers
+    assert plan(made, (), PlanOptions(workers=3)).workers == 3
 
 
 def test_a_key_of_a_type_from_elsewhere_is_not_cut_into_ranges() -> None:

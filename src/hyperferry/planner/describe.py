@@ -94,8 +94,12 @@ def _copying(plan: Plan) -> list[str]:
     else:
         columns = ", ".join(quote_ident(column.name) for column in plan.identity.columns)
         found = f"({columns}) of {quote_ident(plan.identity.index or '')} and the time"
+    time = plan.inspection.time
+    parts = "parts of a chunk, or small chunks together"
+    if time is not None and time.base_type == "pg_catalog.uuid":
+        parts = "so many rows each, whatever their chunks"
     ways = {
-        BatchBy.TIME: f"ranges of {quote_ident(plan.time_column)} (parts of a chunk, or small chunks together)",
+        BatchBy.TIME: f"ranges of {quote_ident(plan.time_column)} ({parts})",
         BatchBy.KEY: "ranges of the key (no index starts with the time column)",
         BatchBy.WHOLE: "one batch for the whole table (no index gives its rows an order)",
     }

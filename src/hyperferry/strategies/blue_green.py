@@ -37,6 +37,9 @@ from .monitor import Monitor, telling
 from .throttling import sharing
 from .workers import Connect
 
+CATCHING_UP_SECONDS = 60.0
+"""How often it is said that catching up goes on."""
+
 
 def prepare(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
     """`planned` -> `prepared`: the shadow, the rollout's own tables, and capture on the source."""
@@ -195,7 +198,7 @@ def catch_up(conn: Connection, rollout: Rollout, monitor: Monitor, *, at_once: b
     applier = Applier(conn, flow, should_stop=monitor.should_stop, say=monitor.say)
     if at_once:
         return applier.drain(pending_batches=False).changes
-    changes = 0
+    changes, said = 0, time.monotonic()
     while True:
         monitor.wait_while_paused()
         begun = time.monotonic()
@@ -204,6 +207,11 @@ def catch_up(conn: Connection, rollout: Rollout, monitor: Monitor, *, at_once: b
         if applied.empty:
             return changes
         monitor.rest_from_applying(time.monotonic() - begun)
+        if time.monotonic() - said > CATCHING_UP_SECONDS:
+            said = time.monotonic()
+            monitor.say(
+                f"catching up: {changes:,} changes applied, and more came meanwhile; `hyperferry status` says what slows it"
+            )
 
 
 def compress_again(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
@@ -271,6 +279,7 @@ def prove(
             flow,
             by=by,
             repair=repair,
+            workers=rollout.plan.workers,
             stop=monitor.should_stop,
             say=monitor.say,
             apply_backlog=apply_backlog,

@@ -15,7 +15,7 @@ ANY_RELATION = True
 
 
 def _role_option(role: str) -> str:
-    """A value for PGOPTIONS, as a shell is given it: the server splits at blanks, and takes as it is what a backslash precedes."""
+    """A value for PGOPTIONS, as a shell is given it: the server splits at blanks, but for those that a backslash precedes."""
     return shlex.quote("-c role=" + re.sub(r"([\\\s])", r"\\\1", role))
 
 
