@@ -1,18 +1,27 @@
-"""Indexes are built side by side after the load; each once, whoever else builds."""
+"""Indexes are built chunk by chunk where the root takes them for its own, else side by side after the load; each once, whoever
+else builds."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
+from typing import Any
 
+import psycopg
 import pytest
 from job import HOURS, Job, Make, aside, eventually
 
+from hyperferry.copy import chunk_indexes
+from hyperferry.copy.chunk_indexes import names_on
+from hyperferry.db.connection import Connection
+from hyperferry.ledger.flow import Flow
 from hyperferry.model.plan_options import PlanOptions
 from hyperferry.model.rollout import Phase
+from servers import Database
 
 TWO_INDEXES = HOURS + "CREATE INDEX t_v ON t (v);"
 WAITING = (
-    "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'hyperferry index%%' AND wait_event_type = 'Lock' "
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'hyperferry%%index%%' AND wait_event_type = 'Lock' "
     "AND datname = current_database()"
 )
 BUILT = "SELECT array_agg(indexdef ORDER BY indexname) FROM pg_indexes WHERE schemaname = %s AND tablename = 't' AND indexname <> 't_pkey'"
@@ -86,3 +95,111 @@ def test_each_chunk_is_analyzed_once(loaded: Job) -> None:
     assert loaded.value(whole, loaded.rollout.names.shadow.schema) == 3, (
         "statistics of the hypertable as a whole"
     )
+
+
+SMALL = PlanOptions(chunk_interval="1 day", batch_rows=10, workers=2)
+ON_CHUNKS = (
+    "SELECT c.relname::text, x.relname::text, i.indisvalid FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid "
+    "JOIN pg_index i ON i.indrelid = c.oid JOIN pg_class x ON x.oid = i.indexrelid WHERE h.inhparent = %s AND NOT i.indisprimary"
+)
+
+
+def adopts(db: Database) -> bool:
+    version = db.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")[0][0]
+    return tuple(map(int, version.split(".")[:2])) >= (2, 22)
+
+
+def each_once(job: Job) -> None:
+    """Every chunk has each of the two indexes once, by TimescaleDB's names, and they go with the root's: they are its own."""
+    found = job.db.execute(ON_CHUNKS, job.rollout.hypertable_oid)
+    chunks = {chunk for chunk, _, _ in found}
+    assert len(chunks) > 5
+    assert Counter(chunk for chunk, _, _ in found) == dict.fromkeys(chunks, 2)
+    assert all(valid for _, _, valid in found)
+    assert {index.removeprefix(f"{chunk}_") for chunk, index, _ in found} == {"t_at", "t_v"}
+    schema = job.rollout.names.shadow.schema
+    job.db.execute(f'DROP INDEX "{schema}".t_at; DROP INDEX "{schema}".t_v')
+    assert job.db.execute(ON_CHUNKS, job.rollout.hypertable_oid) == []
+
+
+def test_a_chunks_indexes_are_built_while_others_are_copied(job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the version takes them for the root's own; elsewhere none is made before the root's."""
+    own = job(TWO_INDEXES, options=SMALL)
+    build = chunk_indexes.build
+    pending: list[int] = []
+
+    def noted(conn: Connection, flow: Flow, *rest: Any) -> bool:
+        pending.append(own.value(f"SELECT count(*) FROM hyperferry.batch_{flow.rollout.id} WHERE state = 'pending'"))
+        return build(conn, flow, *rest)
+
+    monkeypatch.setattr(chunk_indexes, "build", noted)
+    assert own.start().phase is Phase.SYNCED
+    if adopts(own.db):
+        chunks = own.value("SELECT count(*) FROM pg_inherits WHERE inhparent = %s", own.rollout.hypertable_oid)
+        assert len(pending) == chunks
+        assert pending[0] > 0, "the first of them long before the copy's end"
+    else:
+        assert pending == []
+    assert "2 indexes built" in own.said
+    each_once(own)
+
+
+def test_a_role_that_may_make_none_on_chunks_has_them_built_on_the_root(job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = job(TWO_INDEXES, options=SMALL)
+    role = own.db.make_role()
+    own.db.execute(f'GRANT CREATE ON DATABASE "{own.db.name}" TO "{role}"; GRANT ALL ON SCHEMA public TO "{role}"')
+    own.db.execute(f'ALTER TABLE t OWNER TO "{role}"')
+    own.role = role
+    monkeypatch.setattr(chunk_indexes, "build", None)
+    assert own.start().phase is Phase.SYNCED
+    each_once(own)
+
+
+def test_what_was_built_before_an_interruption_is_not_built_again(job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = job(TWO_INDEXES, options=SMALL)
+    if not adopts(own.db):
+        pytest.skip("TimescaleDB before 2.22 takes no chunk's index for the root's own")
+    build = chunk_indexes.build
+    done: list[str] = []
+
+    def breaks(conn: Connection, flow: Flow, chunk: chunk_indexes.CopiedChunk, helpers: int | None) -> bool:
+        if len(done) == 3:
+            raise psycopg.errors.DiskFull("no space left on device")
+        done.append(chunk.name.name)
+        return build(conn, flow, chunk, helpers)
+
+    monkeypatch.setattr(chunk_indexes, "build", breaks)
+    with pytest.raises(psycopg.errors.DiskFull):
+        own.start()
+    before = {(chunk, index) for chunk, index, _ in own.db.execute(ON_CHUNKS, own.rollout.hypertable_oid)}
+    assert len(before) >= 4
+    again: list[str] = []
+
+    def noted(conn: Connection, flow: Flow, chunk: chunk_indexes.CopiedChunk, helpers: int | None) -> bool:
+        again.append(chunk.name.name)
+        return build(conn, flow, chunk, helpers)
+
+    monkeypatch.setattr(chunk_indexes, "build", noted)
+    assert own.start().phase is Phase.SYNCED
+    assert not {chunk for chunk, _ in before} & set(again)
+    each_once(own)
+
+
+def test_a_chunks_index_of_another_is_left_to_the_root(job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name is taken by somebody else's table, of all things."""
+    own = job(TWO_INDEXES, options=SMALL).cut().copy_all()
+    chunk = own.value("SELECT min(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = %s", own.rollout.hypertable_oid)
+    own.db.execute(f"CREATE TABLE {chunk}_t_at ()")
+    assert own.start().phase is Phase.SYNCED
+    found = Counter(chunk for chunk, _, _ in own.db.execute(ON_CHUNKS, own.rollout.hypertable_oid))
+    assert set(found.values()) == {2}
+
+
+def test_two_long_names_on_one_chunk_are_two() -> None:
+    long = "an_index_with_a_name_of_sixty_three_bytes_which_is_the_longest_"
+    roots = [long, long[:-1] + "x", "short"]
+    names = [name for _, name in names_on("_hyper_12_3456_chunk", roots)]
+    assert len(set(names)) == 3
+    assert all(len(name.encode()) <= 63 for name in names)
+    assert names == [name for _, name in names_on("_hyper_12_3456_chunk", roots)]
+    assert names[2] == "_hyper_12_3456_chunk_short"

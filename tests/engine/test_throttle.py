@@ -22,7 +22,7 @@ from hyperferry.model.plan_options import PlanOptions
 from hyperferry.model.report import StatusReport
 from hyperferry.model.rollout import Phase
 from hyperferry.model.throttle import Samples
-from hyperferry.strategies import throttling
+from hyperferry.strategies import blue_green, throttling
 from hyperferry.strategies.monitor import Monitor
 from hyperferry.throttle import Sampler
 from kit.standby import Standby, consumer_of, own_server, receiver_of, standby_of

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from hyperferry.errors import Usage
 from hyperferry.model.declared import DeclaredIndex
-from hyperferry.upkeep.index_text import chunk_index_name, clause, tail_of
+from hyperferry.model.names import chunk_index_name
+from hyperferry.upkeep.index_text import clause, tail_of
 
 
 def test_every_part_stands_where_postgresql_wants_it() -> None:

@@ -19,16 +19,18 @@ from ..model.plan import Plan
 from ..model.statement import Statement, fragment
 from .shadow_columns import column_definition, column_settings, late_not_nulls
 from .shadow_compression import compression_statements
-from .shadow_keys import index_groups, key_groups
+from .shadow_keys import chunk_index_statements, index_groups, key_groups, plain_indexes
 from .shadow_rights import comment_statements, owner_statements, policy_statements, privilege_statements
 
 __all__ = [
+    "chunk_index_statements",
     "compression_statements",
     "hypertable_statement",
     "index_groups",
     "index_statements",
     "key_groups",
     "key_statements",
+    "plain_indexes",
     "shadow_statements",
 ]
 

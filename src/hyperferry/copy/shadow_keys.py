@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from psycopg import sql
@@ -51,6 +52,22 @@ def index_groups(plan: Plan, table: TableName) -> tuple[Group, ...]:
             statements += _index_marks(source, table)
         groups.append((index.name, tuple(statements)))
     return tuple(groups)
+
+
+def plain_indexes(plan: Plan) -> tuple[str, ...]:
+    """Those of `index_groups`, by name, that a chunk can have before the root: nothing is said of them but how they are made."""
+    groups = dict(index_groups(plan, plan.table))
+    return tuple(
+        index.name for index in plan.indexes if len(groups[index.name]) == 1 and index.tablespace is None
+    )
+
+
+def chunk_index_statements(
+    plan: Plan, chunk: TableName, names: Sequence[tuple[str, str]]
+) -> tuple[Statement, ...]:
+    """Some of `plain_indexes` on a chunk: the index of the root, and what it is called on the chunk."""
+    own = {index.name: index for index in plan.indexes}
+    return tuple(_index(replace(own[root], name=name), chunk) for root, name in names)
 
 
 def _identifier(table: TableName) -> sql.Identifier:

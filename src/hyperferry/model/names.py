@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 
 LEDGER_SCHEMA = "hyperferry"
+NAME_BYTES = 63
+"""The longest name that PostgreSQL keeps."""
 
 
 def quote_ident(name: str) -> str:
@@ -23,6 +25,25 @@ def name_parts(text: str) -> tuple[str, ...]:
     found = re.findall(r'"(?:[^"]|"")*"|[^".]+', text.strip())
     parts = (p[1:-1].replace('""', '"') if p.startswith('"') else p.strip().lower() for p in found)
     return tuple(parts) or (text,)
+
+
+def chunk_index_name(chunk: str, root_index: str, number: int = 0) -> str:
+    """The name that TimescaleDB gives to a chunk's index: `chunk_rootindex`, with a number where that is taken, cut
+    to 63 bytes.
+
+    As PostgreSQL's makeObjectName does it: the longer of the two is shortened first, and no character is cut in half.
+    """
+    label = f"_{number}" if number else ""
+    room = NAME_BYTES - 1 - len(label)
+    one, two = chunk.encode(), root_index.encode()
+    first, second = len(one), len(two)
+    while first + second > room:
+        if first > second:
+            first -= 1
+        else:
+            second -= 1
+    parts = (part[:length].decode(errors="ignore") for part, length in ((one, first), (two, second)))
+    return "_".join(parts) + label
 
 
 @dataclass(frozen=True, order=True)

@@ -1,16 +1,18 @@
-"""The shadow's other indexes, built side by side after the load."""
+"""The shadow's other indexes, built after the load: chunk by chunk where the root then takes these for its own, else side by
+side."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
 
-from ..copy import indexes, shadow
+from ..copy import chunk_indexes, indexes, shadow
 from ..db.connection import Connection
 from ..ledger.flow import Side, flow_of
 from ..model.rollout import Direction, Rollout
 from ..model.statement import Statement
 from .monitor import Monitor
+from .warming import Warming
 from .workers import Connect, Worker, run_workers
 
 Group = tuple[str, Sequence[Statement]]
@@ -47,19 +49,40 @@ class _Builders:
         return build
 
 
+def _build_chunks(connect: Connect, rollout: Rollout, monitor: Monitor, tick: Callable[[], None]) -> None:
+    warming = Warming(flow_of(rollout, Direction.FORWARD), monitor)
+
+    def build(conn: Connection) -> None:
+        while True:
+            monitor.should_stop()
+            with monitor.turn():
+                if not warming.between_batches(conn):
+                    return
+
+    run_workers(
+        [Worker(f"chunk index {n}", connect, monitor, build) for n in range(1, rollout.plan.workers + 1)],
+        monitor,
+        tick,
+    )
+
+
 def build_indexes(
     conn: Connection, connect: Connect, rollout: Rollout, monitor: Monitor, tick: Callable[[], None]
 ) -> int:
     """Builds what is missing, calling `tick` meanwhile; returns how many were built.
 
-    As many at once as there are copying workers. An index that the table says something of (clustered by it, replica identity)
-    or that has a comment or statistics of its own takes a stronger lock for that, and is built when the others are done.
+    Where the version and our rights allow it, first on the chunks that lack them, all of a chunk's one after the other, so that
+    its rows are read from the disk once. As many at once as there are copying workers. An index that the table says something
+    of (clustered by it, replica identity) or that has a comment or statistics of its own takes a stronger lock for that, and is
+    built when the others are done.
     """
     side = flow_of(rollout, Direction.FORWARD).passive
     groups = shadow.index_groups(rollout.plan, rollout.names.shadow)
     missing = [(name, group) for name, group in groups if not indexes.exists(conn, name, side)]
     alone = [(name, group) for name, group in missing if len(group) > 1]
     beside = [(name, group) for name, group in missing if len(group) == 1]
+    if beside and chunk_indexes.may_build(conn, flow_of(rollout, Direction.FORWARD)):
+        _build_chunks(connect, rollout, monitor, tick)
     number = min(rollout.plan.workers, len(beside))
     builders = _Builders(beside, side, monitor, number)
     workers = [Worker(f"index {n}", connect, monitor, builders.body()) for n in range(1, number + 1)]

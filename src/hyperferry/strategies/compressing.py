@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 
 from ..compression import Chunk, Done, closed_chunks, compress, compression_of, partial_chunks, prove
 from ..db.connection import Connection
@@ -32,7 +32,8 @@ PAUSE_SECONDS = 0.05
 
 
 class Turns:
-    """Either slices are applied or chunks compressed. Who applies waits for chunks in work; meanwhile none is begun."""
+    """Either slices are applied or chunks compressed, or indexed. Who applies waits for chunks in work; meanwhile none is
+    begun."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -91,8 +92,8 @@ class Compressing:
         return self._flow.rollout.plan.compression is not None
 
     def applying(self) -> AbstractContextManager[None]:
-        """Slices are applied for the length of the block, and no chunk is compressed."""
-        return self.turns.applying(self._monitor.should_stop) if self.wished else nullcontext()
+        """Slices are applied for the length of the block, and no chunk is compressed, or gets its indexes."""
+        return self.turns.applying(self._monitor.should_stop)
 
     def between_batches(self, conn: Connection) -> bool:
         """One closed chunk, or a wait where too many stand uncompressed; False where the next batch is to be copied."""

@@ -16,6 +16,7 @@ from ..ledger.flow import Flow, flow_of
 from ..model.rollout import Direction, Rollout
 from .compressing import Compressing, unfinished
 from .monitor import Monitor
+from .warming import Warming
 from .workers import Connect, Worker, applier, copier, run_workers
 
 ORPHAN_ROUNDS = 24
@@ -37,8 +38,9 @@ def _copy_round(connect: Connect, flow: Flow, monitor: Monitor, tick: Callable[[
     """Copiers and the applier, until no copier finds a batch that nobody works on."""
     done = threading.Event()
     compressing = Compressing(flow, monitor)
+    warming = Warming(flow, monitor, compressing.turns)
     copiers = [
-        Worker(f"copy {n}", connect, monitor, copier(flow, monitor, compressing))
+        Worker(f"copy {n}", connect, monitor, copier(flow, monitor, compressing, warming))
         for n in range(1, flow.rollout.plan.workers + 1)
     ]
     apply_worker = Worker("apply", connect, monitor, applier(flow, monitor, compressing, done.is_set))

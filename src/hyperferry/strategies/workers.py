@@ -16,6 +16,7 @@ from ..errors import ConnectionFailed, Failed, Interrupted
 from ..ledger.flow import Flow
 from .compressing import Compressing
 from .monitor import Monitor
+from .warming import Warming
 
 Connect = Callable[[str], Connection]
 RECONNECTS = 20
@@ -118,9 +119,11 @@ class Worker(threading.Thread):
                 return
 
 
-def copier(flow: Flow, monitor: Monitor, compressing: Compressing) -> Callable[[Connection], None]:
-    """The body of a copying worker: batch after batch until none is pending, and whatever closed chunk is to be compressed before
-    the next."""
+def copier(
+    flow: Flow, monitor: Monitor, compressing: Compressing, warming: Warming
+) -> Callable[[Connection], None]:
+    """The body of a copying worker: batch after batch until none is pending, and whatever closed chunk is to be compressed, or to
+    have its indexes, before the next."""
 
     def body(conn: Connection) -> None:
         tries: dict[int, int] = {}
@@ -128,7 +131,7 @@ def copier(flow: Flow, monitor: Monitor, compressing: Compressing) -> Callable[[
         worked = 0.0
         while True:
             with monitor.turn(worked):
-                if compressing.between_batches(conn):
+                if compressing.between_batches(conn) or warming.between_batches(conn):
                     worked = 0.0
                     continue
                 begun = time.monotonic()

@@ -26,11 +26,10 @@ from ..db import (
 from ..db.autovacuum import deadlock_timeout_ms
 from ..db.connection import Connection
 from ..errors import Failed, LockUnavailable, Refused
-from ..model.names import TableName
+from ..model.names import TableName, chunk_index_name
 from ..model.statement import Fragment
 from ..words import duration, plural
 from .index_state import Chunk, Target, Wanted, chunks, query
-from .index_text import chunk_index_name
 from .running import run_watched
 
 ROOT_WAIT_SECONDS = 0.3

@@ -1,4 +1,4 @@
-"""The text of an index's statements, and the names that TimescaleDB gives to the indexes of chunks. Pure."""
+"""The text of an index's statements. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from ..errors import Usage
 from ..model.declared import DeclaredIndex
 from ..model.definitions import tokens
 from ..model.names import quote_ident
-
-NAME_BYTES = 63
 
 
 def clause(index: DeclaredIndex, storage: Mapping[str, str] | None = None) -> str:
@@ -53,22 +51,3 @@ def tail_of(definition: str) -> str:
     """What stands behind the table's name in a definition that PostgreSQL printed: from USING on."""
     start = next(token.start for token in tokens(definition) if token.depth == 0 and token.text == "USING")
     return definition[start:]
-
-
-def chunk_index_name(chunk: str, root_index: str, number: int = 0) -> str:
-    """The name that TimescaleDB gives to a chunk's index: `chunk_rootindex`, with a number where that is taken, cut
-    to 63 bytes.
-
-    As PostgreSQL's makeObjectName does it: the longer of the two is shortened first, and no character is cut in half.
-    """
-    label = f"_{number}" if number else ""
-    room = NAME_BYTES - 1 - len(label)
-    one, two = chunk.encode(), root_index.encode()
-    first, second = len(one), len(two)
-    while first + second > room:
-        if first > second:
-            first -= 1
-        else:
-            second -= 1
-    parts = (part[:length].decode(errors="ignore") for part, length in ((one, first), (two, second)))
-    return "_".join(parts) + label
