@@ -1,7 +1,8 @@
 """Builds a chunk's indexes as soon as nothing is copied into it any more, all of them while its pages are still in memory.
 
-From TimescaleDB 2.22 on an index that is made on the root takes those of its chunks that are equal for its own. Who may make
-them, and where it helps, says `may_build`: the owner of a hypertable alone may not, as chunks are in a schema of TimescaleDB's.
+From TimescaleDB 2.22 on an index that is made on the root alone (ON ONLY) takes those of its chunks that are equal for its own;
+one that is made on the root as usual is made on every chunk, a second time where the chunk has it. Who may make them, and where
+it helps, says `may_build`: the owner of a hypertable alone may not, as chunks are in a schema of TimescaleDB's.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from ..ledger.flow import Flow
 from ..ledger.objects import range_columns
 from ..ledger.transaction import UNFLUSHED
 from ..model.names import TableName, chunk_index_name
-from .shadow import chunk_index_statements, plain_indexes
+from ..model.statement import Statement
+from .shadow import chunk_index_statements, plain_indexes, root_alone_statement
 
 _FILE = "chunk_indexes.sql"
 WAIT = "60s"
@@ -41,10 +43,7 @@ def may_build(conn: Connection, flow: Flow) -> bool:
     """Whether the version adopts a chunk's indexes, the plan has such as can be built so, and the role may make them. A chunk
     that is compressed meanwhile keeps no rows that an index could hold."""
     plan = flow.rollout.plan
-    server = plan.inspection.server
-    if plan.compression is not None or not plain_indexes(plan):
-        return False
-    if not has("index_adoption", server.timescaledb_installed or "", server.edition or "apache"):
+    if plan.compression is not None or not plain_indexes(plan) or not _adopts(flow):
         return False
     return bool(fetch_value(conn, load_queries(__package__, _FILE)["may"], {"root": flow.rollout.hypertable_oid}))
 
@@ -64,6 +63,38 @@ def copied_chunks(conn: Connection, flow: Flow) -> list[CopiedChunk]:
         if lacks:
             found.append(CopiedChunk(TableName(str(schema), str(name)), int(oid), lacks))
     return found
+
+
+def statements_of_root(conn: Connection, flow: Flow, name: str, group: Sequence[Statement]) -> Sequence[Statement]:
+    """What makes the root's index (`group`), under a lock by which no chunk comes or goes: on the root alone where every chunk
+    has it; where only some do, without these."""
+    plan = flow.rollout.plan
+    if name not in plain_indexes(plan) or not _adopts(flow):
+        return group
+    having, lacking = [], 0
+    there = fetch_all(conn, load_queries(__package__, _FILE)["there"], {"root": flow.rollout.hypertable_oid})
+    for schema, chunk, indexes in there:
+        own = dict(names_on(chunk, plain_indexes(plan)))[name]
+        if own in indexes:
+            having.append(TableName(schema, own))
+        else:
+            lacking += 1
+    if having and not lacking:
+        return [root_alone_statement(plan, flow.passive.name, name)]
+    return [*(_drop(index) for index in having), *group]
+
+
+def _drop(index: TableName) -> Statement:
+    return Statement(
+        "index",
+        f"the index {index} is made anew with those of the other chunks",
+        sql.SQL("DROP INDEX {}").format(sql.Identifier(index.schema, index.name)),
+    )
+
+
+def _adopts(flow: Flow) -> bool:
+    server = flow.rollout.plan.inspection.server
+    return has("index_adoption", server.timescaledb_installed, server.edition)
 
 
 def names_on(chunk: str, roots: Sequence[str]) -> list[tuple[str, str]]:

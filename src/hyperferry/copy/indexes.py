@@ -12,6 +12,7 @@ from ..db.connection import Connection
 from ..ledger.flow import Flow, Side
 from ..ledger.transaction import lock_statement
 from ..model.statement import Statement, analyze_statement
+from .chunk_indexes import statements_of_root
 
 
 def run_missing(
@@ -21,12 +22,13 @@ def run_missing(
     shadow: Side,
     should_stop: Callable[[], None],
     helpers: int | None = None,
+    flow: Flow | None = None,
 ) -> int:
     """Builds the index `name` with its comments and marks, where the shadow's schema lacks it; returns 1 if it did.
 
     One transaction, so an interrupted run goes on where it was. Only the shadow is locked; an index without marks can be built
     beside others. Two starters at once build each index once: the later finds the name taken before it reads a row. `helpers`:
-    parallel workers of the build at most (None: as the server has it).
+    parallel workers of the build at most (None: as the server has it). `flow`: of the rollout whose chunks may have it already.
     """
     mode = LockMode.SHARE if len(group) == 1 else LockMode.SHARE_ROW_EXCLUSIVE
     should_stop()
@@ -38,7 +40,7 @@ def run_missing(
             execute(conn, lock_statement(shadow, mode))
             if helpers is not None:
                 at_most(conn, "max_parallel_maintenance_workers", helpers)
-            for statement in group:
+            for statement in group if flow is None else statements_of_root(conn, flow, name, group):
                 execute(conn, statement.sql)
     except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation):
         if not exists(conn, name, shadow):

@@ -19,7 +19,7 @@ from ..model.plan import Plan
 from ..model.statement import Statement, fragment
 from .shadow_columns import column_definition, column_settings, late_not_nulls
 from .shadow_compression import compression_statements
-from .shadow_keys import chunk_index_statements, index_groups, key_groups, plain_indexes
+from .shadow_keys import chunk_index_statements, index_groups, key_groups, plain_indexes, root_alone_statement
 from .shadow_rights import comment_statements, owner_statements, policy_statements, privilege_statements
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "key_groups",
     "key_statements",
     "plain_indexes",
+    "root_alone_statement",
     "shadow_statements",
 ]
 

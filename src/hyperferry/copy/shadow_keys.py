@@ -46,7 +46,7 @@ def index_groups(plan: Plan, table: TableName) -> tuple[Group, ...]:
     """The planned indexes that are no keys, likewise."""
     groups: list[Group] = []
     for index in plan.indexes:
-        statements = [_index(index, table)]
+        statements = [_index(index, _identifier(table))]
         source = _source_index(plan, index.name)
         if source is not None:
             statements += _index_marks(source, table)
@@ -67,7 +67,13 @@ def chunk_index_statements(
 ) -> tuple[Statement, ...]:
     """Some of `plain_indexes` on a chunk: the index of the root, and what it is called on the chunk."""
     own = {index.name: index for index in plan.indexes}
-    return tuple(_index(replace(own[root], name=name), chunk) for root, name in names)
+    return tuple(_index(replace(own[root], name=name), _identifier(chunk)) for root, name in names)
+
+
+def root_alone_statement(plan: Plan, table: TableName, name: str) -> Statement:
+    """One of `plain_indexes` on the hypertable alone, which takes its chunks' for its own."""
+    made = _index(next(index for index in plan.indexes if index.name == name), sql.SQL("ONLY {}").format(_identifier(table)))
+    return replace(made, comment=f"{made.comment}, from those of the chunks")
 
 
 def _identifier(table: TableName) -> sql.Identifier:
@@ -107,13 +113,13 @@ def _key(key: PlannedKey, table: TableName) -> Statement:
     )
 
 
-def _index(index: PlannedIndex, table: TableName) -> Statement:
+def _index(index: PlannedIndex, on: sql.Composable) -> Statement:
     return Statement(
         "index",
         f"the index {index.name}, as it was",
         sql.SQL("CREATE INDEX {} ON {} {}").format(
             sql.Identifier(index.name),
-            _identifier(table),
+            on,
             fragment(_in_tablespace(index.tail, index.tablespace, "TABLESPACE")),
         ),
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ..copy import chunk_indexes, indexes, shadow
 from ..db.connection import Connection
-from ..ledger.flow import Side, flow_of
+from ..ledger.flow import Flow, flow_of
 from ..model.rollout import Direction, Rollout
 from ..model.statement import Statement
 from .monitor import Monitor
@@ -21,8 +21,8 @@ Group = tuple[str, Sequence[Statement]]
 class _Builders:
     """Workers that share the groups; each builds one index after the other on a connection of its own."""
 
-    def __init__(self, groups: Sequence[Group], shadow_side: Side, monitor: Monitor, beside: int) -> None:
-        self.shadow, self.monitor, self.beside = shadow_side, monitor, beside
+    def __init__(self, groups: Sequence[Group], flow: Flow, monitor: Monitor, beside: int) -> None:
+        self.flow, self.monitor, self.beside = flow, monitor, beside
         self.built = 0
         self._todo = iter(groups)
         self._lock = threading.Lock()
@@ -40,7 +40,12 @@ class _Builders:
                     return
                 with self.monitor.turn():
                     done = indexes.run_missing(
-                        conn, *mine, self.shadow, self.monitor.should_stop, self.monitor.helpers(self.beside)
+                        conn,
+                        *mine,
+                        self.flow.passive,
+                        self.monitor.should_stop,
+                        self.monitor.helpers(self.beside),
+                        self.flow,
                     )
                 mine = None
                 with self._lock:
@@ -49,8 +54,8 @@ class _Builders:
         return build
 
 
-def _build_chunks(connect: Connect, rollout: Rollout, monitor: Monitor, tick: Callable[[], None]) -> None:
-    warming = Warming(flow_of(rollout, Direction.FORWARD), monitor)
+def _build_chunks(connect: Connect, flow: Flow, monitor: Monitor, tick: Callable[[], None]) -> None:
+    warming = Warming(flow, monitor)
 
     def build(conn: Connection) -> None:
         while True:
@@ -60,7 +65,7 @@ def _build_chunks(connect: Connect, rollout: Rollout, monitor: Monitor, tick: Ca
                     return
 
     run_workers(
-        [Worker(f"chunk index {n}", connect, monitor, build) for n in range(1, rollout.plan.workers + 1)],
+        [Worker(f"chunk index {n}", connect, monitor, build) for n in range(1, flow.rollout.plan.workers + 1)],
         monitor,
         tick,
     )
@@ -76,15 +81,16 @@ def build_indexes(
     of (clustered by it, replica identity) or that has a comment or statistics of its own takes a stronger lock for that, and is
     built when the others are done.
     """
-    side = flow_of(rollout, Direction.FORWARD).passive
+    flow = flow_of(rollout, Direction.FORWARD)
+    side = flow.passive
     groups = shadow.index_groups(rollout.plan, rollout.names.shadow)
     missing = [(name, group) for name, group in groups if not indexes.exists(conn, name, side)]
     alone = [(name, group) for name, group in missing if len(group) > 1]
     beside = [(name, group) for name, group in missing if len(group) == 1]
-    if beside and chunk_indexes.may_build(conn, flow_of(rollout, Direction.FORWARD)):
-        _build_chunks(connect, rollout, monitor, tick)
+    if beside and chunk_indexes.may_build(conn, flow):
+        _build_chunks(connect, flow, monitor, tick)
     number = min(rollout.plan.workers, len(beside))
-    builders = _Builders(beside, side, monitor, number)
+    builders = _Builders(beside, flow, monitor, number)
     workers = [Worker(f"index {n}", connect, monitor, builders.body()) for n in range(1, number + 1)]
     if workers:
         run_workers(workers, monitor, tick)
