@@ -195,8 +195,28 @@ def test_a_chunks_index_of_another_is_left_to_the_root(job: Make, monkeypatch: p
     assert set(found.values()) == {2}
 
 
+LONG = "an_index_with_a_name_of_sixty_three_bytes_which_is_the_longest_"
+
+
+def test_indexes_with_the_longest_names_are_all_on_every_chunk(job: Make) -> None:
+    """TimescaleDB cuts their names on the chunks to the same one. The first is built on the root, for its comment."""
+    other, third = LONG[:-1] + "x", LONG[:-1] + "y"
+    own = job(
+        HOURS + f"CREATE INDEX {LONG} ON t (v); COMMENT ON INDEX {LONG} IS 'kept'; CREATE INDEX {other} ON t (v, at); CREATE INDEX {third} ON t (at, v)",
+        options=SMALL,
+    )
+    assert own.start().phase is Phase.SYNCED
+    defined = ON_CHUNKS.replace("i.indisvalid", "regexp_replace(pg_get_indexdef(x.oid), '^.* USING ', '')")
+    found = own.db.execute(defined, own.rollout.hypertable_oid)
+    each = Counter((chunk, definition) for chunk, _, definition in found)
+    assert set(each.values()) == {1}
+    assert {definition for _, definition in each} == {"btree (v)", "btree (v, at)", "btree (at, v)", "btree (at)"} - (
+        set() if "t_at" in HOURS else {"btree (at)"}
+    )
+
+
 def test_two_long_names_on_one_chunk_are_two() -> None:
-    long = "an_index_with_a_name_of_sixty_three_bytes_which_is_the_longest_"
+    long = LONG
     roots = [long, long[:-1] + "x", "short"]
     names = [name for _, name in names_on("_hyper_12_3456_chunk", roots)]
     assert len(set(names)) == 3

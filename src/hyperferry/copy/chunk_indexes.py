@@ -59,7 +59,7 @@ def copied_chunks(conn: Connection, flow: Flow) -> list[CopiedChunk]:
     found = []
     for oid, schema, name, there in fetch_all(conn, statement):
         wanted = names_on(str(name), plain_indexes(flow.rollout.plan))
-        lacks = tuple((root, own) for root, own in wanted if own not in there)
+        lacks = tuple((root, own) for root, own in wanted if not _is(flow, root, (there or {}).get(own)))
         if lacks:
             found.append(CopiedChunk(TableName(str(schema), str(name)), int(oid), lacks))
     return found
@@ -75,13 +75,19 @@ def statements_of_root(conn: Connection, flow: Flow, name: str, group: Sequence[
     there = fetch_all(conn, load_queries(__package__, _FILE)["there"], {"root": flow.rollout.hypertable_oid})
     for schema, chunk, indexes in there:
         own = dict(names_on(chunk, plain_indexes(plan)))[name]
-        if own in indexes:
+        if _is(flow, name, (indexes or {}).get(own)):
             having.append(TableName(schema, own))
         else:
             lacking += 1
     if having and not lacking:
         return [root_alone_statement(plan, flow.passive.name, name)]
     return [*(_drop(index) for index in having), *group]
+
+
+def _is(flow: Flow, root: str, definition: str | None) -> bool:
+    """Whether a chunk's index is the root's by its definition: of two long names that are cut to one the other may have it."""
+    tail = next(index.tail for index in flow.rollout.plan.indexes if index.name == root)
+    return definition is not None and definition.endswith(f" {tail}")
 
 
 def _drop(index: TableName) -> Statement:

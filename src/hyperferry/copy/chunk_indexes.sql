@@ -8,15 +8,15 @@ SELECT pg_has_role(c.relowner, 'USAGE') AND NOT EXISTS (
 FROM pg_class c WHERE c.oid = %(root)s::oid;
 
 -- name: there
--- The hypertable's chunks with the names of the indexes that they have.
+-- The hypertable's chunks with the indexes that they have, by their names.
 SELECT n.nspname::text, c.relname::text,
-       ARRAY(SELECT x.relname::text FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisvalid)
+       (SELECT jsonb_object_agg(x.relname, pg_get_indexdef(x.oid)) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisvalid)
 FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE h.inhparent = %(root)s::oid;
 
 -- name: closed
--- Chunks, oldest first, into which no batch copies any more (batches are taken in their order), with the names of the indexes that they have.
+-- Chunks, oldest first, into which no batch copies any more (batches are taken in their order), with the indexes that they have, by their names.
 SELECT k.oid::bigint, k.schema, k.name,
-       ARRAY(SELECT x.relname::text FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = k.oid AND i.indisvalid)
+       (SELECT jsonb_object_agg(x.relname, pg_get_indexdef(x.oid)) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = k.oid AND i.indisvalid)
 FROM {chunks} AS k
 WHERE NOT EXISTS (SELECT FROM {batch} AS b WHERE b.state = 'pending'){below}
 ORDER BY k.starts;

@@ -23,7 +23,7 @@ def check(inspection: Inspection, options: PreflightOptions) -> Iterator[Finding
         whose = f"pid {pid}" if pid else f"the session that has the schema {of.schema}"
         end = f"; or end it: SELECT pg_terminate_backend({pid});" if pid else "; or end that session."
         word = {"view": f"DROP VIEW {dependent.identity};"}.get(dependent.kind)
-        drop = f", or a superuser from any other: {word}" if word else ""
+        drop = f", or a superuser from any other ({word})" if word else ""
         yield blocker(
             f"The temporary {dependent.kind} {dependent.identity} of {whose} (role {dependent.owner}) names "
             f"{inspection.table.name}, and nobody but that session can point it at the hypertable: it would go on with the "
