@@ -51,7 +51,7 @@ def test_a_name_without_a_schema_that_means_nothing_means_what_the_call_names(
     (tmp_path / "hyperferry.toml").write_text('table = "player_stats"\ntime_column = "game_date"\nchunk_interval = "9 days"\n')
     ran = hyperferry("plan", "stats.player_stats", "--json", dsn=db.dsn)
     assert ran.code == 0, ran.stderr
-    assert ran.json["interval"]["text"] == "9 days"
+    assert ran.json["chunk_interval"] == "INTERVAL '9 days'"
     db.execute("CREATE TABLE public.player_stats (game_date timestamptz NOT NULL)")
     assert_failure(hyperferry("plan", "stats.player_stats", "--json", dsn=db.dsn), 2, "No time column was named")
 

@@ -17,6 +17,7 @@ from hyperferry.db.connection import Connection
 from hyperferry.ledger.flow import Flow
 from hyperferry.model.plan_options import PlanOptions
 from hyperferry.model.rollout import Phase
+from hyperferry.strategies import warming
 from servers import Database
 
 TWO_INDEXES = HOURS + "CREATE INDEX t_v ON t (v);"
@@ -133,6 +134,7 @@ def test_a_chunks_indexes_are_built_while_others_are_copied(job: Make, monkeypat
         return build(conn, flow, *rest)
 
     monkeypatch.setattr(chunk_indexes, "build", noted)
+    monkeypatch.setattr(warming, "LOOK_SECONDS", 0.0)
     assert own.start().phase is Phase.SYNCED
     if adopts(own.db):
         chunks = own.value("SELECT count(*) FROM pg_inherits WHERE inhparent = %s", own.rollout.hypertable_oid)

@@ -54,7 +54,18 @@ def test_the_attempts_of_a_swap_are_known_by_what_the_tool_says(db: Database) ->
     with db.connect(autocommit=False) as other:
         other.execute("LOCK TABLE stats IN ROW EXCLUSIVE MODE")
         begun = time.time()
-        threading.Timer(2.0, other.commit).start()
+
+        def lets_go() -> None:
+            with db.connect() as conn:
+                while not conn.execute("SELECT 1 FROM pg_stat_activity WHERE application_name = 'hyperferry swap' "
+                                       "AND datname = current_database()").fetchone():  # fmt: skip
+                    time.sleep(0.05)
+            time.sleep(1.5)
+            other.commit()
+
+        letting = threading.Thread(target=lets_go)
+        letting.start()
         swap = stall._once(db.dsn, "cutover")
+        letting.join()
     assert len(swap.moments) == swap.attempts >= 2
     assert begun < swap.moments[0] <= swap.moments[-1] < time.time()

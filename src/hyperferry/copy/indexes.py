@@ -14,6 +14,9 @@ from ..ledger.transaction import lock_statement
 from ..model.statement import Statement, analyze_statement
 from .chunk_indexes import statements_of_root
 
+TRIES = 10
+"""So often an index is tried of which a name is taken."""
+
 
 def run_missing(
     conn: Connection,
@@ -31,22 +34,38 @@ def run_missing(
     parallel workers of the build at most (None: as the server has it). `flow`: of the rollout whose chunks may have it already.
     """
     mode = LockMode.SHARE if len(group) == 1 else LockMode.SHARE_ROW_EXCLUSIVE
-    should_stop()
-    if exists(conn, name, shadow):
-        return 0
-    try:
-        with conn.transaction():
-            execute(conn, "SET LOCAL lock_timeout = '60s'")  # nobody but our own workers uses the shadow
-            execute(conn, lock_statement(shadow, mode))
-            if helpers is not None:
-                at_most(conn, "max_parallel_maintenance_workers", helpers)
-            for statement in group if flow is None else statements_of_root(conn, flow, name, group):
-                execute(conn, statement.sql)
-    except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation):
-        if not exists(conn, name, shadow):
-            raise
-        return 0
-    return 1
+    for attempt in range(1, TRIES + 1):
+        should_stop()
+        if exists(conn, name, shadow):
+            return 0
+        try:
+            _build(conn, name, group, shadow, mode, helpers, flow)
+        except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation):
+            # Somebody built it meanwhile; or another of our indexes has, cut to 63 bytes, the same name on a chunk, which is seen
+            # when that one is there.
+            if attempt == TRIES and not exists(conn, name, shadow):
+                raise
+        else:
+            return 1
+    return 0
+
+
+def _build(
+    conn: Connection,
+    name: str,
+    group: Sequence[Statement],
+    shadow: Side,
+    mode: LockMode,
+    helpers: int | None,
+    flow: Flow | None,
+) -> None:
+    with conn.transaction():
+        execute(conn, "SET LOCAL lock_timeout = '60s'")  # nobody but our own workers uses the shadow
+        execute(conn, lock_statement(shadow, mode))
+        if helpers is not None:
+            at_most(conn, "max_parallel_maintenance_workers", helpers)
+        for statement in group if flow is None else statements_of_root(conn, flow, name, group):
+            execute(conn, statement.sql)
 
 
 def exists(conn: Connection, name: str, shadow: Side) -> bool:

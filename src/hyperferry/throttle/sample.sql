@@ -1,13 +1,14 @@
 -- name: replicas
 -- Who streams from here: where it has replayed to, in bytes, and its own report of how far its slowest stage is behind, in seconds.
--- Who replays nothing reports what it flushed: a logical consumer when it has what it was sent; pg_receivewal at a segment's end alone, so that
--- there it counts where WAL was sent to.
+-- Who replays nothing reports what it flushed: a logical consumer when it has what it was sent (before its first report its slot says from where
+-- on it lacks it); pg_receivewal at a segment's end alone, so that there it counts where WAL was sent to.
 -- Without pg_monitor the server shows that somebody streams, and nothing else (state is NULL).
 SELECT COALESCE(NULLIF(r.application_name, ''), 'pid ' || r.pid), r.state,
-       pg_wal_lsn_diff(COALESCE(r.replay_lsn, CASE WHEN l.logical THEN r.flush_lsn END, r.sent_lsn), '0/0')::bigint,
-       CASE WHEN r.replay_lsn IS NOT NULL OR l.logical THEN EXTRACT(epoch FROM GREATEST(r.replay_lag, r.flush_lag, r.write_lag))::float8 END
+       pg_wal_lsn_diff(COALESCE(r.replay_lsn, CASE WHEN l.confirmed IS NOT NULL THEN COALESCE(r.flush_lsn, l.confirmed) END, r.sent_lsn), '0/0')::bigint,
+       CASE WHEN r.replay_lsn IS NOT NULL OR l.confirmed IS NOT NULL THEN EXTRACT(epoch FROM GREATEST(r.replay_lag, r.flush_lag, r.write_lag))::float8 END
 FROM pg_stat_replication r
-CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')) AS l(logical)
+LEFT JOIN LATERAL (SELECT s.confirmed_flush_lsn FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical' LIMIT 1)
+    AS l(confirmed) ON true
 WHERE r.state IS NULL OR r.state IN ('streaming', 'catchup');
 
 -- name: written
