@@ -7,7 +7,7 @@ it helps, says `may_build`: the owner of a hypertable alone may not, as chunks a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -48,8 +48,8 @@ def may_build(conn: Connection, flow: Flow) -> bool:
     return bool(fetch_value(conn, load_queries(__package__, _FILE)["may"], {"root": flow.rollout.hypertable_oid}))
 
 
-def copied_chunks(conn: Connection, flow: Flow) -> list[CopiedChunk]:
-    """The chunks that nothing is copied into any more and that lack an index, oldest first."""
+def copied_chunks(conn: Connection, flow: Flow, known: Collection[int]) -> list[CopiedChunk]:
+    """The chunks but for the known ones (their OIDs) that nothing is copied into any more, oldest first."""
     queries = load_queries(__package__, _FILE)
     batch = flow.of_ledger("batch")
     time = flow.rollout.plan.inspection.time
@@ -57,11 +57,10 @@ def copied_chunks(conn: Connection, flow: Flow) -> list[CopiedChunk]:
     below = queries["below"].format(batch=batch) if by_time else sql.SQL("")
     statement = queries["closed"].format(chunks=chunks(flow, status=False), batch=batch, below=below)
     found = []
-    for oid, schema, name, there in fetch_all(conn, statement):
+    for oid, schema, name, there in fetch_all(conn, statement, {"known": list(known)}):
         wanted = names_on(str(name), plain_indexes(flow.rollout.plan))
         lacks = tuple((root, own) for root, own in wanted if not _is(flow, root, (there or {}).get(own)))
-        if lacks:
-            found.append(CopiedChunk(TableName(str(schema), str(name)), int(oid), lacks))
+        found.append(CopiedChunk(TableName(str(schema), str(name)), int(oid), lacks))
     return found
 
 

@@ -18,7 +18,7 @@ FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid JOIN pg_namespace n ON 
 SELECT k.oid::bigint, k.schema, k.name,
        (SELECT jsonb_object_agg(x.relname, pg_get_indexdef(x.oid)) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = k.oid AND i.indisvalid)
 FROM {chunks} AS k
-WHERE NOT EXISTS (SELECT FROM {batch} AS b WHERE b.state = 'pending'){below}
+WHERE k.oid <> ALL (%(known)s::oid[]) AND (NOT EXISTS (SELECT FROM {batch} AS b WHERE b.state = 'pending'){below})
 ORDER BY k.starts;
 
 -- name: below

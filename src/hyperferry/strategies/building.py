@@ -56,16 +56,8 @@ class _Builders:
 
 def _build_chunks(connect: Connect, flow: Flow, monitor: Monitor, tick: Callable[[], None]) -> None:
     warming = Warming(flow, monitor)
-
-    def build(conn: Connection) -> None:
-        while True:
-            monitor.should_stop()
-            with monitor.turn():
-                if not warming.between_batches(conn):
-                    return
-
     run_workers(
-        [Worker(f"chunk index {n}", connect, monitor, build) for n in range(1, flow.rollout.plan.workers + 1)],
+        [Worker(f"chunk index {n}", connect, monitor, warming.rest) for n in range(1, flow.rollout.plan.workers + 1)],
         monitor,
         tick,
     )

@@ -13,7 +13,7 @@ from ..copy import chunk_indexes
 from ..copy.chunk_indexes import CopiedChunk
 from ..db.connection import Connection
 from ..ledger.flow import Flow
-from .compressing import LOOK_SECONDS, LOOK_SHARE, Turns
+from .compressing import LOOK_SECONDS, LOOK_SHARE, PAUSE_SECONDS, Turns
 from .monitor import Monitor
 
 
@@ -24,11 +24,12 @@ class Warming:
         self._flow, self._monitor = flow, monitor
         self._turns = turns or Turns()
         self._lock = threading.Lock()
-        self._may: bool | None = None
+        self._may = True  # until it is asked
+        self._asked = False
+        self._looking = False
         self._waiting: list[CopiedChunk] = []
-        self._seen: set[int] = set()
+        self._known: set[int] = set()
         self._next = 0.0
-        self.built = 0
 
     def between_batches(self, conn: Connection) -> bool:
         """Builds one chunk's indexes, unless changes are being applied; False where there was nothing to be done."""
@@ -40,21 +41,48 @@ class Warming:
                     self._waiting.insert(0, chunk)
                 return False
             helpers = self._monitor.helpers(self._flow.rollout.plan.workers)
-            if chunk_indexes.build(conn, self._flow, chunk, helpers):
+            try:
+                chunk_indexes.build(conn, self._flow, chunk, helpers)
+            except BaseException:  # a lost connection, say: the next look finds the chunk again
                 with self._lock:
-                    self.built += len(chunk.lacks)
+                    self._known.discard(chunk.oid)
+                    self._next = 0.0
+                raise
         return True
 
+    def rest(self, conn: Connection) -> None:
+        """Builds those of all chunks that lack some, when nothing is copied or applied any more."""
+        while True:
+            with self._monitor.turn():
+                if self.between_batches(conn):
+                    continue
+            with self._lock:
+                if not self._looking and not self._waiting:
+                    return
+            time.sleep(PAUSE_SECONDS)
+
     def _take(self, conn: Connection) -> CopiedChunk | None:
-        """The next chunk that nobody else has taken. The server is asked now and then, no longer than a part of the time."""
+        """The next chunk that nobody else has taken. One worker asks the server now and then, no longer than a part of the time,
+        and the others need not wait for that."""
         with self._lock:
-            if self._may is None:
-                self._may = chunk_indexes.may_build(conn, self._flow)
-            if self._may and not self._waiting and time.monotonic() >= self._next:
-                begun = time.monotonic()
-                found = chunk_indexes.copied_chunks(conn, self._flow)
-                self._waiting = [chunk for chunk in found if chunk.oid not in self._seen]
-                self._seen |= {chunk.oid for chunk in self._waiting}
+            if self._waiting:
+                return self._waiting.pop(0)
+            if not self._may or self._looking or time.monotonic() < self._next:
+                return None
+            self._looking = True
+        begun = time.monotonic()
+        found: list[CopiedChunk] = []
+        try:
+            if not self._asked:
+                self._may, self._asked = chunk_indexes.may_build(conn, self._flow), True
+            if self._may:
+                found = chunk_indexes.copied_chunks(conn, self._flow, self._known)
+        finally:
+            with self._lock:
+                self._looking = False
+                self._known |= {chunk.oid for chunk in found}
+                self._waiting += [chunk for chunk in found if chunk.lacks]
                 ended = time.monotonic()
                 self._next = ended + max(LOOK_SECONDS, LOOK_SHARE * (ended - begun))
+        with self._lock:
             return self._waiting.pop(0) if self._waiting else None
