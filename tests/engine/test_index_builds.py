@@ -187,6 +187,34 @@ def test_what_was_built_before_an_interruption_is_not_built_again(job: Make, mon
     each_once(own)
 
 
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_chunk_that_a_lost_connection_left_is_built_by_the_next(
+    job: Make, monkeypatch: pytest.MonkeyPatch, copied: bool
+) -> None:
+    """While others are copied, or after; and nothing is built twice for its sake."""
+    own = job(TWO_INDEXES, options=SMALL)
+    if not adopts(own.db):
+        pytest.skip("TimescaleDB before 2.22 takes no chunk's index for the root's own")
+    if copied:
+        own.cut().copy_all()
+    build = chunk_indexes.build
+    lost: list[str] = []
+
+    def loses(conn: Connection, flow: Flow, chunk: chunk_indexes.CopiedChunk, helpers: int | None) -> bool:
+        if not lost:
+            lost.append(chunk.name.name)
+            conn.close()
+            raise psycopg.OperationalError("the connection is lost")
+        return build(conn, flow, chunk, helpers)
+
+    monkeypatch.setattr(chunk_indexes, "build", loses)
+    monkeypatch.setattr(chunk_indexes, "_drop", None)
+    monkeypatch.setattr(warming, "LOOK_SECONDS", 0.0)
+    assert own.start().phase is Phase.SYNCED
+    assert lost
+    each_once(own)
+
+
 def test_a_chunks_index_of_another_is_left_to_the_root(job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its name is taken by somebody else's table, of all things."""
     own = job(TWO_INDEXES, options=SMALL).cut().copy_all()
