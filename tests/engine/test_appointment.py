@@ -153,9 +153,8 @@ def test_a_lost_connection_does_not_end_the_wait(ready: Ready) -> None:
     assert outcome(future).phase is Phase.CUT_OVER
 
 
-def test_a_word_that_came_while_its_connection_was_lost_counts(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server had not noticed yet, so `cutover --now` was told that it goes."""
-    job = ready()
+def told_and_lost(job: Job, monkeypatch: pytest.MonkeyPatch, *, paused: bool = False) -> Future[Any]:
+    """A postponed cutover whose connection is lost after `cutover --now` was told that it goes: the server had not noticed yet."""
     lost = job.session("lost")
     keep = waiting.keep
 
@@ -163,29 +162,22 @@ def test_a_word_that_came_while_its_connection_was_lost_counts(ready: Ready, mon
         if not again:
             store.event(lost, job.rollout.id, "waiting", {"for": "a word", "pid": lost.info.backend_pid})
             store.event(lost, job.rollout.id, "go")
+            if paused:
+                engine.pause(job.dsn, "t")
             raise psycopg.OperationalError("the connection was lost")
         keep(*args, again=again, **options)
 
     monkeypatch.setattr("hyperferry.engine.keep", dies)
-    assert outcome(aside(lambda: job.cutover(appointment=POSTPONED))).phase is Phase.CUT_OVER
+    return aside(lambda: job.cutover(appointment=POSTPONED))
+
+
+def test_a_word_that_came_while_its_connection_was_lost_counts(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert outcome(told_and_lost(ready(), monkeypatch)).phase is Phase.CUT_OVER
 
 
 def test_a_pause_holds_it_back_after_a_lost_connection_too(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The word came while it was paused, and the connection was lost then."""
     job = ready()
-    lost = job.session("lost")
-    keep = waiting.keep
-
-    def dies(*args: Any, again: bool = False, **options: Any) -> None:
-        if not again:
-            store.event(lost, job.rollout.id, "waiting", {"for": "a word", "pid": lost.info.backend_pid})
-            store.event(lost, job.rollout.id, "go")
-            engine.pause(job.dsn, "t")
-            raise psycopg.OperationalError("the connection was lost")
-        keep(*args, again=again, **options)
-
-    monkeypatch.setattr("hyperferry.engine.keep", dies)
-    future = aside(lambda: job.cutover(appointment=POSTPONED))
+    future = told_and_lost(job, monkeypatch, paused=True)
     time.sleep(3)
     assert not future.done()
     assert job.phase() == "synced"

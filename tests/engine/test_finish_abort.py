@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import psycopg
@@ -365,18 +366,24 @@ def test_abort_where_our_triggers_were_tampered_with(ready: Ready) -> None:
     assert job.db.execute(LEFT) == []
 
 
+def syncing(job: Job, **options: Any) -> Future[Any]:
+    """`hyperferry sync` in another thread, at work by the time this returns."""
+    sync = aside(lambda: engine.sync(job.dsn, "t", say=job.said.append, **options))
+    eventually(
+        "it is at work",
+        lambda: sync.done() or job.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hyperferry sync' "
+                                         "AND datname = current_database()"),
+    )  # fmt: skip
+    return sync
+
+
 @pytest.mark.parametrize("end", ["finish", "abort"])
 def test_a_sync_beside_the_end_ends_with_it(ready: Ready, end: str) -> None:
     """Capture goes first, the rest when nobody reads it: no reason for an alarm that writes were missed."""
     job = ready()
     if end == "finish":
         job.cutover()
-    sync = aside(lambda: engine.sync(job.dsn, "t", say=job.said.append))
-    eventually(
-        "it is at work",
-        lambda: sync.done() or job.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hyperferry sync' "
-                                         "AND datname = current_database()"),
-    )  # fmt: skip
+    sync = syncing(job)
     with job.application() as reader:
         job.on(reader, "SELECT count(*) FROM {source}" if end == "finish" else "SELECT count(*) FROM {shadow}")
         ended = aside(getattr(job, end))
@@ -396,12 +403,7 @@ def test_a_sync_beside_a_finish_that_takes_long_says_what_is_so(ready: Ready, mo
     job = ready()
     job.cutover()
     stop = threading.Event()
-    sync = aside(lambda: engine.sync(job.dsn, "t", stop=stop, say=job.said.append))
-    eventually(
-        "it is at work",
-        lambda: sync.done() or job.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hyperferry sync' "
-                                         "AND datname = current_database()"),
-    )  # fmt: skip
+    sync = syncing(job, stop=stop)
     with job.application() as reader:
         job.on(reader, "SELECT count(*) FROM {source}")
         ended = aside(job.finish)
