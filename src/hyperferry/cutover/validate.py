@@ -60,10 +60,8 @@ def validate_foreign_keys(
         )
 
         on_chunks = flow.active.hypertable and table == flow.active.name
-        say(
-            f"validating foreign key {name} of {table}: every row is looked at"
-            + ("; whoever needs a new chunk waits for it" if on_chunks else "")
-        )
+        if on_chunks:
+            say(f"validating {name}: every row is looked at, and whoever needs a new chunk meanwhile waits for it")
 
         def work(table: TableName = table, on_chunks: bool = on_chunks, statement: sql.Composed = statement) -> None:
             cancel_autovacuum(conn, table, chunks=not on_chunks)
