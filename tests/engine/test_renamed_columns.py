@@ -40,3 +40,15 @@ def test_of_a_table_without_a_key_every_column_counts(ready: Ready) -> None:
     fails_until_renamed_back(job, "note")
     insert(job)
     same_after_sync(job)
+
+
+@pytest.mark.parametrize("cut_over", [False, True])
+def test_a_column_that_is_dropped_stops_the_writes_of_a_table_without_a_key_until_the_end(ready: Ready, cut_over: bool) -> None:
+    job = ready(UNKEYED)
+    if cut_over:
+        job.cutover()
+    job.db.execute("ALTER TABLE t DROP COLUMN note")
+    with pytest.raises(psycopg.errors.UndefinedColumn):
+        job.db.execute("UPDATE t SET n = n + 1")
+    assert (job.finish() if cut_over else job.abort()).phase.ended
+    job.db.execute("UPDATE t SET n = n + 1")
