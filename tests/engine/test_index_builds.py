@@ -13,11 +13,12 @@ from job import HOURS, Job, Make, aside, eventually
 
 from hyperferry.copy import chunk_indexes
 from hyperferry.copy.chunk_indexes import names_on
+from hyperferry.copy.copier import Copied, Outcome, copy_next
 from hyperferry.db.connection import Connection
 from hyperferry.ledger.flow import Flow
 from hyperferry.model.plan_options import PlanOptions
 from hyperferry.model.rollout import Phase
-from hyperferry.strategies import warming
+from hyperferry.strategies import warming, workers
 from servers import Database
 
 TWO_INDEXES = HOURS + "CREATE INDEX t_v ON t (v);"
@@ -133,8 +134,20 @@ def test_a_chunks_indexes_are_built_while_others_are_copied(job: Make, monkeypat
         pending.append(own.value(f"SELECT count(*) FROM hyperferry.batch_{flow.rollout.id} WHERE state = 'pending'"))
         return build(conn, flow, *rest)
 
+    copied: list[int] = []
+    end = time.monotonic() + 60
+
+    def waiting(conn: Connection, flow: Flow) -> Copied:
+        """Half of the batches at once, the others when an index was built: whoever is quick or slow, there is a moment for it."""
+        copied.append(1)
+        if adopts(own.db) and len(copied) > 15 and not pending and time.monotonic() < end:
+            time.sleep(0.01)
+            return Copied(Outcome.COPIED)
+        return copy_next(conn, flow)
+
     monkeypatch.setattr(chunk_indexes, "build", noted)
     monkeypatch.setattr(warming, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(workers, "copy_next", waiting)
     assert own.start().phase is Phase.SYNCED
     if adopts(own.db):
         chunks = own.value("SELECT count(*) FROM pg_inherits WHERE inhparent = %s", own.rollout.hypertable_oid)
