@@ -133,6 +133,7 @@ def preflight_options(options: Plan | PlanOptions) -> PreflightOptions:
         drop_inbound_fks=options.drop_inbound_fks,
         drop_from_publications=options.drop_from_publications,
         compress=options.compression is not None,
+        workers=options.workers,
     )
 
 
@@ -335,13 +336,15 @@ def changed_by_others(rollout: Rollout, now: Inspection) -> tuple[str, ...]:
     """What has come onto the table, or gone from it, since the plan, and by no swap: a line each. What was changed in its place
     cannot be told from what a swap makes of it."""
     time = rollout.plan.time_column
+    # An invalid index is not carried over: the hypertable never had it, and the plain table has it still.
+    before, now = (replace(each, indexes=tuple(i for i in each.indexes if i.valid)) for each in (rollout.plan.inspection, now))
     now = replace(
         now,
         triggers=tuple(each for each in now.triggers if each.name not in TIMESCALEDBS),
         # A hypertable's time is NOT NULL, which from PostgreSQL 18 on is a constraint.
         constraints=tuple(each for each in now.constraints if not (each.kind == "n" and each.columns == (time,))),
     )
-    lines = planner.changes_between(rollout.plan.inspection, now)
+    lines = planner.changes_between(before, now)
     return tuple(
         line
         for line in lines

@@ -312,3 +312,29 @@ def test_the_key_of_a_table_that_inherits_goes_along_as_its_parents_does(server:
     job.rollback()
     assert keys() == both
     job.assert_equal()
+
+
+SEEN = """
+CREATE TABLE t (id bigint PRIMARY KEY, at timestamptz NOT NULL, v text);
+INSERT INTO t SELECT i, timestamptz '2024-01-01' + i * interval '3 hours', 'row ' || i FROM generate_series(1, 200) AS i;
+CREATE TABLE seen (at timestamptz NOT NULL, id bigint, CONSTRAINT up FOREIGN KEY (id) REFERENCES t (id));
+SELECT create_hypertable('seen', 'at', chunk_time_interval => interval '7 days');
+INSERT INTO seen SELECT at, id FROM t;
+"""
+
+
+def test_a_hypertable_that_points_at_the_table_grows_meanwhile(ready: Ready) -> None:
+    """Each new chunk of it has the key as well, which is given up in the cutover with its hypertable's: no change of ours."""
+    job = ready(SEEN, PlanOptions(chunk_interval="7 days", workers=1, drop_inbound_fks=("up",)))
+    keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND confrelid = 't'::regclass"
+    before = job.value(keys)
+    job.db.execute("INSERT INTO seen VALUES ('2024-06-01', 1)")
+    assert job.value(keys) == before + 1
+    job.cutover()
+    job.db.execute("INSERT INTO seen VALUES ('2024-08-01', 2)")
+    job.rollback()
+    assert job.value(keys) == before + 2
+    job.db.execute("INSERT INTO seen VALUES ('2024-10-01', 3)")
+    job.cutover()
+    job.rollback()
+    job.assert_equal()

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from job import HOURS, Job, Make, aside, eventually
 
-from hyperferry.copy import chunk_indexes
-from hyperferry.copy.chunk_indexes import names_on
+from hyperferry.copy import chunk_indexes, indexes
+from hyperferry.copy.chunk_indexes import Built, names_on
 from hyperferry.copy.copier import Copied, Outcome, copy_next
 from hyperferry.db.connection import Connection
 from hyperferry.ledger.flow import Flow
@@ -130,7 +130,7 @@ def test_a_chunks_indexes_are_built_while_others_are_copied(job: Make, monkeypat
     build = chunk_indexes.build
     pending: list[int] = []
 
-    def noted(conn: Connection, flow: Flow, *rest: Any) -> bool:
+    def noted(conn: Connection, flow: Flow, *rest: Any) -> Built:
         pending.append(own.value(f"SELECT count(*) FROM hyperferry.batch_{flow.rollout.id} WHERE state = 'pending'"))
         return build(conn, flow, *rest)
 
@@ -177,7 +177,7 @@ def test_what_was_built_before_an_interruption_is_not_built_again(job: Make, mon
     build = chunk_indexes.build
     done: list[str] = []
 
-    def breaks(conn: Connection, flow: Flow, chunk: chunk_indexes.CopiedChunk, helpers: int | None) -> bool:
+    def breaks(conn: Connection, flow: Flow, chunk: chunk_indexes.CopiedChunk, helpers: int | None) -> Built:
         if len(done) == 3:
             raise psycopg.errors.DiskFull("no space left on device")
         done.append(chunk.name.name)
@@ -190,7 +190,7 @@ def test_what_was_built_before_an_interruption_is_not_built_again(job: Make, mon
     assert len(before) >= 4
     again: list[str] = []
 
-    def noted(conn: Connection, flow: Flow, chunk: chunk_indexes.CopiedChunk, helpers: int | None) -> bool:
+    def noted(conn: Connection, flow: Flow, chunk: chunk_indexes.CopiedChunk, helpers: int | None) -> Built:
         again.append(chunk.name.name)
         return build(conn, flow, chunk, helpers)
 
@@ -213,7 +213,7 @@ def test_a_chunk_that_a_lost_connection_left_is_built_by_the_next(
     build = chunk_indexes.build
     lost: list[str] = []
 
-    def loses(conn: Connection, flow: Flow, chunk: chunk_indexes.CopiedChunk, helpers: int | None) -> bool:
+    def loses(conn: Connection, flow: Flow, chunk: chunk_indexes.CopiedChunk, helpers: int | None) -> Built:
         if not lost:
             lost.append(chunk.name.name)
             conn.close()
@@ -236,6 +236,107 @@ def test_a_chunks_index_of_another_is_left_to_the_root(job: Make, monkeypatch: p
     assert own.start().phase is Phase.SYNCED
     found = Counter(chunk for chunk, _, _ in own.db.execute(ON_CHUNKS, own.rollout.hypertable_oid))
     assert set(found.values()) == {2}
+
+
+# Each is printed in other words when it was read again from what is printed of it, or has what could be overlooked.
+ODD = """
+CREATE TABLE t (gone integer, id bigint PRIMARY KEY, at timestamptz NOT NULL, status varchar(20), v text);
+ALTER TABLE t DROP COLUMN gone;
+INSERT INTO t SELECT i, timestamptz '2024-01-01 00:00+00' + i * interval '1 hour', 'ab'[i % 2:i % 2], 'row ' || i FROM generate_series(1, 300) AS i;
+""".replace("'ab'[i % 2:i % 2]", "substr('ab', 1 + (i % 2)::integer, 1)")
+ODD_INDEXES = (
+    "CREATE INDEX {} ON t (id) WHERE status IN ('a', 'b')",
+    "CREATE INDEX {} ON t (id) WHERE status NOT IN ('a', 'c')",
+    "CREATE INDEX {} ON t (lower(status) DESC NULLS LAST, (v || ' USING x') text_pattern_ops) INCLUDE (id) WITH (fillfactor = 70)",
+    "CREATE INDEX {} ON t ((CASE WHEN status = 'a' THEN 1 ELSE 2 END)) WHERE at > '2024-01-03 00:00+02' AND id BETWEEN 1 AND 200",
+    "CREATE INDEX {} ON t (v COLLATE \"C\", date_trunc('day', at, 'UTC')) WHERE v LIKE 'row%'",
+)
+
+
+def test_an_index_is_on_each_chunk_once_whatever_its_definition_looks_like(job: Make) -> None:
+    named = [statement.format(f"odd_{number}") for number, statement in enumerate(ODD_INDEXES)]
+    own = job(ODD + ";".join(named), options=SMALL)
+    assert own.start().phase is Phase.SYNCED
+    found = Counter(chunk for chunk, _, _ in own.db.execute(ON_CHUNKS, own.rollout.hypertable_oid))
+    assert len(found) > 5
+    assert set(found.values()) == {len(ODD_INDEXES)}
+    schema = own.rollout.names.shadow.schema
+    own.db.execute("; ".join(f'DROP INDEX "{schema}".odd_{number}' for number, _ in enumerate(ODD_INDEXES)))
+    assert own.db.execute(ON_CHUNKS, own.rollout.hypertable_oid) == []
+    assert own.value("SELECT count(*) FROM pg_class WHERE relname LIKE 'hyperferry_probe%'") == 0
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_chunk_that_somebody_vacuums_is_indexed_later(job: Make, monkeypatch: pytest.MonkeyPatch, copied: bool) -> None:
+    """While others are copied, and after; the copy goes on. Not for ever: then it has its indexes with the root's."""
+    own = job(TWO_INDEXES, options=SMALL).cut()
+    if not adopts(own.db):
+        pytest.skip("TimescaleDB before 2.22 takes no chunk's index for the root's own")
+    if copied:
+        own.copy_all()
+    monkeypatch.setattr(chunk_indexes, "WAIT", "50ms")
+    monkeypatch.setattr(warming, "LOOK_SECONDS", 0.0)
+    # The last: batches are copied in order, so it is closed when all are.
+    chunk = own.value("SELECT (array_agg(inhrelid::regclass::text ORDER BY inhrelid))[1] FROM pg_inherits WHERE inhparent = %s", own.rollout.hypertable_oid)
+    with own.application() as other:
+        own.on(other, f"LOCK TABLE {chunk} IN SHARE UPDATE EXCLUSIVE MODE")
+        started = aside(own.start)
+        eventually("everything is copied", lambda: own.value(f"SELECT count(*) FROM hyperferry.batch_{own.rollout.id} WHERE state = 'pending'") == 0)
+        eventually("others are built", lambda: len(own.db.execute(ON_CHUNKS, own.rollout.hypertable_oid)) > 4)
+        assert not started.done()
+        other.rollback()
+    assert started.result(60).phase is Phase.SYNCED
+    each_once(own)
+
+
+def test_a_chunk_that_stays_locked_is_left_to_the_root(job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = job(TWO_INDEXES, options=SMALL)
+    if not adopts(own.db):
+        pytest.skip("TimescaleDB before 2.22 takes no chunk's index for the root's own")
+    build = chunk_indexes.build
+    first: list[str] = []
+
+    def locked(conn: Connection, flow: Flow, chunk: chunk_indexes.CopiedChunk, helpers: int | None) -> Built:
+        first.append(chunk.name.name)
+        return Built.NOT_NOW if chunk.name.name == first[0] else build(conn, flow, chunk, helpers)
+
+    monkeypatch.setattr(chunk_indexes, "build", locked)
+    monkeypatch.setattr(warming, "TRIES", 3)
+    assert own.start().phase is Phase.SYNCED
+    assert Counter(first)[first[0]] in (3, 6)  # while others are copied, and after
+    assert any("gets its indexes with the hypertable's" in line for line in own.said)
+    each_once(own)
+
+
+def test_who_may_not_build_on_chunks_goes_on_with_what_somebody_else_began(job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two builders at a time: neither drops what some chunks have while the other builds."""
+    own = job(TWO_INDEXES, options=SMALL)
+    if not adopts(own.db):
+        pytest.skip("TimescaleDB before 2.22 takes no chunk's index for the root's own")
+    build = chunk_indexes.build
+    done: list[str] = []
+
+    def breaks(conn: Connection, flow: Flow, chunk: chunk_indexes.CopiedChunk, helpers: int | None) -> Built:
+        if len(done) == 3:
+            raise psycopg.errors.DiskFull("no space left on device")
+        done.append(chunk.name.name)
+        return build(conn, flow, chunk, helpers)
+
+    monkeypatch.setattr(chunk_indexes, "build", breaks)
+    with pytest.raises(psycopg.errors.DiskFull):
+        own.start()
+    statements: list[str] = []
+
+    def made(*args: Any) -> Any:
+        found = chunk_indexes.statements_of_root(*args)
+        statements.extend(each.sql.as_string(None) for each in found)
+        return found
+
+    monkeypatch.setattr(indexes, "statements_of_root", made)
+    monkeypatch.setattr(chunk_indexes, "may_build", lambda *_: False)  # as to a role that lacks the right
+    assert own.start().phase is Phase.SYNCED
+    assert [each.split()[:2] for each in statements] == [["CREATE", "INDEX"]] * 2
+    each_once(own)
 
 
 LONG = "an_index_with_a_name_of_sixty_three_bytes_which_is_the_longest_"

@@ -254,7 +254,16 @@ def test_rows_that_a_trigger_puts_in_after_a_truncation_arrive(ready: Ready, ser
 NULLABLE = SMALL.replace("at timestamptz NOT NULL", "at timestamptz")
 
 
-@pytest.mark.parametrize("text", [SMALL, VIEWED, CHILD, NULLABLE], ids=["small", "viewed", "child", "nullable time"])
+# As CREATE INDEX CONCURRENTLY leaves it behind.
+UNFINISHED = SMALL + (
+    "CREATE INDEX t_half ON t (note); CREATE UNIQUE INDEX t_half_key ON t (id, note); "
+    "UPDATE pg_index SET indisvalid = false WHERE indexrelid IN ('t_half'::regclass, 't_half_key'::regclass);"
+)
+
+
+@pytest.mark.parametrize(
+    "text", [SMALL, VIEWED, CHILD, NULLABLE, UNFINISHED], ids=["small", "viewed", "child", "nullable time", "unfinished index"]
+)
 def test_an_interrupted_swap_is_gone_on_with(ready: Ready, text: str) -> None:
     """Nothing was added: nothing is told."""
     job = ready(text)
@@ -286,6 +295,15 @@ def test_what_was_added_before_an_interrupted_swap_was_noted_is_told(ready: Read
     job.db.execute(undone)
     job.rollback()
     assert job.phase() == "rolled_back"
+
+
+def test_an_unfinished_index_is_in_nobodys_way(ready: Ready) -> None:
+    """It is not carried over: the hypertable lacks it, and that is no change by others."""
+    job = ready(UNFINISHED)
+    for way in (job.cutover, job.rollback, job.cutover, job.rollback):
+        way()
+    assert not [line for line in job.said if "by others" in line]
+    job.assert_equal()
 
 
 def test_what_is_added_while_keys_are_validated_is_told(ready: Ready) -> None:

@@ -344,6 +344,18 @@ def test_a_role_without_rights_is_refused(sensors: Database) -> None:
     assert {outcome.state for outcome in keep_well(sensors, role=role, everything=True).outcomes} == {"done"}
 
 
+def test_an_owner_of_another_table_is_told_that_the_ledger_is_not_his(sensors: Database) -> None:
+    """Somebody else, a superuser say, has moved a table in the same database."""
+    fill(sensors, 90)
+    sensors.execute("CREATE TABLE other (id bigint PRIMARY KEY, at timestamptz NOT NULL)")
+    engine.start(sensors.dsn, None, engine.make_plan(sensors.dsn, "other", "at", PlanOptions(chunk_interval="1 day")))
+    role = sensors.make_role()
+    sensors.execute(f'ALTER TABLE sensors OWNER TO "{role}"')
+    notes = [note.message for note in of(examine(sensors, role=role), "not-seen")]
+    assert any("whether a rollout is open: the schema hyperferry of this database is" in note for note in notes)
+    assert {outcome.state for outcome in keep_well(sensors, role=role, everything=True).outcomes} == {"done"}
+
+
 def test_a_database_without_timescaledb_is_told(db: Database) -> None:
     db.execute("DROP EXTENSION timescaledb CASCADE")
     db.execute("CREATE TABLE plain (id int)")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from made_inspections import PRIMARY, column, index, inspection, key
+from made_inspections import PRIMARY, column, index, inspection, key, scan
 
 from hyperferry.errors import Refused, Usage
 from hyperferry.model.finding import Finding, Level
 from hyperferry.model.inspection import Inspection
 from hyperferry.model.plan import BatchBy, Strategy
-from hyperferry.model.plan_options import PlanOptions
+from hyperferry.model.plan_options import CompressionWish, PlanOptions, default_workers
 from hyperferry.planner import describe, plan
-from hyperferry.planner.decide import default_workers
 
 TS = column("ts", "timestamp with time zone")
 BY_TIME = index("by_time", "ts")
@@ -103,9 +103,64 @@ def test_batches_follow_an_index(indexes: tuple[index, ...], by: BatchBy) -> Non
     assert plan(inspection(keys=(PRIMARY,), indexes=indexes), ()).batch_by is by
 
 
+SCATTERED = scan("2024-01-01", "2024-12-31", buckets=53, ranges_on_page=20.0, in_order=("id",))
+
+
+@pytest.mark.parametrize(
+    ("found", "options", "by"),
+    [
+        ({}, PlanOptions(), BatchBy.KEY),
+        ({"ranges_on_page": 3.9}, PlanOptions(), BatchBy.TIME),
+        ({"ranges_on_page": None}, PlanOptions(), BatchBy.TIME),
+        ({"in_order": ()}, PlanOptions(), BatchBy.TIME),
+        ({"in_order": ("ts",)}, PlanOptions(), BatchBy.TIME),
+        ({"buckets": 501}, PlanOptions(), BatchBy.TIME),
+        ({"buckets": 500}, PlanOptions(), BatchBy.KEY),
+        # Each holds three locks for a chunk, and the server has 6,400.
+        ({"buckets": 260}, PlanOptions(workers=4), BatchBy.KEY),
+        ({"buckets": 270}, PlanOptions(workers=4), BatchBy.TIME),
+        ({}, PlanOptions(compression=CompressionWish()), BatchBy.TIME),
+    ],
+)
+def test_rows_that_lie_scattered_by_their_time_are_read_by_the_key(found: dict[str, Any], options: PlanOptions, by: BatchBy) -> None:
+    made = inspection(keys=(PRIMARY,), indexes=(BY_TIME,), scan=replace(SCATTERED, **found))
+    made = replace(made, server=replace(made.server, edition="community"))
+    assert plan(made, (), options).batch_by is by
+
+
+@pytest.mark.parametrize(
+    ("tail", "less", "by"),
+    [
+        ("USING btree (id)", "<", BatchBy.KEY),
+        ("USING btree (id DESC)", "<", BatchBy.KEY),
+        ("USING btree (id NULLS FIRST)", "<", BatchBy.WHOLE),
+        ("USING btree (id DESC NULLS LAST)", "<", BatchBy.WHOLE),
+        ('USING btree (id COLLATE "C")', "<", BatchBy.WHOLE),
+        ("USING btree (id text_pattern_ops)", "~<~", BatchBy.WHOLE),
+    ],
+)
+def test_a_key_whose_index_has_another_order_than_its_column_cuts_nothing(tail: str, less: str, by: BatchBy) -> None:
+    """Each cut would sort the rest of the table, each batch read it whole."""
+    own = index("own", "id", unique=True, tail=tail)
+    own = replace(own, columns=(replace(own.columns[0], less=f"OPERATOR(pg_catalog.{less})"),))
+    assert plan(inspection(indexes=(own, index("other", "v"))), ()).batch_by is by
+    assert plan(inspection(indexes=(own, BY_TIME), scan=SCATTERED), ()).batch_by is (by if by is BatchBy.KEY else BatchBy.TIME)
+
+
+@pytest.mark.parametrize(("tail", "by"), [("a, b", BatchBy.KEY), ("a DESC, b DESC", BatchBy.KEY), ("a, b DESC", BatchBy.WHOLE)])
+def test_a_key_of_two_directions_cuts_nothing(tail: str, by: BatchBy) -> None:
+    own = index("own", "a", "b", unique=True, tail=f"USING btree ({tail})")
+    columns = (column("a"), column("b"), TS)
+    assert plan(inspection(*columns, indexes=(own,)), ()).batch_by is by
+
+
 @pytest.mark.parametrize(
     ("made", "said"),
     [
+        (
+            inspection(keys=(PRIMARY,), indexes=(BY_TIME,), scan=SCATTERED),
+            "ranges of the key (the rows do not lie in the order of their time: by its ranges each page would be read 20 times)",
+        ),
         (inspection(keys=(PRIMARY,), indexes=(BY_TIME,)), 'ranges of "ts" (parts of a chunk, or small chunks together)'),
         (inspection(keys=(PRIMARY,)), "ranges of the key (no index starts with the time column)"),
     ],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,7 +14,7 @@ from rehearsal_support import Rehearse, rehearsals, steps, text
 import servers
 from hyperferry import engine, sandbox
 from hyperferry.errors import Failed, Interrupted, Refused
-from hyperferry.model.plan import Strategy
+from hyperferry.model.plan import BatchBy, Plan, Strategy
 from hyperferry.model.plan_options import PlanOptions
 from hyperferry.rehearsal import RehearsalOptions, furnish, place, rehearse
 from hyperferry.rehearsal.place import SANDBOX
@@ -206,6 +208,22 @@ def test_a_plan_is_rehearsed_as_it_is(db: Database, rehearsed: Rehearse) -> None
     assert report.passed, text(report)
     assert next(s.message for s in report.steps if s.name == "plan").startswith("chunks of 100;")
     assert (report.rows, report.chunks) == (2, 2)
+
+
+def test_a_plan_by_the_key_is_rehearsed_by_the_key(db: Database, rehearsed: Rehearse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The few rows of a rehearsal lie in any order."""
+    with db.connect() as conn:
+        made = tables.integer_time(conn, 500)
+    plan = replace(engine.make_plan(db.dsn, made.quoted, made.time, PlanOptions(chunk_interval="100")), batch_by=BatchBy.KEY)
+    start, seen = engine.start, []
+
+    def noted(dsn: str, table: str | None, plan: Plan, **more: Any) -> Any:
+        seen.append(plan.batch_by)
+        return start(dsn, table, plan, **more)
+
+    monkeypatch.setattr(engine, "start", noted)
+    assert rehearsed(plan=plan, chunks=2).passed
+    assert set(seen) == {BatchBy.KEY}
 
 
 def test_the_real_server_sees_no_transaction_that_writes() -> None:

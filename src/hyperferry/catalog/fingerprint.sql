@@ -89,6 +89,12 @@ FROM (
         -- No index of pg_constraint serves confrelid, and each chunk has constraints of its own. A key depends on columns, a chunk on the table.
         AND k.oid IN (SELECT d.objid FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
                       AND d.refobjsubid > 0 AND d.classid = 'pg_constraint'::regclass OFFSET 0)
+        -- So does a chunk, of a hypertable that points at the table: known by its name, as no catalog tells that is there without TimescaleDB.
+        -- (A count: for each key one look by the index on the child.)
+        AND CASE WHEN (SELECT c.relname ~ '_[0-9]+_chunk$' FROM pg_class c WHERE c.oid = k.conrelid) THEN
+            (SELECT count(*) FROM pg_inherits h JOIN pg_constraint p ON p.conrelid = h.inhparent AND p.contype = 'f' AND p.confrelid = k.confrelid
+             WHERE h.inhrelid = k.conrelid AND pg_get_constraintdef(p.oid) = pg_get_constraintdef(k.oid)) = 0
+            ELSE true END
     UNION ALL
     SELECT jsonb_build_array('trigger', g.tgname, pg_get_triggerdef(g.oid), g.tgenabled, obj_description(g.oid, 'pg_trigger'))::text
     FROM t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal AND NOT starts_with(g.tgname, 'hyperferry_')

@@ -18,6 +18,7 @@ from ..model.inspection import Column, ScanFacts, TableFacts
 from ..model.reading import Reading
 from .buckets import INTEGERS, TIME_TYPES, bucket_of, least_distance, moment_of, position_of
 from .by_index import along_index, prospect
+from .scatter import columns_in_order, ranges_on_page
 
 DEFAULT_INTERVAL = "7 days"
 WEEK = 7 * 24 * 3600
@@ -140,9 +141,9 @@ def scan(
             tell(Reading(by_index=True, seconds=found.seconds))
             facts = along_index(conn, table, column, width, text, found)
             if facts is not None:
-                return facts
+                return _with_order(conn, table, column, width, facts)
         tell(Reading(by_index=False, seconds=estimate_scan_seconds(table)))
-        return whole_pass(conn, table, column, width, text, checks)
+        return _with_order(conn, table, column, width, whole_pass(conn, table, column, width, text, checks))
 
     started = time.monotonic()
     try:
@@ -150,6 +151,14 @@ def scan(
     except psycopg.errors.InsufficientPrivilege:
         return None
     return replace(facts, seconds=time.monotonic() - started)
+
+
+def _with_order(conn: Connection, table: TableFacts, column: Column, width: float, facts: ScanFacts) -> ScanFacts:
+    """The facts, and in what order the rows lie; that is asked where they lie scattered by their time."""
+    ranges = ranges_on_page(conn, table, column, width, facts)
+    if ranges is None:
+        return facts
+    return replace(facts, ranges_on_page=round(ranges, 2), in_order=columns_in_order(conn, table))
 
 
 def whole_pass(

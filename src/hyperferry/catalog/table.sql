@@ -78,6 +78,7 @@ SELECT a.attname::text AS name, a.attnum::int AS number, format_type(a.atttypid,
        a.attnotnull AS not_null, pg_get_expr(d.adbin, d.adrelid) AS default,
        a.attgenerated::text AS generated, a.attidentity::text AS identity,
        CASE WHEN a.attcollation <> t.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END AS collation,
+       CASE WHEN a.attcollation <> bt.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END AS base_collation,
        COALESCE(co.collisdeterministic, true) AS deterministic,
        CASE WHEN a.attstorage <> t.typstorage THEN
            CASE a.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' WHEN 'x' THEN 'EXTENDED' END

@@ -14,7 +14,8 @@ from psycopg import sql
 from ..db import execute, fetch_all, fetch_one, fetch_value, load_queries
 from ..db.connection import Connection
 from ..ledger.flow import Flow
-from ..ledger.objects import range_columns
+from ..ledger.objects import range_columns, range_fields
+from ..ledger.pairs import PairField
 from ..model.inspection import Column
 from ..model.plan import BatchBy
 
@@ -147,9 +148,9 @@ def _time_cuts(conn: Connection, flow: Flow) -> Cuts:
 def _key_boundaries(conn: Connection, flow: Flow) -> Iterator[Bound]:
     """Boundaries along the unique index of the identity, `batch_rows` rows apart."""
     plan = flow.rollout.plan
-    own = [sql.Identifier("s", column.name) for column in plan.identity.columns]
+    own = [field.of_row("s") for field in range_fields(flow)]
     columns = sql.SQL(", ").join(own)
-    texts = sql.SQL(", ").join(sql.SQL("{}::text").format(column) for column in own)
+    texts = _texts(range_fields(flow))
     placeholders = sql.SQL(", ").join(sql.SQL("%s::{}").format(kind) for _, kind in range_columns(flow))
     order = sql.SQL("ORDER BY {} OFFSET {} LIMIT 1").format(columns, sql.Literal(plan.batch_rows))
     first = sql.SQL("SELECT {} FROM {} AS s {}").format(texts, flow.active.ident, order)
@@ -160,6 +161,17 @@ def _key_boundaries(conn: Connection, flow: Flow) -> Iterator[Bound]:
     while row is not None:
         yield tuple(row)
         row = fetch_one(conn, further, list(row))
+
+
+def _first_rows_of_chunks(conn: Connection, flow: Flow) -> tuple[Bound, ...]:
+    """The key of the first row in each chunk, by the index on the time. Without arithmetic for the time's type: of one."""
+    names = _names(conn, flow)
+    statement = load_queries(__package__, "batches.sql")["keys_at_times"].format(**names, texts=_texts(range_fields(flow)))
+    return tuple(tuple(row) for row in fetch_all(conn, statement, {"times": [part.first for part in _parts(conn, flow, names)]}))
+
+
+def _texts(fields: Sequence[PairField]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL("{}::text").format(field.of_row("s")) for field in fields)
 
 
 def _rows_of_chunks(conn: Connection, flow: Flow) -> tuple[Bound, ...]:
@@ -185,9 +197,7 @@ def _rows_of_chunks(conn: Connection, flow: Flow) -> tuple[Bound, ...]:
     )
     keys = queries["keys_of_rows"].format(
         table=flow.active.ident,
-        texts=sql.SQL(", ").join(
-            sql.SQL("{}::text").format(sql.Identifier("s", column.name)) for column in plan.identity.columns
-        ),
+        texts=_texts(range_fields(flow)),
     )
     scan = plan.inspection.scan
     wanted = max(LOOKED_AT_PAGES, LOOKED_AT_FOR_EACH * (scan.buckets if scan is not None else 0))
@@ -203,7 +213,9 @@ def cut(conn: Connection, flow: Flow) -> Cuts:
     if by is BatchBy.TIME:
         return _time_cuts(conn, flow)
     if by is BatchBy.KEY:
-        return Cuts(tuple(_key_boundaries(conn, flow)), _rows_of_chunks(conn, flow))
+        indexed = flow.rollout.plan.inspection.has_time_index
+        firsts = _first_rows_of_chunks(conn, flow) if indexed else _rows_of_chunks(conn, flow)
+        return Cuts(tuple(_key_boundaries(conn, flow)), firsts)
     return Cuts(())
 
 

@@ -60,6 +60,11 @@ FROM (SELECT min(s.ctid) AS place FROM {table} AS s TABLESAMPLE system (%(percen
 -- The keys of the rows that lie there now.
 SELECT /* hyperferry */ {texts} FROM {table} AS s WHERE s.ctid = ANY(%(places)s::tid[]);
 
+-- name: keys_at_times
+-- The key of one row at each time.
+SELECT /* hyperferry */ k.* FROM unnest(%(times)s::text[]) AS f(first)
+CROSS JOIN LATERAL (SELECT {texts} FROM {table} AS s WHERE {t} = f.first::{kind} LIMIT 1) AS k;
+
 -- name: known_rows
 -- The rows of which the first of the columns by which batches are cut is known, by a condition that an index serves.
 SELECT /* hyperferry */ count(*) FROM {table} AS s WHERE {column} OPERATOR(pg_catalog.<) {value} OR {column} OPERATOR(pg_catalog.>=) {value};

@@ -7,14 +7,15 @@ it helps, says `may_build`: the owner of a hypertable alone may not, as chunks a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import psycopg
 from psycopg import sql
 
 from ..catalog import has
-from ..db import at_most, execute, fetch_all, fetch_value, load_queries
+from ..db import at_most, execute, fetch_all, fetch_value, is_transient, load_queries
 from ..db.connection import Connection
 from ..ledger.compressed import chunks
 from ..ledger.flow import Flow
@@ -25,8 +26,11 @@ from ..model.statement import Statement
 from .shadow import chunk_index_statements, plain_indexes, root_alone_statement
 
 _FILE = "chunk_indexes.sql"
-WAIT = "60s"
-"""For a chunk's lock: nobody but our own workers, and an autovacuum, which gives way, uses the shadow."""
+WAIT = "2s"
+"""For a chunk's lock: nobody but our own workers uses the shadow, and an autovacuum, which gives way after a second; whoever has
+a VACUUM of his own run over it does not, and need not be waited for."""
+PROBE = "hyperferry_probe"
+"""A table that is made for a moment, and never committed."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,30 @@ def may_build(conn: Connection, flow: Flow) -> bool:
     return bool(fetch_value(conn, load_queries(__package__, _FILE)["may"], {"root": flow.rollout.hypertable_oid}))
 
 
-def copied_chunks(conn: Connection, flow: Flow, known: Collection[int]) -> list[CopiedChunk]:
-    """The chunks but for the known ones (their OIDs) that nothing is copied into any more, oldest first."""
+Printed = Mapping[str, str]
+"""Each of the root's plain indexes -> how PostgreSQL prints it from USING on, where it was made by its printed definition."""
+
+
+def printed(conn: Connection, flow: Flow) -> Printed:
+    """How the plain indexes look on a chunk. Not as on the source: what is printed is not always what comes of it when it is read
+    again (of an IN (...) over varchar the casts move). So they are made on an empty table like the shadow, and that is undone."""
+    plan = flow.rollout.plan
+    roots = plain_indexes(plan)
+    probe = TableName(flow.passive.name.schema, PROBE)
+    names = [f"{PROBE}_{number}" for number, _ in enumerate(roots)]
+    with conn.transaction(force_rollback=True):
+        execute(conn, "SET LOCAL lock_timeout = '60s'")
+        like = sql.SQL("CREATE TABLE {} (LIKE {})")
+        execute(conn, like.format(sql.Identifier(probe.schema, probe.name), flow.passive.ident))
+        for statement in chunk_index_statements(plan, probe, list(zip(roots, names, strict=True))):
+            execute(conn, statement.sql)
+        query = load_queries(__package__, _FILE)["printed"]
+        found = dict(fetch_all(conn, query, {"schema": probe.schema, "table": probe.name}))
+    return {root: str(found[name]).partition(" USING ")[2] for root, name in zip(roots, names, strict=True)}
+
+
+def copied_chunks(conn: Connection, flow: Flow, known: Collection[int], tails: Printed) -> list[CopiedChunk]:
+    """The chunks but for the known ones (their OIDs) that nothing is copied into any more, oldest first. `tails`: `printed`."""
     queries = load_queries(__package__, _FILE)
     batch = flow.of_ledger("batch")
     time = flow.rollout.plan.inspection.time
@@ -59,7 +85,7 @@ def copied_chunks(conn: Connection, flow: Flow, known: Collection[int]) -> list[
     found = []
     for oid, schema, name, there in fetch_all(conn, statement, {"known": list(known)}):
         wanted = names_on(str(name), plain_indexes(flow.rollout.plan))
-        lacks = tuple((root, own) for root, own in wanted if not _is(flow, root, (there or {}).get(own)))
+        lacks = tuple((root, own) for root, own in wanted if not _is(tails[root], (there or {}).get(own)))
         found.append(CopiedChunk(TableName(str(schema), str(name)), int(oid), lacks))
     return found
 
@@ -70,30 +96,51 @@ def statements_of_root(conn: Connection, flow: Flow, name: str, group: Sequence[
     plan = flow.rollout.plan
     if name not in plain_indexes(plan) or not _adopts(flow):
         return group
-    having, lacking = [], 0
-    there = fetch_all(conn, load_queries(__package__, _FILE)["there"], {"root": flow.rollout.hypertable_oid})
-    for schema, chunk, indexes in there:
-        own = dict(names_on(chunk, plain_indexes(plan)))[name]
-        if _is(flow, name, (indexes or {}).get(own)):
-            having.append(TableName(schema, own))
-        else:
-            lacking += 1
+    having, lacking = _on_chunks(conn, flow, name, printed(conn, flow))
     if having and not lacking:
         return [root_alone_statement(plan, flow.passive.name, name)]
     return [*(_drop(index) for index in having), *group]
 
 
-def _is(flow: Flow, root: str, definition: str | None) -> bool:
+def drop_partial(conn: Connection, flow: Flow, names: Collection[str]) -> None:
+    """Drops those of the root's indexes `names` that only some chunks have, as their builders would do, who hold the chunks'
+    locks for as long as they build: one would keep the other out. In short transactions; raises what PostgreSQL does where a
+    chunk is locked."""
+    if not _adopts(flow):
+        return
+    tails = printed(conn, flow)
+    for name in names:
+        having, lacking = _on_chunks(conn, flow, name, tails) if name in tails else ([], 0)
+        if lacking:
+            for index in having:
+                with conn.transaction():
+                    execute(conn, sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(WAIT)))
+                    execute(conn, _drop(index).sql)
+
+
+def _on_chunks(conn: Connection, flow: Flow, name: str, tails: Printed) -> tuple[list[TableName], int]:
+    """The root's index as it is on chunks, and how many chunks lack it."""
+    having, lacking = [], 0
+    there = fetch_all(conn, load_queries(__package__, _FILE)["there"], {"root": flow.rollout.hypertable_oid})
+    for schema, chunk, indexes in there:
+        own = dict(names_on(chunk, plain_indexes(flow.rollout.plan)))[name]
+        if _is(tails[name], (indexes or {}).get(own)):
+            having.append(TableName(schema, own))
+        else:
+            lacking += 1
+    return having, lacking
+
+
+def _is(tail: str, definition: str | None) -> bool:
     """Whether a chunk's index is the root's by its definition: of two long names that are cut to one the other may have it."""
-    tail = next(index.tail for index in flow.rollout.plan.indexes if index.name == root)
-    return definition is not None and definition.endswith(f" {tail}")
+    return definition is not None and definition.endswith(f" USING {tail}")
 
 
 def _drop(index: TableName) -> Statement:
     return Statement(
         "index",
         f"the index {index} is made anew with those of the other chunks",
-        sql.SQL("DROP INDEX {}").format(sql.Identifier(index.schema, index.name)),
+        sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(index.schema, index.name)),
     )
 
 
@@ -115,10 +162,17 @@ def names_on(chunk: str, roots: Sequence[str]) -> list[tuple[str, str]]:
     return names
 
 
-def build(conn: Connection, flow: Flow, chunk: CopiedChunk, helpers: int | None) -> bool:
+class Built(Enum):
+    """What became of a chunk's indexes."""
+
+    BUILT = "built"
+    NOT_NOW = "its lock was not to be had"
+    LEFT = "left to the root's index: the chunk was dropped, a name is taken, or the right is"
+
+
+def build(conn: Connection, flow: Flow, chunk: CopiedChunk, helpers: int | None) -> Built:
     """Builds what the chunk lacks, in one transaction, which the disk need not have at its end: what is lost is missed later.
-    `helpers`: parallel workers at most. False where it is left to the root's index: the chunk was dropped, a name is taken, or
-    the right is."""
+    `helpers`: parallel workers at most."""
     try:
         with conn.transaction():
             execute(conn, sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(WAIT)))
@@ -134,5 +188,9 @@ def build(conn: Connection, flow: Flow, chunk: CopiedChunk, helpers: int | None)
         psycopg.errors.UniqueViolation,
         psycopg.errors.InsufficientPrivilege,
     ):
-        return False
-    return True
+        return Built.LEFT
+    except psycopg.Error as error:
+        if not is_transient(error):
+            raise
+        return Built.NOT_NOW
+    return Built.BUILT

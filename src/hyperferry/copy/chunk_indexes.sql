@@ -13,6 +13,12 @@ SELECT n.nspname::text, c.relname::text,
        (SELECT jsonb_object_agg(x.relname, pg_get_indexdef(x.oid)) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisvalid)
 FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE h.inhparent = %(root)s::oid;
 
+-- name: printed
+-- The indexes of a table, as PostgreSQL prints them, by their names.
+SELECT x.relname::text, pg_get_indexdef(x.oid)
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema)s AND c.relname = %(table)s;
+
 -- name: closed
 -- Chunks, oldest first, into which no batch copies any more (batches are taken in their order), with the indexes that they have, by their names.
 SELECT k.oid::bigint, k.schema, k.name,

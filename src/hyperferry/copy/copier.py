@@ -24,6 +24,10 @@ batch: the planner takes a bitmap's pages for scattered, and that for as cheap, 
 other way than to be read whole is then taken for so dear that it would be compiled."""
 
 
+BY_INDEX = {"enable_seqscan": "off", "jit": "off"}
+"""A batch by the key is read by its index, too, whatever is thought of it."""
+
+
 class Outcome(StrEnum):
     """What became of an attempt at the next batch."""
 
@@ -95,6 +99,10 @@ def _within(flow: Flow, part: _Range, alias: str) -> sql.Composable:
             for value, (_, kind) in zip(values, columns, strict=True)
         )
         terms.append(sql.SQL("{} OPERATOR(pg_catalog.{}) ROW({})").format(row, sql.SQL(operator), bound))
+        if len(columns) > 1:  # it follows, but tells the planner that the two ends make a range
+            first = sql.SQL("{} OPERATOR(pg_catalog.{}=) {}::{}")
+            name, kind = columns[0]
+            terms.append(first.format(by_name[name].of_row(alias), sql.SQL(operator[0]), sql.Literal(values[0]), kind))
     where = sql.SQL(" AND ").join(terms) if terms else sql.SQL("true")
     if part.low[0] is None and terms and flow.rollout.plan.batch_by is BatchBy.TIME:
         return sql.SQL("(({}) OR {} IS NULL)").format(where, flow.pairs.time.of_row(alias))
@@ -131,7 +139,8 @@ def _done(conn: Connection, flow: Flow, batch: int, rows: int) -> None:
 
 
 def _settings(flow: Flow) -> dict[str, str]:
-    return {**UNFLUSHED, **IN_PLACE_ORDER} if flow.rollout.plan.batch_by is BatchBy.TIME else UNFLUSHED
+    by = flow.rollout.plan.batch_by
+    return {**UNFLUSHED, **(IN_PLACE_ORDER if by is BatchBy.TIME else BY_INDEX if by is BatchBy.KEY else {})}
 
 
 def copy_next(conn: Connection, flow: Flow, *, only: int | None = None) -> Copied:

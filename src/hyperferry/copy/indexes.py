@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 import psycopg
 
-from ..db import LockMode, at_most, execute, fetch_value, keep_autovacuum_off
+from ..db import LockMode, at_most, execute, fetch_value, keep_autovacuum_off, yield_and_retry
 from ..db.connection import Connection
 from ..ledger.flow import Flow, Side
 from ..ledger.transaction import lock_statement
@@ -39,7 +40,9 @@ def run_missing(
         if exists(conn, name, shadow):
             return 0
         try:
-            _build(conn, name, group, shadow, mode, helpers, flow)
+            build = partial(_build, conn, name, group, shadow, mode, helpers, flow)
+            what = f"build the index {name}"
+            yield_and_retry(conn, what, [shadow.name], build, attempts=TRIES, chunks=True, should_stop=should_stop)
         except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation):
             # Somebody built it meanwhile; or another of our indexes has, cut to 63 bytes, the same name on a chunk, which is seen
             # when that one is there.

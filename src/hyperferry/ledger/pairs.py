@@ -29,7 +29,7 @@ class PairField:
     equals: sql.SQL
     label: str  # what people call it: the column's name
     is_time: bool = False
-    collation: str | None = None  # qualified and quoted, where it is not the type's default
+    collation: str | None = None  # qualified and quoted, where it is not that of `type`
 
     @property
     def definition(self) -> sql.Composed:
@@ -188,7 +188,7 @@ def pairs_of(plan: Plan) -> Pairs:
                     _reader(column),
                     fragment(part.equals),
                     part.name,
-                    collation=column.collation,
+                    collation=column.base_collation or column.collation,
                 )
             )
     fields.append(PairField("t", type_name(time), _reader(time), PG_EQUALS, time.name, is_time=True))

@@ -14,6 +14,7 @@ from ..catalog.health import health_facts
 from ..claim import worker_of
 from ..db import connect, fetch_value, patient_read
 from ..db.connection import Connection
+from ..errors import Refused
 from ..ledger import store
 from ..model.health import HealthFacts, HealthReport, RolloutFacts
 from ..model.names import TableName
@@ -64,6 +65,8 @@ def _latest(conn: Connection, table: TableName) -> tuple[Rollout | None, tuple[s
         return next(iter(store.latest(conn, table)), None), ()
     except psycopg.errors.InsufficientPrivilege:
         return None, ("whether a rollout is open: this role may not read hyperferry's ledger",)
+    except Refused as error:  # of another owner, whose tables are not to be trusted
+        return None, (f"whether a rollout is open: {error.message[0].lower()}{error.message[1:].removesuffix('.')}",)
 
 
 def _facts_of(conn: Connection, rollout: Rollout) -> RolloutFacts:

@@ -145,6 +145,7 @@ class Column:
     statistics_target: int | None
     options: tuple[str, ...]  # attoptions
     comment: str | None
+    base_collation: str | None = None  # likewise, where it is not that of the type without its domains
 
 
 @dataclass(frozen=True)
@@ -332,7 +333,10 @@ class ScanFacts:
     `rows` is by the statistics where they were read through an index (`rows_exact` False); all else was counted.
 
     `buckets` counts the distinct intervals (chunks) that the rows fall in at `interval`; `far_buckets` those among them that are
-    separated from the bulk (outside the 0.1 to 99.9 percentiles widened by ten times their distance)."""
+    separated from the bulk (outside the 0.1 to 99.9 percentiles widened by ten times their distance).
+
+    `ranges_on_page`: in how many batches the rows of a page would lie, on average, if they were cut by the time, by a sample of
+    the pages; None where it was not looked at. `in_order`: the columns in whose order the rows lie, or against it."""
 
     rows: int
     nulls: int
@@ -348,6 +352,8 @@ class ScanFacts:
     far_buckets: int = 0
     not_uuid_v7: int = 0  # for a uuid time column: values that carry no time
     rows_exact: bool = True
+    ranges_on_page: float | None = None
+    in_order: tuple[str, ...] = ()
 
     @property
     def about(self) -> str:
@@ -473,6 +479,18 @@ class Inspection:
     def time(self) -> Column | None:
         """The time column, if the table has it."""
         return self.column(self.time_column)
+
+    @property
+    def has_time_index(self) -> bool:
+        """Whether a valid btree index over every row has the time column first."""
+        return any(
+            index.valid
+            and index.method == "btree"
+            and index.predicate is None
+            and bool(index.columns)
+            and index.columns[0].column == self.time_column
+            for index in self.indexes
+        )
 
     @property
     def stored_columns(self) -> tuple[Column, ...]:

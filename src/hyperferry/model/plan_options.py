@@ -13,6 +13,12 @@ MOST_WORKERS = 8
 """Of the default: more is for the user to say."""
 
 
+def default_workers(cores: int | None) -> int:
+    """Half of the cores, as the other half is the application's, at least two (one reads while the other waits for the disk) and
+    at most eight; two where the server's machine is not this one, so that its cores are not known."""
+    return DEFAULT_WORKERS if cores is None else max(DEFAULT_WORKERS, min(MOST_WORKERS, cores // 2))
+
+
 @dataclass(frozen=True)
 class CompressionWish:
     """Compression on the way, in the user's words: columns to segment by (None: none), columns to order by as in ORDER BY ('at

@@ -10,9 +10,9 @@ from ..model.finding import Finding
 from ..model.inspection import Column, Inspection
 from ..model.names import quote_ident
 from ..model.plan import Plan, Strategy
-from ..model.plan_options import DEFAULT_WORKERS, MOST_WORKERS, PlanOptions
+from ..model.plan_options import PlanOptions, default_workers
 from .compression import plan_compression
-from .identity import find_batch_by, find_identity, has_time_index
+from .identity import find_batch_by, find_identity
 from .interval import choose_interval
 from .keys import key_notes, plan_indexes, plan_keys
 
@@ -33,7 +33,7 @@ def plan(inspection: Inspection, findings: Sequence[Finding], options: PlanOptio
     time = _time_column(inspection)
     strategy = options.strategy or Strategy.BLUE_GREEN
     identity = find_identity(inspection)
-    if strategy is Strategy.BLUE_GREEN and identity.by_image and not has_time_index(inspection):
+    if strategy is Strategy.BLUE_GREEN and identity.by_image and not inspection.has_time_index:
         raise Refused(
             f"{inspection.table.name} has no key by which a row could be found again, and no index on its "
             "time column, which would have to stand in for one.",
@@ -45,7 +45,8 @@ def plan(inspection: Inspection, findings: Sequence[Finding], options: PlanOptio
             remedy=f"CREATE INDEX CONCURRENTLY ON {inspection.table.name} ({quote_ident(time.name)}), "
             "or add a primary key.",
         )
-    batch_by = find_batch_by(inspection, identity)
+    workers = options.workers or default_workers(inspection.server.cores)
+    batch_by = find_batch_by(inspection, identity, workers=workers, compressed=options.compression is not None)
     interval = choose_interval(inspection, time, options.chunk_interval)
     own = tuple(f for f in findings if not f.strategies or strategy.value in f.strategies)
     return Plan(
@@ -58,7 +59,7 @@ def plan(inspection: Inspection, findings: Sequence[Finding], options: PlanOptio
         indexes=plan_indexes(inspection),
         batch_by=batch_by,
         batch_rows=options.batch_rows,
-        workers=options.workers or default_workers(inspection.server.cores),
+        workers=workers,
         fingerprint=inspection.fingerprint,
         inspection=inspection,
         findings=own,
@@ -69,12 +70,6 @@ def plan(inspection: Inspection, findings: Sequence[Finding], options: PlanOptio
         drop_from_publications=options.drop_from_publications,
         compression=plan_compression(inspection, identity, batch_by, interval, strategy, options.compression),
     )
-
-
-def default_workers(cores: int | None) -> int:
-    """Half of the cores, as the other half is the application's, at least two (one reads while the other waits for the disk) and
-    at most eight; two where the server's machine is not this one, so that its cores are not known."""
-    return DEFAULT_WORKERS if cores is None else max(DEFAULT_WORKERS, min(MOST_WORKERS, cores // 2))
 
 
 def _check_options(options: PlanOptions) -> None:
@@ -113,7 +108,7 @@ def _time_column(inspection: Inspection) -> Column:
 
 def _notes(inspection: Inspection) -> tuple[str, ...]:
     notes = list(key_notes(inspection))
-    if not has_time_index(inspection):
+    if not inspection.has_time_index:
         notes.append(
             f"no index starts with {quote_ident(inspection.time_column)}; none is added: create one "
             "beforehand if queries "

@@ -88,6 +88,14 @@ def _given_up(plan: Plan) -> list[str]:
     return ["In the cutover, as asked for; a rollback puts it back:", *lines] if lines else []
 
 
+def _why_by_key(plan: Plan) -> str:
+    if not plan.inspection.has_time_index:
+        return "no index starts with the time column"
+    scan = plan.inspection.scan
+    times = scan.ranges_on_page if scan is not None else None
+    return f"the rows do not lie in the order of their time: by its ranges each page would be read {times or 0:.0f} times"
+
+
 def _copying(plan: Plan) -> list[str]:
     if plan.identity.by_image:
         found = "the hash of the row's image and the time (the table has no usable key)"
@@ -100,7 +108,7 @@ def _copying(plan: Plan) -> list[str]:
         parts = "so many rows each, whatever their chunks"
     ways = {
         BatchBy.TIME: f"ranges of {quote_ident(plan.time_column)} ({parts})",
-        BatchBy.KEY: "ranges of the key (no index starts with the time column)",
+        BatchBy.KEY: f"ranges of the key ({_why_by_key(plan)})",
         BatchBy.WHOLE: "one batch for the whole table (no index gives its rows an order)",
     }
     rows = plan.inspection.scan.rows if plan.inspection.scan else plan.inspection.table.estimated_rows

@@ -6,6 +6,7 @@ from __future__ import annotations
 from ..model.definitions import key_elements
 from ..model.inspection import Index, Inspection
 from ..model.plan import BatchBy, Identity, PairColumn
+from ..model.plan_options import DEFAULT_WORKERS
 
 # Cheap to store in a change log and to compare; everything else costs more. Bytes, as pg_type.typlen has
 # them.
@@ -21,7 +22,12 @@ _WIDTHS = {
     "pg_catalog.uuid": 16,
 }
 _VARIABLE_WIDTH = 32
-_BUILT_IN = "OPERATOR(pg_catalog."
+SCATTERED = 4.0
+"""A page whose rows lie in more batches than so many would be read so often (measured: bench/notes.md)."""
+MOST_CHUNKS = 500
+"""Rows in the order of the key land in so many chunks by turns. More than 1,024 an INSERT does not keep open (TimescaleDB's
+max_open_chunks_per_insert), and each costs memory."""
+_LESS = "OPERATOR(pg_catalog.<)"
 
 
 def _truly_not_null(inspection: Inspection, name: str) -> bool:
@@ -88,23 +94,47 @@ def find_identity(inspection: Inspection) -> Identity:
     return Identity(columns=tuple(columns), index=best.name)
 
 
-def has_time_index(inspection: Inspection) -> bool:
-    """True when a valid btree index over every row has the time column first."""
-    return any(
-        index.valid
-        and index.method == "btree"
-        and index.predicate is None
-        and bool(index.columns)
-        and index.columns[0].column == inspection.time_column
-        for index in inspection.indexes
+def find_batch_by(
+    inspection: Inspection, identity: Identity, *, workers: int = DEFAULT_WORKERS, compressed: bool = False
+) -> BatchBy:
+    """Ranges of the time where an index serves them, else of the identity where its index does, else the whole.
+
+    Ranges of the identity, too, where the rows lie scattered by their time and in the order of the identity: by ranges of the
+    time each page would be read again and again. Not where chunks are to be `compressed` while others are copied, as they fill up
+    one after the other by the time alone; nor where each of the `workers` would hold too many chunks at a time.
+    """
+    ordered = bool(identity.columns) and _in_order(inspection, identity)
+    if inspection.has_time_index and not (
+        ordered and not compressed and _scattered(inspection, identity) and _few_chunks(inspection, workers)
+    ):
+        return BatchBy.TIME
+    return BatchBy.KEY if ordered else BatchBy.WHOLE
+
+
+def _in_order(inspection: Inspection, identity: Identity) -> bool:
+    """Whether the identity's index gives its columns in the order of `<` and of `ORDER BY`, or backwards."""
+    elements = [each for i in inspection.indexes if i.name == identity.index for each in key_elements(i.tail)]
+    plain = not any(" COLLATE " in each or each.endswith((" NULLS FIRST", " NULLS LAST")) for each in elements)
+    return (
+        plain
+        and len({each.endswith(" DESC") for each in elements}) == 1
+        and all(column.less == _LESS for column in identity.columns)
     )
 
 
-def find_batch_by(inspection: Inspection, identity: Identity) -> BatchBy:
-    """Ranges of the time where an index serves them, else of the identity where its order is built in, else
-    the whole."""
-    if has_time_index(inspection):
-        return BatchBy.TIME
-    if identity.columns and all((column.less or "").startswith(_BUILT_IN) for column in identity.columns):
-        return BatchBy.KEY
-    return BatchBy.WHOLE
+def _scattered(inspection: Inspection, identity: Identity) -> bool:
+    scan = inspection.scan
+    return (
+        scan is not None
+        and scan.ranges_on_page is not None
+        and scan.ranges_on_page > SCATTERED
+        and identity.columns[0].name in scan.in_order
+    )
+
+
+def _few_chunks(inspection: Inspection, workers: int) -> bool:
+    """A batch of scattered rows locks every chunk with its keys, a range that is compared every chunk with all indexes."""
+    scan, server = inspection.scan, inspection.server
+    pool = server.max_locks_per_transaction * (server.max_connections + server.max_prepared_transactions)
+    chunks = scan.buckets if scan is not None else 0
+    return chunks <= MOST_CHUNKS and 2 * chunks * (1 + len(inspection.indexes)) * workers <= pool

@@ -16,6 +16,7 @@ _VOLATILE = frozenset(
     {
         "bytes",
         "oid",
+        "base_collation",
         "estimated_rows",
         "total_bytes",
         "heap_bytes",

@@ -143,6 +143,8 @@ class Rehearsal:
             )
             self._refuse_blockers(findings)
             made = planner.plan(inspection, findings, wishes)
+            if self.real.plan is not None:  # as few rows as there are here lie in any order
+                made = replace(made, batch_by=self.real.plan.batch_by)
             step.message = f"chunks of {made.interval.literal.removeprefix('INTERVAL ')}; {plural(len(made.keys), 'key')}"
         assert made is not None
         return made

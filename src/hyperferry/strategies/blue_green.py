@@ -25,7 +25,6 @@ from ..ledger.objects import range_fields
 from ..ledger.rights import Kind, owner_alone
 from ..ledger.transaction import expect, lock_statement
 from ..model.names import quote_ident
-from ..model.plan import BatchBy
 from ..model.report import VerifyReport
 from ..model.rollout import Direction, Phase, Rollout
 from ..verify import verify
@@ -122,7 +121,7 @@ def _refuse_null_times(conn: Connection, rollout: Rollout) -> None:
     plan = rollout.plan
     column = plan.inspection.time
     assert column is not None
-    if column.not_null or plan.batch_by is not BatchBy.TIME:
+    if column.not_null or not plan.inspection.has_time_index:
         return
     statement = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} IS NULL)").format(
         sql.Identifier(rollout.table.schema, rollout.table.name), sql.Identifier(plan.time_column)

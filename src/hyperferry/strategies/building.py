@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ..copy import chunk_indexes, indexes, shadow
+from ..db import yield_and_retry
 from ..db.connection import Connection
 from ..ledger.flow import Flow, flow_of
 from ..model.rollout import Direction, Rollout
@@ -81,6 +83,10 @@ def build_indexes(
     beside = [(name, group) for name, group in missing if len(group) == 1]
     if beside and chunk_indexes.may_build(conn, flow):
         _build_chunks(connect, flow, monitor, tick)
+    if beside:
+        drop_partial = partial(chunk_indexes.drop_partial, conn, flow, [name for name, _ in beside])
+        what = f"drop indexes that some chunks of {side.name} have"
+        yield_and_retry(conn, what, [side.name], drop_partial, chunks=True, should_stop=monitor.should_stop)
     number = min(rollout.plan.workers, len(beside))
     builders = _Builders(beside, flow, monitor, number)
     workers = [Worker(f"index {n}", connect, monitor, builders.body()) for n in range(1, number + 1)]

@@ -10,10 +10,10 @@ import threading
 import time
 
 from ..copy import chunk_indexes
-from ..copy.chunk_indexes import CopiedChunk
+from ..copy.chunk_indexes import Built, CopiedChunk
 from ..db.connection import Connection
 from ..ledger.flow import Flow
-from .compressing import LOOK_SECONDS, LOOK_SHARE, PAUSE_SECONDS, Turns
+from .compressing import LOOK_SECONDS, LOOK_SHARE, PAUSE_SECONDS, TRIES, Turns
 from .monitor import Monitor
 
 
@@ -29,6 +29,8 @@ class Warming:
         self._looking = False
         self._waiting: list[CopiedChunk] = []
         self._known: set[int] = set()
+        self._tries: dict[int, int] = {}
+        self._tails: chunk_indexes.Printed = {}
         self._next = 0.0
 
     def between_batches(self, conn: Connection) -> bool:
@@ -42,12 +44,22 @@ class Warming:
                 return False
             helpers = self._monitor.helpers(self._flow.rollout.plan.workers)
             try:
-                chunk_indexes.build(conn, self._flow, chunk, helpers)
+                built = chunk_indexes.build(conn, self._flow, chunk, helpers)
             except BaseException:  # a lost connection, say: the next look finds the chunk again
                 with self._lock:
                     self._known.discard(chunk.oid)
                     self._next = 0.0
                 raise
+        return not (built is Built.NOT_NOW and self._again(chunk))
+
+    def _again(self, chunk: CopiedChunk) -> bool:
+        """Whether a chunk that is locked will be tried again, after the others that wait; else the root's index is to have it."""
+        number = self._tries[chunk.oid] = self._tries.get(chunk.oid, 0) + 1
+        if number >= TRIES:
+            self._monitor.say(f"{chunk.name} gets its indexes with the hypertable's: its lock was not to be had {number} times")
+            return False
+        with self._lock:
+            self._waiting.append(chunk)
         return True
 
     def rest(self, conn: Connection) -> None:
@@ -72,17 +84,22 @@ class Warming:
             self._looking = True
         begun = time.monotonic()
         found: list[CopiedChunk] = []
+        looked = False
         try:
             if not self._asked:
-                self._may, self._asked = chunk_indexes.may_build(conn, self._flow), True
+                self._may = chunk_indexes.may_build(conn, self._flow)
+                self._tails = chunk_indexes.printed(conn, self._flow) if self._may else {}
+                self._asked = True
             if self._may:
-                found = chunk_indexes.copied_chunks(conn, self._flow, self._known)
+                found = chunk_indexes.copied_chunks(conn, self._flow, self._known, self._tails)
+            looked = True
         finally:
             with self._lock:
                 self._looking = False
                 self._known |= {chunk.oid for chunk in found}
                 self._waiting += [chunk for chunk in found if chunk.lacks]
                 ended = time.monotonic()
-                self._next = ended + max(LOOK_SECONDS, LOOK_SHARE * (ended - begun))
+                # Who did not come to look leaves it to the next: `rest` ends where a look finds nothing.
+                self._next = ended + max(LOOK_SECONDS, LOOK_SHARE * (ended - begun)) if looked else 0.0
         with self._lock:
             return self._waiting.pop(0) if self._waiting else None
