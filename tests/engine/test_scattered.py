@@ -41,6 +41,7 @@ def made(job: Make, place: str, *, key: str = "bigint", id: str = "i", type: str
     [*statements, vacuum] = TABLE.format(key=key, id=id, type=type, at=PLACES[type].format(place)).strip().removesuffix(";").split(";")
     own = job(";".join(statements), options=options)
     own.db.execute(vacuum)
+    own.db.execute(f'ALTER DATABASE "{own.db.name}" SET effective_cache_size = 8')  # pages
     return own
 
 
@@ -49,7 +50,7 @@ def test_rows_all_over_the_table_are_copied_in_the_order_of_the_key(job: Make, t
     own = made(job, ALL_OVER, type=type)
     assert own.plan.batch_by is BatchBy.KEY
     [line] = [line for line in describe(own.plan) if line.startswith("Copying")]
-    assert "ranges of the key (the rows do not lie in the order of their time: by its ranges each page would be read" in line
+    assert "ranges of the key (the table is larger than effective_cache_size, and its rows do not lie in the order of their time" in line
     report = own.start()
     assert report.phase is Phase.SYNCED
     assert own.value(f"SELECT count(*) FROM hyperferry.batch_{own.rollout.id}") >= 15
@@ -82,6 +83,14 @@ def test_chunks_that_are_compressed_while_others_are_copied_need_the_order_of_th
 def test_a_few_batches_are_read_as_ever(job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scatter, "DEFAULT_BATCH_ROWS", 1500)
     own = made(job, ALL_OVER)
+    assert own.plan.inspection.scan is not None
+    assert own.plan.inspection.scan.ranges_on_page is None
+    assert own.plan.batch_by is BatchBy.TIME
+
+
+def test_what_is_in_memory_is_read_as_ever(job: Make) -> None:
+    own = made(job, ALL_OVER)
+    own.db.execute(f'ALTER DATABASE "{own.db.name}" SET effective_cache_size = 800')
     assert own.plan.inspection.scan is not None
     assert own.plan.inspection.scan.ranges_on_page is None
     assert own.plan.batch_by is BatchBy.TIME

@@ -104,13 +104,15 @@ def test_batches_follow_an_index(indexes: tuple[index, ...], by: BatchBy) -> Non
 
 
 SCATTERED = scan("2024-01-01", "2024-12-31", buckets=53, ranges_on_page=20.0, in_order=("id",))
+LARGE = inspection(keys=(PRIMARY,), indexes=(BY_TIME,), scan=SCATTERED)
+LARGE = replace(LARGE, table=replace(LARGE.table, heap_bytes=100 * SCATTERED.rows))
 
 
 @pytest.mark.parametrize(
     ("found", "options", "by"),
     [
         ({}, PlanOptions(), BatchBy.KEY),
-        ({"ranges_on_page": 3.9}, PlanOptions(), BatchBy.TIME),
+        ({"ranges_on_page": 9.9}, PlanOptions(), BatchBy.TIME),
         ({"ranges_on_page": None}, PlanOptions(), BatchBy.TIME),
         ({"in_order": ()}, PlanOptions(), BatchBy.TIME),
         ({"in_order": ("ts",)}, PlanOptions(), BatchBy.TIME),
@@ -124,7 +126,9 @@ SCATTERED = scan("2024-01-01", "2024-12-31", buckets=53, ranges_on_page=20.0, in
 )
 def test_rows_that_lie_scattered_by_their_time_are_read_by_the_key(found: dict[str, Any], options: PlanOptions, by: BatchBy) -> None:
     made = inspection(keys=(PRIMARY,), indexes=(BY_TIME,), scan=replace(SCATTERED, **found))
-    made = replace(made, server=replace(made.server, edition="community"))
+    # 100 bytes a row, ten times 1,000 for each.
+    table = replace(made.table, heap_bytes=100 * SCATTERED.rows)
+    made = replace(made, server=replace(made.server, edition="community"), table=table)
     assert plan(made, (), options).batch_by is by
 
 
@@ -144,7 +148,8 @@ def test_a_key_whose_index_has_another_order_than_its_column_cuts_nothing(tail: 
     own = index("own", "id", unique=True, tail=tail)
     own = replace(own, columns=(replace(own.columns[0], less=f"OPERATOR(pg_catalog.{less})"),))
     assert plan(inspection(indexes=(own, index("other", "v"))), ()).batch_by is by
-    assert plan(inspection(indexes=(own, BY_TIME), scan=SCATTERED), ()).batch_by is (by if by is BatchBy.KEY else BatchBy.TIME)
+    large = inspection(indexes=(own, BY_TIME), scan=SCATTERED)
+    assert plan(replace(large, table=replace(large.table, heap_bytes=100 * SCATTERED.rows)), ()).batch_by is (by if by is BatchBy.KEY else BatchBy.TIME)
 
 
 @pytest.mark.parametrize(("tail", "by"), [("a, b", BatchBy.KEY), ("a DESC, b DESC", BatchBy.KEY), ("a, b DESC", BatchBy.WHOLE)])
@@ -158,8 +163,9 @@ def test_a_key_of_two_directions_cuts_nothing(tail: str, by: BatchBy) -> None:
     ("made", "said"),
     [
         (
-            inspection(keys=(PRIMARY,), indexes=(BY_TIME,), scan=SCATTERED),
-            "ranges of the key (the rows do not lie in the order of their time: by its ranges each page would be read 20 times)",
+            LARGE,
+            "ranges of the key (the table is larger than effective_cache_size, and its rows do not lie in the order of their time: "
+            "by its ranges each page would be read 20 times)",
         ),
         (inspection(keys=(PRIMARY,), indexes=(BY_TIME,)), 'ranges of "ts" (parts of a chunk, or small chunks together)'),
         (inspection(keys=(PRIMARY,)), "ranges of the key (no index starts with the time column)"),

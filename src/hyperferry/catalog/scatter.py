@@ -1,6 +1,7 @@
 """In what order a table's rows lie: whether a range of the time is a part of the table, or is all over it.
 
-Who reads a table whose rows are scattered by ranges of the time reads every page again for each range.
+Who reads a table whose rows are scattered by ranges of the time reads every page again for each range, from the disk where the
+table is larger than the memory.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ IN_ORDER = 0.9
 def ranges_on_page(conn: Connection, table: TableFacts, column: Column, width: float, facts: ScanFacts) -> float | None:
     """In how many batches the rows of a page lie, on average, if the table is cut by the time. A batch of DEFAULT_BATCH_ROWS rows
     is taken to be as wide as the intervals (of `width`, in seconds or units) that so many of the scan's rows lie in. None where
-    it is not known: for types without arithmetic, and for a table of so few batches that it does not matter. Reads SAMPLED_PAGES
-    pages under ACCESS SHARE."""
+    it is not known: for types without arithmetic, and for a table of so few batches, or so small (effective_cache_size), that it
+    does not matter. Reads SAMPLED_PAGES pages under ACCESS SHARE."""
     if facts.rows < 2 * DEFAULT_BATCH_ROWS or column.base_type == "pg_catalog.uuid" or table.relkind != "r":
         return None
     name = sql.Identifier("s", column.name)
@@ -33,7 +34,9 @@ def ranges_on_page(conn: Connection, table: TableFacts, column: Column, width: f
         finite = sql.SQL("isfinite({}::{})").format(name, moment)
     batch_width = width * max(1, facts.buckets) * DEFAULT_BATCH_ROWS / facts.rows
     queries = load_queries(__package__, "scatter.sql")
-    pages = int(fetch_value(conn, queries["pages"], {"oid": table.oid}))
+    pages, cached = fetch_all(conn, queries["pages"], {"oid": table.oid})[0]
+    if pages <= cached:
+        return None
     statement = queries["ranges_on_pages"].format(
         bucket=bucket_of(position_of(name, column.base_type), batch_width),
         table=sql.Identifier(table.name.schema, table.name.name),

@@ -1,8 +1,9 @@
 -- Whether a table's rows lie in the order of their time, or of another column.
 
 -- name: pages
--- How many pages the table has.
-SELECT pg_relation_size(%(oid)s::bigint::oid) / current_setting('block_size')::bigint;
+-- How many pages the table has, and how many the server is said to keep in memory.
+SELECT pg_relation_size(%(oid)s::bigint::oid) / current_setting('block_size')::bigint,
+       (SELECT setting::bigint FROM pg_settings WHERE name = 'effective_cache_size');
 
 -- name: ranges_on_pages
 -- In how many ranges of the time the rows of a page lie, on average, by a sample of the table's pages; NULL where it met none.

@@ -93,7 +93,10 @@ def _why_by_key(plan: Plan) -> str:
         return "no index starts with the time column"
     scan = plan.inspection.scan
     times = scan.ranges_on_page if scan is not None else None
-    return f"the rows do not lie in the order of their time: by its ranges each page would be read {times or 0:.0f} times"
+    return (
+        "the table is larger than effective_cache_size, and its rows do not lie in the order of their time: by its ranges each page "
+        f"would be read {times or 0:.0f} times"
+    )
 
 
 def _copying(plan: Plan) -> list[str]:

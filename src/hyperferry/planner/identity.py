@@ -22,8 +22,9 @@ _WIDTHS = {
     "pg_catalog.uuid": 16,
 }
 _VARIABLE_WIDTH = 32
-SCATTERED = 4.0
-"""A page whose rows lie in more batches than so many would be read so often (measured: bench/notes.md)."""
+READ_AGAIN_BYTES = 1000
+"""So many bytes read again for each row, from a disk that gives 150 to 600 MB a second, take as long as what a row costs more
+that lands in another chunk than the one before (2 to 5 µs: bench/notes.md)."""
 MOST_CHUNKS = 500
 """Rows in the order of the key land in so many chunks by turns. More than 1,024 an INSERT does not keep open (TimescaleDB's
 max_open_chunks_per_insert), and each costs memory."""
@@ -99,9 +100,9 @@ def find_batch_by(
 ) -> BatchBy:
     """Ranges of the time where an index serves them, else of the identity where its index does, else the whole.
 
-    Ranges of the identity, too, where the rows lie scattered by their time and in the order of the identity: by ranges of the
-    time each page would be read again and again. Not where chunks are to be `compressed` while others are copied, as they fill up
-    one after the other by the time alone; nor where each of the `workers` would hold too many chunks at a time.
+    Ranges of the identity, too, where the rows of a large table lie scattered by their time and in the order of the identity: by
+    ranges of the time each page would be read again and again. Not where chunks are to be `compressed` while others are copied,
+    as they fill up one after the other by the time alone; nor where each of the `workers` would hold too many chunks at a time.
     """
     ordered = bool(identity.columns) and _in_order(inspection, identity)
     if inspection.has_time_index and not (
@@ -127,7 +128,7 @@ def _scattered(inspection: Inspection, identity: Identity) -> bool:
     return (
         scan is not None
         and scan.ranges_on_page is not None
-        and scan.ranges_on_page > SCATTERED
+        and scan.ranges_on_page * inspection.table.heap_bytes > READ_AGAIN_BYTES * scan.rows
         and identity.columns[0].name in scan.in_order
     )
 
