@@ -94,8 +94,8 @@ def _why_by_key(plan: Plan) -> str:
     scan = plan.inspection.scan
     times = scan.ranges_on_page if scan is not None else None
     return (
-        "the table is larger than effective_cache_size, and its rows do not lie in the order of their time: by its ranges each page "
-        f"would be read {times or 0:.0f} times"
+        "the table is larger than effective_cache_size, and its rows do not lie in the order of their time: by its ranges each "
+        f"page would be read {times or 0:.0f} times"
     )
 
 
