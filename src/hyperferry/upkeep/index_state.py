@@ -36,11 +36,12 @@ def query(name: str) -> sql.SQL:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the index goes. `name` is what the user named: a hypertable, or a continuous aggregate, whose hypertable
-    `oid` then is."""
+    """Where the index goes. `name` is what the user named: a hypertable, or a continuous aggregate. `oid` and `root` are
+    the hypertable's own, the aggregate's one in the latter case: the index is in the schema of `root`."""
 
     name: TableName
     oid: int
+    root: TableName
     aggregate: bool
     timescaledb: str
     edition: str
@@ -90,14 +91,14 @@ def target(conn: Connection, name: TableName) -> Target:
             },
             remedy="name a hypertable or a continuous aggregate; on a plain table use CREATE INDEX CONCURRENTLY.",
         )
-    oid, ours, owner, aggregate = found
+    oid, ours, owner, aggregate, *root = found
     if not ours:
         raise Refused(
             f"Only the owner of {name} may make an index on it.",
             facts={"owner": owner, "connected as": conn.info.user},
             remedy=f"connect as {owner}, or as a member of that role.",
         )
-    return Target(name, int(oid), bool(aggregate), str(version), edition or "apache")
+    return Target(name, int(oid), TableName(*root), bool(aggregate), str(version), edition or "apache")
 
 
 def wanted(

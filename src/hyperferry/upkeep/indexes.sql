@@ -1,7 +1,7 @@
 -- name: target
 -- The hypertable itself, or the one under a continuous aggregate: its OID, whether the session's role may do with it
--- as its owner does, who that is, and whether the name is an aggregate's.
-SELECT c.oid::bigint, pg_has_role(c.relowner, 'USAGE'), pg_get_userbyid(c.relowner)::text, t.aggregate
+-- as its owner does, who that is, whether the name is an aggregate's, and the hypertable's own schema and name.
+SELECT c.oid::bigint, pg_has_role(c.relowner, 'USAGE'), pg_get_userbyid(c.relowner)::text, t.aggregate, t.schema, t.name
 FROM (SELECT h.hypertable_schema::text AS schema, h.hypertable_name::text AS name, false AS aggregate FROM timescaledb_information.hypertables h
       WHERE h.hypertable_schema = %(schema)s AND h.hypertable_name = %(name)s
       UNION ALL
