@@ -13,9 +13,9 @@ from hyperferry.upkeep.index_text import clause, tail_of
 
 
 def test_every_part_stands_where_postgresql_wants_it() -> None:
-    index = DeclaredIndex("i", ("lower(a)", "b DESC"), ("c",), "d > 0", method="btree")
+    index = DeclaredIndex("i", ("lower(a)", "b DESC"), ("c", 'Odd "Name"'), "d > 0", method="btree")
     assert clause(index, {"fillfactor": "70"}) == (
-        "USING \"btree\" (lower(a), b DESC) INCLUDE (c) WITH (\"fillfactor\" = '70') WHERE d > 0"
+        "USING \"btree\" (lower(a), b DESC) INCLUDE (\"c\", \"Odd \"\"Name\"\"\") WITH (\"fillfactor\" = '70') WHERE d > 0"
     )
 
 
