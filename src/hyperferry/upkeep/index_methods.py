@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
@@ -148,7 +148,7 @@ def _adopt(run: Run) -> bool:
     only = sql.SQL("ONLY {}").format(run.table)
     if not run.want.unique:
         tail = _with_option(run.want.tail, "timescaledb.transaction_per_chunk")
-        plain = Run(run.conn, run.where, Wanted(run.want.name, True, False, tail), run.say, run.should_stop)
+        plain = Run(run.conn, run.where, replace(run.want, tail=tail), run.say, run.should_stop)
         statement = plain.create("INDEX", run.root, only)
         yield_and_retry(
             run.conn,
@@ -183,7 +183,7 @@ def per_chunk(run: Run) -> tuple[int, float]:
     """By TimescaleDB, a transaction a chunk. What fails half-way leaves an invalid index and is begun anew, after its
     remains are dropped."""
     tail = _with_option(run.want.tail, "timescaledb.transaction_per_chunk")
-    with_option = Run(run.conn, run.where, Wanted(run.want.name, True, False, tail), run.say, run.should_stop)
+    with_option = Run(run.conn, run.where, replace(run.want, tail=tail), run.say, run.should_stop)
     statement = with_option.create("INDEX", run.root, run.table)
     last: list[Blocker] = []
     with connect_beside(run.conn, purpose="index progress") as side:

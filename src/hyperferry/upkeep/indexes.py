@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from ..catalog import has
 from ..db import execute, fetch_all, fetch_one, fetch_value
@@ -54,9 +55,9 @@ def _plan(conn: Connection, where: Target, want: Wanted) -> tuple[IndexPlan, Wan
     equals = root_equals(conn, where, want)
     valid = [name for name, fine, _ in equals if fine]
     if not want.named and valid:
-        want = Wanted(valid[0], True, want.unique, want.tail)
+        want = replace(want, name=valid[0], named=True)
     others = [name for name in valid if name != want.name]
-    if others:
+    if others and want.name not in valid:
         raise Refused(
             f"{where.name} has an index of this definition already, under another name.",
             facts={"there is": others[0], "wanted": want.name, "definition": want.tail},
@@ -67,9 +68,9 @@ def _plan(conn: Connection, where: Target, want: Wanted) -> tuple[IndexPlan, Wan
     if want.named and want.name not in (*valid, *broken):
         _refuse_taken(conn, where, want)
     elif not want.named and not broken:
-        want = Wanted(_free_name(conn, where, want.name), True, want.unique, want.tail)
+        want = replace(want, name=_free_name(conn, where, want.name), named=True)
     elif not want.named:
-        want = Wanted(broken[0], True, want.unique, want.tail)
+        want = replace(want, name=broken[0], named=True)
     missing = [chunk for chunk in found if not chunk.has_it]
     there = want.name in valid and not missing
     method = _method(where, want, found)
