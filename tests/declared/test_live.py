@@ -474,3 +474,31 @@ def test_what_is_confirmed_is_what_goes_whatever_the_jobs_time_zone_is(community
     # An hour may have turned between the two.
     assert {str(each) for each in said.chunks} <= chunks - left
     assert len(chunks - left) <= len(said.chunks) + 1
+
+
+def test_a_query_in_words_that_were_printed_is_no_other_query(community_db: Database) -> None:
+    """A dump makes the aggregate from what PostgreSQL printed, which it reads and prints otherwise; and so may a file that was
+    written from it."""
+    dsn = owned(community_db)
+    community_db.execute("ALTER TABLE player_stats ADD COLUMN status varchar(20)")
+    written = (
+        "SELECT time_bucket('1 day', game_date) AS day, count(*) AS n FROM player_stats WHERE status IN ('a', 'b') GROUP BY 1"
+    )
+
+    def file(query: str) -> str:
+        return f'[[continuous_aggregate]]\nname = "daily"\nquery = """{query}"""\n'
+
+    def made_from(query: str) -> str:
+        community_db.execute("DROP MATERIALIZED VIEW IF EXISTS daily")
+        applied(dsn, file(query))
+        [(printed,)] = community_db.execute("SELECT view_definition FROM timescaledb_information.continuous_aggregates")
+        return str(printed)
+
+    once = made_from(written)
+    twice = made_from(once)
+    assert once != twice
+    for made in (written, once):
+        made_from(made)
+        for wish in (written, once, twice):
+            assert difference(dsn, file(wish)).empty, (made, wish)
+        assert rules(difference(dsn, file(written.replace("'b'", "'c'")))) == {"aggregate-query-changed"}

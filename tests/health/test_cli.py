@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from cli.conftest import Hyperferry
@@ -80,6 +82,21 @@ def test_maintenance_is_told_done_and_dropped_only_when_confirmed(sensors: Datab
     dropped = hyperferry("maintain", "sensors", "--drop-older-than", "48 hours", "--confirm", "sensors", "--json", dsn=sensors.dsn)
     assert (dropped.code, dropped.json["dropped"]) == (0, 1)
     assert chunks(sensors) == before[1:]
+
+
+def test_what_failed_is_named_and_ends_with_1(sensors: Database, hyperferry: Hyperferry) -> None:
+    fill(sensors, 9_000)
+    with sensors.connect() as conn, suppress(psycopg.errors.UniqueViolation):
+        conn.execute(f"CREATE UNIQUE INDEX CONCURRENTLY twice_idx ON {chunks(sensors)[0]} (place)")
+    ran = hyperferry("maintain", "sensors", "--only", "reindex", "--all", "--pause", "0", dsn=sensors.dsn)
+    assert ran.code == 1, ran.stderr
+    text = " ".join(ran.stdout.split())
+    assert "failed reindex twice_idx: could not create unique index" in text
+    assert "1 failed: mend what the server says" in text
+    assert "left" not in text
+    ran = hyperferry("maintain", "sensors", "--only", "reindex", "--json", "--pause", "0", dsn=sensors.dsn)
+    assert (ran.code, ran.json["left"], ran.json["failed"]) == (1, 1, 1)
+    assert [each["state"] for each in ran.json["tasks"]] == ["failed"]
 
 
 def test_a_chunk_that_drop_chunks_passes_over_is_told_and_ends_with_1(community_db: Database, hyperferry: Hyperferry) -> None:

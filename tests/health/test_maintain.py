@@ -182,6 +182,50 @@ def test_what_somebody_elses_interrupted_rebuild_left_is_taken_away(filled: Data
     assert "invalid-indexes" not in rules(filled)
 
 
+def broken(db: Database, chunk: str) -> None:
+    """What a CREATE UNIQUE INDEX CONCURRENTLY over rows that stand twice leaves on a chunk."""
+    with db.connect() as conn, suppress(psycopg.errors.UniqueViolation):
+        conn.execute(f"CREATE UNIQUE INDEX CONCURRENTLY twice_idx ON {chunk} (place)")
+    assert invalid(db) == 1
+
+
+def test_what_the_server_refuses_is_told_and_the_others_are_done(filled: Database) -> None:
+    broken(filled, chunks(filled)[0])
+    report = keep_well(filled, everything=True)
+    assert report.ended is None
+    [failed] = [outcome for outcome in report.outcomes if outcome.state != "done"]
+    assert (failed.state, failed.task.words) == ("failed", "reindex twice_idx")
+    assert "could not create unique index" in failed.reason
+    assert "Key (place)=" in failed.reason
+    assert len(report.outcomes) == len(report.tasks) == len(chunks(filled)) * 5 + 1
+    assert (report.left, report.failed, invalid(filled)) == (1, 1, 1)
+
+
+def test_who_may_only_maintain_is_told_who_can_drop_what_is_left(filled: Database) -> None:
+    if int(filled.execute("SHOW server_version_num")[0][0]) < 170000:
+        pytest.skip("MAINTAIN is a privilege from PostgreSQL 17 on")
+    role, owner = filled.make_role("keeper"), filled.make_role("owner")
+    filled.execute(f'ALTER TABLE sensors OWNER TO "{owner}"; GRANT SELECT, MAINTAIN ON sensors TO "{role}"')
+    with busy(filled, "SELECT count(*) FROM sensors"):  # REINDEX CONCURRENTLY waits for this one
+        report = keep_well(filled, "sensors", "reindex", everything=True, older_than="36 hours", role=role, longest_wait=0.5)
+    assert report.outcomes
+    for outcome in report.outcomes:
+        assert outcome.state == "skipped"
+        assert "to end its transaction" in outcome.reason
+        assert "_cc" in outcome.reason
+        assert f"only {owner} or a superuser can drop it" in outcome.reason
+    left = invalid(filled)
+    assert left == len(report.outcomes)
+    again = keep_well(filled, "sensors", "reindex", everything=True, role=role)
+    removed = [outcome for outcome in again.outcomes if outcome.task.remove]
+    assert len(removed) == left
+    assert {outcome.state for outcome in removed} == {"failed"}
+    assert all(f"only {owner} or a superuser can drop it" in outcome.reason for outcome in removed)
+    assert {outcome.state for outcome in again.outcomes if not outcome.task.remove} == {"done"}
+    assert not keep_well(filled, "sensors", "reindex", role=owner).left
+    assert invalid(filled) == 0
+
+
 @pytest.mark.slow
 def test_who_begins_to_wait_for_us_gets_the_table(filled: Database) -> None:
     """An ALTER TABLE that comes while a rebuild waits for a reader has the rebuild cancelled, not the other way round."""

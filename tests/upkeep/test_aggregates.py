@@ -21,7 +21,7 @@ from hyperferry.model.names import TableName
 from hyperferry.model.throttle import Cause, Decision, Reason
 from hyperferry.model.upkeep import CheckReport, Window
 from hyperferry.throttle import Valve
-from hyperferry.upkeep import checking
+from hyperferry.upkeep import checking, index_methods
 from hyperferry.upkeep.aggregates import refresh
 from hyperferry.upkeep.checking import check
 from hyperferry.upkeep.indexes import build, plan
@@ -387,6 +387,45 @@ def test_an_aggregate_takes_an_index_too(season: Season) -> None:
     assert build(season.conn, made, index, say=quiet, should_stop=nothing).built == 0
     with pytest.raises(Refused, match="no unique index"):
         build(season.conn, made, DeclaredIndex("u", ("player", "day"), unique=True), say=quiet, should_stop=nothing)
+
+
+def test_after_an_interruption_only_the_aggregates_own_index_is_dropped(season: Season, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another table beside the aggregate's view has an index of that name; the aggregate's own is in the schema of its hypertable."""
+    monkeypatch.setattr(index_methods, "_outwait_long_writers", lambda run, side: None)
+    monkeypatch.setattr(index_methods, "deadlock_timeout_ms", lambda conn: 60_000)
+    made = season.aggregate("daily", QUERIES["daily"])
+    season.refresh(made)
+    season.app.execute("CREATE TABLE stats.players (player int)")
+    season.app.execute("CREATE INDEX player_idx ON stats.players (player)")
+    index = DeclaredIndex("player_idx", ("player", "n"))
+    caught: list[BaseException] = []
+
+    def interrupted(conn: Connection) -> None:
+        try:
+            build(conn, made, index, say=quiet, should_stop=nothing)
+        except psycopg.Error as error:
+            caught.append(error)
+
+    [(chunk,)] = season.db.execute("SELECT c::text FROM show_chunks(%s) AS c ORDER BY 1 LIMIT 1", made.quoted)
+    conn = season.connect()
+    pid = conn.info.backend_pid
+    with season.db.connect(autocommit=False) as writer:
+        writer.execute(f"LOCK TABLE {chunk} IN ROW EXCLUSIVE MODE")
+        thread = threading.Thread(target=interrupted, args=[conn])
+        thread.start()
+        wait_for(lambda: season.db.execute("SELECT 1 FROM pg_locks WHERE pid = %s AND NOT granted", pid))
+        season.db.execute("SELECT pg_terminate_backend(%s)", pid)
+        thread.join()
+        writer.rollback()
+    assert caught
+    roots = "SELECT n.nspname, i.indisvalid FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace "
+    roots += "WHERE x.relname = 'player_idx' ORDER BY 1"
+    assert season.db.execute(roots) == [("_timescaledb_internal", False), ("stats", True)]
+    report = build(season.conn, made, index, say=quiet, should_stop=nothing)
+    assert TableName("_timescaledb_internal", "player_idx") in report.cleaned
+    assert report.name == TableName("_timescaledb_internal", "player_idx")
+    assert season.db.execute(roots) == [("_timescaledb_internal", True), ("stats", True)]
+    assert plan(season.conn, made, index).there
 
 
 def test_what_an_index_means_on_compressed_chunks_is_said(season: Season) -> None:

@@ -239,3 +239,71 @@ def test_a_unique_one_is_never_there_without_its_chunks(table: Hypertable, monke
     build(table.connect("superuser"), table.name, index, say=said(), should_stop=nothing)
     assert root_was_there == [False] * 5
     assert not table.without("%once%")
+
+
+WRITTEN = "status IN ('a', 'b')"
+
+
+@pytest.fixture
+def with_status(table: Hypertable) -> Hypertable:
+    """With a varchar, of which PostgreSQL reads a list otherwise when it has printed it once."""
+    table.db.execute(f"ALTER TABLE {table.ident} ADD COLUMN status varchar(20)")
+    return table
+
+
+@pytest.mark.parametrize("role", ["owner", "superuser"])
+@pytest.mark.parametrize("name", [None, "by_status"])
+@pytest.mark.parametrize("part", ["where", "columns"])
+def test_words_that_change_when_postgresql_reads_its_own_are_recognised(
+    with_status: Hypertable, part: str, name: str | None, role: str
+) -> None:
+    conn = with_status.connect(role)
+    index = DeclaredIndex(name, ("player_id",), where=WRITTEN) if part == "where" else DeclaredIndex(name, (f"({WRITTEN})",))
+    assert build(conn, with_status.name, index, say=said(), should_stop=nothing).built == 4
+    before = with_status.indexes("%")
+    assert plan(conn, with_status.name, index).there
+    assert build(conn, with_status.name, index, say=said(), should_stop=nothing).built == 0
+    assert with_status.indexes("%") == before
+
+
+def test_an_index_is_the_same_however_often_its_words_were_printed(with_status: Hypertable) -> None:
+    """Made by hand, then from a dump; and the wish written by hand, or copied from what psql shows."""
+    db, conn = with_status.db, with_status.connect()
+
+    def make(words: str) -> str:
+        db.execute(f"DROP INDEX IF EXISTS stats.by_hand; CREATE INDEX by_hand ON {with_status.ident} (player_id) WHERE {words}")
+        [(printed,)] = db.execute("SELECT pg_get_expr(indpred, indrelid) FROM pg_index WHERE indexrelid = 'stats.by_hand'::regclass")
+        return str(printed)
+
+    once = make(WRITTEN)
+    twice = make(once)
+    assert once != twice
+    for made in (WRITTEN, once, twice):
+        make(made)
+        for wish in (WRITTEN, once, twice):
+            for name in (None, "by_hand"):
+                found = plan(conn, with_status.name, DeclaredIndex(name, ("player_id",), where=wish))
+                assert (found.there, found.name.name) == (True, "by_hand"), (made, wish)
+        for other in ("status IN ('a', 'c')", "status NOT IN ('a', 'b')"):
+            with pytest.raises(Refused, match="of another definition"):
+                plan(conn, with_status.name, DeclaredIndex("by_hand", ("player_id",), where=other))
+
+
+def test_a_second_index_of_the_same_definition_is_no_obstacle(table: Hypertable) -> None:
+    for name in ("by_one", "by_two"):
+        table.db.execute(f"CREATE INDEX {name} ON {table.ident} (player_id)")
+    for name in (None, "by_one", "by_two"):
+        assert plan(table.connect(), table.name, DeclaredIndex(name, ("player_id",))).there
+    with pytest.raises(Refused, match="under another name"):
+        plan(table.connect(), table.name, DeclaredIndex("by_three", ("player_id",)))
+
+
+@pytest.mark.parametrize("role", ["owner", "superuser"])
+def test_included_columns_may_have_any_name(table: Hypertable, role: str) -> None:
+    table.db.execute(f'ALTER TABLE {table.ident} ADD COLUMN "Value" int, ADD COLUMN "Odd ""Name" int')
+    index = DeclaredIndex("by", ("player_id",), ("Value", 'Odd "Name', "value"))
+    build(table.connect(role), table.name, index, say=said(), should_stop=nothing)
+    made = table.indexes("%by")
+    assert len(made) == 5
+    assert all('INCLUDE ("Value", "Odd ""Name", value)' in definition for definition, _, _ in made)
+    assert plan(table.connect(), table.name, index).there

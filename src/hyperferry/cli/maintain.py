@@ -123,8 +123,8 @@ def maintain(
     call.out.give(maintain_json(report, dry_run), maintain_lines(report, dry_run))
     if report.ended is not None:
         return Interrupted.exit_code
-    skipped = any(each.state == "skipped" for each in report.outcomes)
-    return Failed.exit_code if skipped else 0
+    undone = any(each.state in ("skipped", "failed") for each in report.outcomes)
+    return Failed.exit_code if undone else 0
 
 
 def _drop(

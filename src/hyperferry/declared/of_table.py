@@ -6,7 +6,7 @@ from ..errors import Usage
 from ..model.declared import Span
 from ..model.difference import Confirm, Kind, Step, Unmanaged, Work
 from ..model.lifecycle import IndexReading
-from ..model.names import quoted_if_needed
+from ..model.names import quote_ident, quoted_if_needed
 from ..planner.duration import parse_duration
 from ..words import duration
 from .outcome import Case, Relation
@@ -134,7 +134,7 @@ def _index_step(parts: Parts, relation: Relation, reading: IndexReading) -> Step
 
 def _tail_of(reading: IndexReading) -> str:
     index = reading.index
-    include = f" INCLUDE ({', '.join(map(quoted_if_needed, index.include))})" if index.include else ""
+    include = f" INCLUDE ({', '.join(map(quote_ident, index.include))})" if index.include else ""
     where = f" WHERE {index.where}" if index.where else ""
     return f"USING {index.method} ({', '.join(index.columns)}){include}{where}"
 

@@ -26,8 +26,9 @@ SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = %(oid)s;
 SELECT pg_has_role(c.relowner, 'USAGE') OR has_table_privilege(c.oid, 'MAINTAIN') FROM pg_class c WHERE c.oid = %(oid)s;
 
 -- name: left_by_reindex
--- Invalid indexes of a table with the names that REINDEX CONCURRENTLY gives to its new and its old ones: an interrupted one left them.
-SELECT n.nspname::text, x.relname::text
+-- Invalid indexes of a table with the names that REINDEX CONCURRENTLY gives to its new and its old ones: an interrupted one left them;
+-- with their owner.
+SELECT n.nspname::text, x.relname::text, pg_get_userbyid(x.relowner)::text
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace
 WHERE i.indrelid IN (%(oid)s, (SELECT reltoastrelid FROM pg_class WHERE oid = %(oid)s)) AND NOT i.indisvalid AND x.relname ~ '_cc(new|old)[0-9]*$';
 

@@ -64,9 +64,8 @@ class MaintainOptions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: `done`, `gone` (its chunk or index is not there any more), or `skipped`, and why. `before` and
-    `after`: bytes of an
-    index."""
+    """What became of a task: `done`, `gone` (its chunk or index is not there any more), `skipped` (somebody was in the way) or
+    `failed` (the server refused it), and why. `before` and `after`: bytes of an index."""
 
     task: Task
     state: str
@@ -87,5 +86,10 @@ class MaintainReport:
 
     @property
     def left(self) -> int:
-        """Tasks that were not begun, or given up."""
+        """Tasks that were not begun, or given up, or failed."""
         return len(self.tasks) - sum(1 for each in self.outcomes if each.state in ("done", "gone"))
+
+    @property
+    def failed(self) -> int:
+        """Tasks that the server refused."""
+        return sum(1 for each in self.outcomes if each.state == "failed")

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from ..db import execute, fetch_all, fetch_value, is_lock_failure, load_queries, pause_seconds
 from ..db.connection import Connection
-from ..db.sqlstate import CANCELLED, state_of
+from ..db.sqlstate import CANCELLED, is_lost_connection, state_of
 from ..model.names import TableName
 from .options import Kind, Outcome, Task
 from .watch import Watch
@@ -21,6 +21,9 @@ writer."""
 CLEAN_MS = 2_000
 GONE = frozenset({"42P01", "42704", "XX000"})
 """undefined_table, undefined_object, and `cache lookup failed`, for what is dropped between two looks."""
+NO_ROOM = "53"
+"""The class of insufficient resources: disk, memory, connections."""
+NOT_ALLOWED = frozenset({"42501"})
 
 
 def _query(name: str) -> sql.SQL:
@@ -45,7 +48,8 @@ class Worker:
     watch: Watch
 
     def do(self, task: Task) -> Outcome:
-        """Does it, if what it is for is still there. Raises what is neither a lock, nor a cancellation of ours, nor gone."""
+        """Does it, if what it is for is still there. What the server refuses is told by the outcome; raises what ends the
+        session, or every session's work (no memory, a full disk)."""
         begun = time.monotonic()
 
         def outcome(state: str, reason: str = "", before: int | None = None, after: int | None = None) -> Outcome:
@@ -55,22 +59,31 @@ class Worker:
         if not fetch_value(self.conn, _query("there"), there):
             return outcome("gone", "it is not there any more")
         before = self._bytes(task.index)
+        left = ""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with self.watch.over():
                     self._run(task)
                 return outcome("done", before=before, after=None if task.remove else self._bytes(task.index))
             except psycopg.Error as error:
-                self._take_away(task)
+                left = self._take_away(task)
                 if state_of(error) in GONE and not fetch_value(self.conn, _query("there"), there):
                     return outcome("gone", "it went meanwhile")
                 if self.watch.reason is not None and state_of(error) in CANCELLED:
-                    return outcome("skipped", self.watch.reason)
+                    return outcome("skipped", self.watch.reason + left)
                 if not is_lock_failure(error):
-                    raise
+                    if self._ends_all(error):
+                        raise
+                    return outcome("failed", _said(error) + left)
             if attempt < ATTEMPTS:
                 time.sleep(pause_seconds(attempt))
-        return outcome("skipped", "somebody else has a lock on it that agrees with no maintenance (another VACUUM, DDL)")
+        reason = "somebody else has a lock on it that agrees with no maintenance (another VACUUM, DDL)"
+        return outcome("skipped", reason + left)
+
+    def _ends_all(self, error: psycopg.Error) -> bool:
+        """Whether nothing that comes after would do better: the session is gone, or the server has no room."""
+        state = state_of(error)
+        return self.conn.closed or not state or is_lost_connection(error) or state.startswith(NO_ROOM)
 
     def _run(self, task: Task) -> None:
         table = sql.Identifier(task.table.schema, task.table.name)
@@ -97,23 +110,47 @@ class Worker:
             if not self.conn.closed:
                 execute(self.conn, sql.SQL("SET lock_timeout = {}").format(sql.Literal(lock_timeout)))
 
-    def _take_away(self, task: Task) -> None:
-        """What a rebuild that did not end left. Where somebody is in the way, the next run does it."""
+    def _take_away(self, task: Task) -> str:
+        """What a rebuild that did not end left. Where somebody is in the way, the next run does it. Gives what is still
+        left because it may not be dropped, as the end of a sentence."""
         if task.kind is not Kind.REINDEX or self.conn.closed:
-            return
+            return ""
+        left = ""
         before = fetch_value(self.conn, "SELECT current_setting('lock_timeout')")
-        for schema, name in fetch_all(self.conn, _query("left_by_reindex"), {"oid": task.oid}):
+        for schema, name, owner in fetch_all(self.conn, _query("left_by_reindex"), {"oid": task.oid}):
             execute(self.conn, sql.SQL("SET lock_timeout = {}").format(sql.Literal(f"{CLEAN_MS}ms")))
             try:
                 execute(self.conn, sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(schema, name)))
             except psycopg.Error as error:
-                if not is_lock_failure(error):
+                if self._ends_all(error):
                     raise
+                if state_of(error) in NOT_ALLOWED:
+                    index = TableName(schema, name)
+                    left += (
+                        f"; the invalid index {index} is left, and only {owner} or a superuser can drop it: "
+                        f"DROP INDEX CONCURRENTLY {index.quoted}"
+                    )
+                elif not is_lock_failure(error):
+                    left += f"; the invalid index {TableName(schema, name)} is left: {_said(error)}"
             finally:
-                execute(self.conn, sql.SQL("SET lock_timeout = {}").format(sql.Literal(before)))
+                if not self.conn.closed:
+                    execute(self.conn, sql.SQL("SET lock_timeout = {}").format(sql.Literal(before)))
+        return left
 
     def _bytes(self, index: TableName | None) -> int | None:
+        """Its size; None where that cannot be asked now, because somebody holds it exclusively."""
         if index is None:
             return None
-        found = fetch_value(self.conn, _query("index_bytes"), {"schema": index.schema, "name": index.name})
+        try:
+            found = fetch_value(self.conn, _query("index_bytes"), {"schema": index.schema, "name": index.name})
+        except psycopg.Error as error:
+            if not is_lock_failure(error):
+                raise
+            return None
         return None if found is None else int(found)
+
+
+def _said(error: psycopg.Error) -> str:
+    """The server's words, in one line."""
+    words = (error.diag.message_primary or str(error).strip(), error.diag.message_detail, error.diag.message_hint)
+    return " ".join(" ".join(part.split()) for part in words if part)

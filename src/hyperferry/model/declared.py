@@ -160,7 +160,8 @@ class Reorder:
 @dataclass(frozen=True)
 class DeclaredIndex:
     """An index. `columns` are as they stand in CREATE INDEX: a column or an expression, with DESC, NULLS, COLLATE or an operator
-    class after it. Without a `name` one is made from the table's and the columns' names."""
+    class after it; `include` are names of columns, unquoted. Without a `name` one is made from the table's and the columns'
+    names."""
 
     name: str | None
     columns: tuple[str, ...]

@@ -10,7 +10,11 @@ comments and no dollar quotes.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+
+MOST_FORMS = 8
+"""How often a text is read again at most; two times are enough for whatever was met."""
 
 _TOKEN = re.compile(
     r"""
@@ -50,6 +54,22 @@ def tokens(definition: str) -> list[Token]:
     if depth:
         raise ValueError(f"a parenthesis is not closed in {definition!r}")
     return found
+
+
+def printed_forms(printed: str, again: Callable[[str], str]) -> tuple[str, ...]:
+    """The text, what PostgreSQL prints when it has read it (`again`), and so on, until a text comes again. They mean the
+    same, and the last one stays as it is.
+
+    `status IN ('a', 'b')` of a varchar is printed as `ANY ((ARRAY['a'::varchar, ...])::text[])`, and that, read and
+    printed once more, as `ANY (ARRAY[('a'::varchar)::text, ...])`.
+    """
+    found = [printed]
+    for _ in range(MOST_FORMS):
+        text = again(found[-1])
+        if text in found:
+            break
+        found.append(text)
+    return tuple(found)
 
 
 def _key_list(definition: str) -> tuple[int, int]:

@@ -123,7 +123,7 @@ def _run(
     while world.difference.steps:
         should_stop()
         step = world.difference.steps[0]
-        if report.done and report.done[-1].key == step.key and report.done[-1].texts == step.texts:
+        if _done_before(report, step):
             raise Failed(
                 f"{step.what}: done, and still the database is otherwise.",
                 facts={"step": step.key, "statements": "; ".join(step.texts)},
@@ -143,6 +143,17 @@ def _run(
         refuse_refusals(world.difference)
         refuse_unconfirmed(world.difference, allowed)
     report.left = world.difference
+
+
+def _done_before(report: Report, step: Step) -> bool:
+    """Whether the step would be done once more. An index is told by the wish for it: without a name in the file, a
+    second one would get another."""
+    if step.work is Work.INDEX:
+        return any(
+            each.work is Work.INDEX and each.relation == step.relation and each.index == step.index
+            for each in report.done
+        )
+    return bool(report.done) and report.done[-1].key == step.key and report.done[-1].texts == step.texts
 
 
 def _do(

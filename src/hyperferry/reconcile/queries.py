@@ -20,6 +20,7 @@ from ..db.connection import Connection
 from ..declared.query_text import bucket_of
 from ..errors import Usage
 from ..model.declared import ContinuousAggregate, Declared, DeclaredIndex
+from ..model.definitions import printed_forms
 from ..model.lifecycle import AggregateReading, HypertableState, IndexReading, ServerState
 from ..model.names import TableName, name_parts
 from ..model.statement import Fragment
@@ -68,9 +69,11 @@ def read_aggregates(
     waiting = {full_name(each.name, home): each for each in declared.aggregates}
     failures: dict[TableName, str] = {}
     path = search_path(conn, home, server)
+    other = server.acts_as_owner and server.session != state.owner
+    owner = sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(state.owner)) if other else None
     with conn.transaction(force_rollback=True):
-        if server.acts_as_owner and server.session != state.owner:
-            execute(conn, sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(state.owner)))
+        if owner is not None:
+            execute(conn, owner)
         while waiting:
             before = len(waiting)
             for name, aggregate in list(waiting.items()):
@@ -85,9 +88,37 @@ def read_aggregates(
     for name, aggregate in waiting.items():
         cycle = _cycle(name, waiting)
         found[name] = AggregateReading(aggregate, name, None, problem=failures[name], cycle=cycle)
+    kept = {each.name: each.query for each in state.aggregates}
+    readings = (found[full_name(each.name, home)] for each in declared.aggregates)
     return tuple(
-        _with_indexes(conn, found[full_name(each.name, home)], there) for each in declared.aggregates
+        _with_indexes(conn, _as_kept(conn, each, kept.get(each.name), owner), there) for each in readings
     )
+
+
+def _as_kept(
+    conn: Connection, reading: AggregateReading, kept: str | None, owner: sql.Composed | None
+) -> AggregateReading:
+    """The reading in the words of the aggregate that is there, where these mean the same. What went through a dump, or
+    was printed and then written into a file, is in other words: see `printed_forms`."""
+    if kept is None or reading.query is None or reading.query == kept:
+        return reading
+    view = TableName("pg_temp", "hyperferry_again")
+
+    def again(text: str) -> str:
+        with conn.transaction(force_rollback=True):
+            if owner is not None:
+                execute(conn, owner)
+            name = sql.Identifier(view.name)
+            conn.execute(sql.SQL("CREATE TEMP VIEW {} AS {}").format(name, Fragment(text)), binary=True)
+            row = fetch_one(conn, query("definition"), {"view": view.quoted})
+            assert row is not None
+            return squeezed(row[0])
+
+    try:
+        same = not set(printed_forms(reading.query, again)).isdisjoint(printed_forms(kept, again))
+    except _READ_ERRORS:
+        return reading  # it reads what is yet to be made
+    return replace(reading, query=kept) if same else reading
 
 
 def _read(

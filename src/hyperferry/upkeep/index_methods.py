@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
@@ -148,7 +148,7 @@ def _adopt(run: Run) -> bool:
     only = sql.SQL("ONLY {}").format(run.table)
     if not run.want.unique:
         tail = _with_option(run.want.tail, "timescaledb.transaction_per_chunk")
-        plain = Run(run.conn, run.where, Wanted(run.want.name, True, False, tail), run.say, run.should_stop)
+        plain = Run(run.conn, run.where, replace(run.want, tail=tail), run.say, run.should_stop)
         statement = plain.create("INDEX", run.root, only)
         yield_and_retry(
             run.conn,
@@ -183,7 +183,7 @@ def per_chunk(run: Run) -> tuple[int, float]:
     """By TimescaleDB, a transaction a chunk. What fails half-way leaves an invalid index and is begun anew, after its
     remains are dropped."""
     tail = _with_option(run.want.tail, "timescaledb.transaction_per_chunk")
-    with_option = Run(run.conn, run.where, Wanted(run.want.name, True, False, tail), run.say, run.should_stop)
+    with_option = Run(run.conn, run.where, replace(run.want, tail=tail), run.say, run.should_stop)
     statement = with_option.create("INDEX", run.root, run.table)
     last: list[Blocker] = []
     with connect_beside(run.conn, purpose="index progress") as side:
@@ -305,6 +305,21 @@ def drop_concurrently(
         )
 
 
+def drop_root(
+    conn: Connection, where: Target, name: TableName, oid: int, should_stop: Callable[[], None]
+) -> None:
+    """Drops the root's invalid index. What has that name by now and is not the index of that OID, or is valid, is left."""
+
+    def work() -> None:
+        with conn.transaction():
+            execute(conn, sql.SQL("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE").format(Fragment(where.root.quoted)))
+            row = fetch_one(conn, query("root_index"), {"root": where.oid, "name": name.name})
+            if row is not None and not row[2] and int(row[3]) == oid:
+                execute(conn, sql.SQL("DROP INDEX {}").format(Fragment(name.quoted)))
+
+    yield_and_retry(conn, f"drop the invalid index {name}", [where.root], work, should_stop=should_stop)
+
+
 def _drop_remains(run: Run, *, stoppable: bool = True) -> None:
     """What a build by TimescaleDB left: its chunks' indexes, then the root's. Nothing where the session is gone: the
     next run does it."""
@@ -317,17 +332,7 @@ def _drop_remains(run: Run, *, stoppable: bool = True) -> None:
     for chunk in chunks(run.conn, run.where, run.want):
         if chunk.index:
             drop_concurrently(run.conn, run.where, TableName(chunk.name.schema, chunk.index), stop)
-    schema = fetch_value(
-        run.conn, "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = %s", [run.where.oid]
-    )
-    statement = sql.SQL("DROP INDEX IF EXISTS {}.{}").format(Fragment(str(schema)), run.root)
-    yield_and_retry(
-        run.conn,
-        "drop the invalid index",
-        [run.where.name],
-        lambda: execute(run.conn, statement),
-        should_stop=stop,
-    )
+    drop_root(run.conn, run.where, TableName(run.where.root.schema, run.want.name), int(row[3]), stop)
 
 
 def _not_unique(run: Run, chunk: Chunk | None, error: psycopg.Error) -> None:

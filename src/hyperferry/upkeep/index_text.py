@@ -11,15 +11,15 @@ from ..model.names import quote_ident
 
 
 def clause(index: DeclaredIndex, storage: Mapping[str, str] | None = None) -> str:
-    """What stands behind the table's name in CREATE INDEX, as the user wrote it. Raises Usage for text that cannot be
-    part of one."""
-    for text in (*index.columns, *index.include, *filter(None, (index.where,))):
+    """What stands behind the table's name in CREATE INDEX, as the user wrote it. `include` are the columns' own names.
+    Raises Usage for text that cannot be part of one."""
+    for text in (*index.columns, *filter(None, (index.where,))):
         _refuse_more_than_a_part(text)
     if not index.columns:
         raise Usage("An index without columns.", remedy="name one column or expression at least.")
     parts = [f"USING {quote_ident(index.method)} ({', '.join(index.columns)})"]
     if index.include:
-        parts.append(f"INCLUDE ({', '.join(index.include)})")
+        parts.append(f"INCLUDE ({', '.join(map(quote_ident, index.include))})")
     if storage:
         options = ", ".join(f"{quote_ident(name)} = '{_doubled(value)}'" for name, value in storage.items())
         parts.append(f"WITH ({options})")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-
-from psycopg import sql
+from dataclasses import replace
 
 from ..catalog import has
-from ..db import execute, fetch_all, fetch_one, fetch_value, yield_and_retry
+from ..db import execute, fetch_all, fetch_one, fetch_value
 from ..db.connection import Connection
 from ..errors import Conflict, Failed, Refused, Usage
 from ..model.declared import DeclaredIndex
 from ..model.definitions import key_elements
 from ..model.names import TableName, quoted_if_needed
-from ..model.statement import Fragment
 from ..model.upkeep import IndexMethod, IndexPlan, IndexReport
 from ..words import duration, plural, size
 from . import index_methods
@@ -57,9 +55,9 @@ def _plan(conn: Connection, where: Target, want: Wanted) -> tuple[IndexPlan, Wan
     equals = root_equals(conn, where, want)
     valid = [name for name, fine, _ in equals if fine]
     if not want.named and valid:
-        want = Wanted(valid[0], True, want.unique, want.tail)
+        want = replace(want, name=valid[0], named=True)
     others = [name for name in valid if name != want.name]
-    if others:
+    if others and want.name not in valid:
         raise Refused(
             f"{where.name} has an index of this definition already, under another name.",
             facts={"there is": others[0], "wanted": want.name, "definition": want.tail},
@@ -70,13 +68,13 @@ def _plan(conn: Connection, where: Target, want: Wanted) -> tuple[IndexPlan, Wan
     if want.named and want.name not in (*valid, *broken):
         _refuse_taken(conn, where, want)
     elif not want.named and not broken:
-        want = Wanted(_free_name(conn, where, want.name), True, want.unique, want.tail)
+        want = replace(want, name=_free_name(conn, where, want.name), named=True)
     elif not want.named:
-        want = Wanted(broken[0], True, want.unique, want.tail)
+        want = replace(want, name=broken[0], named=True)
     missing = [chunk for chunk in found if not chunk.has_it]
     there = want.name in valid and not missing
     method = _method(where, want, found)
-    cleans = [TableName(where.name.schema, name) for name in broken]
+    cleans = [TableName(where.root.schema, name) for name in broken]
     cleans += [TableName(c.name.schema, c.index) for c in found if c.index and not c.valid]
     if broken and method is not IndexMethod.CONCURRENT:
         # TimescaleDB makes every chunk's index again, beside those that are there.
@@ -85,7 +83,7 @@ def _plan(conn: Connection, where: Target, want: Wanted) -> tuple[IndexPlan, Wan
     compressed = int(fetch_value(conn, query("compressed"), {"root": where.oid}))
     notes = _notes(where, method, missing, compressed, found)
     made = IndexPlan(
-        TableName(where.name.schema, want.name),
+        TableName(where.root.schema, want.name),
         want.tail,
         want.unique,
         method,
@@ -155,7 +153,7 @@ def _refuse_taken(conn: Connection, where: Target, want: Wanted) -> None:
     if fetch_value(conn, query("name_taken"), {"root": where.oid, "name": want.name}) is not None:
         raise Refused(
             f"The name {quoted_if_needed(want.name)} is taken by something else in the schema.",
-            facts={"schema": where.name.schema},
+            facts={"schema": where.root.schema},
             remedy="give the index another name.",
         )
 
@@ -198,10 +196,11 @@ def build(
         made, want, found = _plan(conn, where, want)
         if made.there:
             return IndexReport(made.name, made.method, made.chunks, 0, (), time.monotonic() - begun, 0.0)
-        _refuse_builders(conn, where, want, found)
+        broken = {name: oid for name, fine, oid in root_equals(conn, where, want) if not fine}
+        _refuse_builders(conn, where, want, found, broken.values())
         _refuse_blocking(made, may_block)
         _announce(made, where, say)
-        cleaned = _clean(conn, where, made, say, should_stop)
+        cleaned = _clean(conn, where, made, broken, say, should_stop)
         run = index_methods.Run(conn, where, want, say, should_stop)
         built, longest = {
             IndexMethod.CONCURRENT: index_methods.concurrently,
@@ -229,10 +228,12 @@ def _alone(conn: Connection, where: Target) -> Iterator[None]:
             execute(conn, query("end_work"), {"root": where.oid})
 
 
-def _refuse_builders(conn: Connection, where: Target, want: Wanted, found: list[Chunk]) -> None:
+def _refuse_builders(
+    conn: Connection, where: Target, want: Wanted, found: list[Chunk], broken: Iterable[int]
+) -> None:
     """An invalid index may be one that somebody is building: it looks the same as one that was left."""
     row = fetch_one(conn, query("root_index"), {"root": where.oid, "name": want.name})
-    indexes = [int(row[3])] if row is not None else []
+    indexes = [*broken, *([int(row[3])] if row is not None else [])]
     for chunk in found:
         if chunk.index and not chunk.valid:
             indexes.append(
@@ -296,23 +297,18 @@ def _announce(made: IndexPlan, where: Target, say: Say) -> None:
 
 
 def _clean(
-    conn: Connection, where: Target, made: IndexPlan, say: Say, should_stop: Stop
+    conn: Connection, where: Target, made: IndexPlan, broken: Mapping[str, int], say: Say, should_stop: Stop
 ) -> tuple[TableName, ...]:
-    """Drops what an interruption left: chunks' indexes concurrently, one after the other, then the root's under its
-    lock."""
-    roots = [name for name in made.cleans if name == made.name]
+    """Drops what an interruption left: chunks' indexes concurrently, one after the other, then the root's (`broken`,
+    name and OID) under its lock."""
+    roots = {TableName(where.root.schema, name): oid for name, oid in broken.items()}
     for name in made.cleans:
         should_stop()
         if name not in roots:
             index_methods.drop_concurrently(conn, where, name, should_stop)
-    for name in roots:
-        yield_and_retry(
-            conn,
-            f"drop the invalid index {name}",
-            [where.name],
-            lambda name=name: execute(conn, sql.SQL("DROP INDEX IF EXISTS {}").format(Fragment(name.quoted))),  # type: ignore[misc]
-            should_stop=should_stop,
-        )
+    for name, oid in roots.items():
+        if name in made.cleans:
+            index_methods.drop_root(conn, where, name, oid, should_stop)
     if made.cleans:
         count = len(made.cleans)
         say(f"dropped {count} {'index' if count == 1 else 'indexes'} that an interruption had left")

@@ -1,7 +1,7 @@
 -- name: target
 -- The hypertable itself, or the one under a continuous aggregate: its OID, whether the session's role may do with it
--- as its owner does, who that is, and whether the name is an aggregate's.
-SELECT c.oid::bigint, pg_has_role(c.relowner, 'USAGE'), pg_get_userbyid(c.relowner)::text, t.aggregate
+-- as its owner does, who that is, whether the name is an aggregate's, and the hypertable's own schema and name.
+SELECT c.oid::bigint, pg_has_role(c.relowner, 'USAGE'), pg_get_userbyid(c.relowner)::text, t.aggregate, t.schema, t.name
 FROM (SELECT h.hypertable_schema::text AS schema, h.hypertable_name::text AS name, false AS aggregate FROM timescaledb_information.hypertables h
       WHERE h.hypertable_schema = %(schema)s AND h.hypertable_name = %(name)s
       UNION ALL
@@ -20,10 +20,21 @@ WHERE n.nspname = %(schema)s AND c.relname = %(name)s;
 SELECT (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'), current_setting('timescaledb.license', true);
 
 -- name: temporary_index
--- The definition, the name and the OID of the only index of the temporary table of that name.
-SELECT pg_get_indexdef(i.indexrelid), x.relname::text, i.indexrelid::bigint
+-- The definition, the name and the OID of the only index of the temporary table of that name, or of the one that is named,
+-- and whether it has an expression or a predicate.
+SELECT pg_get_indexdef(i.indexrelid), x.relname::text, i.indexrelid::bigint, i.indexprs IS NOT NULL OR i.indpred IS NOT NULL
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
-WHERE c.relname = %(name)s AND c.relnamespace = pg_my_temp_schema();
+WHERE c.relname = %(name)s AND c.relnamespace = pg_my_temp_schema()
+  AND (%(index)s::text IS NULL OR x.relname = %(index)s);
+
+-- name: root_alike
+-- The definitions of the root's indexes that could be the template in other words: as many columns, an expression and a
+-- predicate where it has them.
+SELECT pg_get_indexdef(i.indexrelid)
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid, pg_index t JOIN pg_class tx ON tx.oid = t.indexrelid
+WHERE i.indrelid = %(root)s::oid AND t.indexrelid = %(template)s::oid AND i.indisunique = t.indisunique AND x.relam = tx.relam
+  AND i.indnatts = t.indnatts AND i.indnkeyatts = t.indnkeyatts
+  AND (i.indexprs IS NULL) = (t.indexprs IS NULL) AND (i.indpred IS NULL) = (t.indpred IS NULL);
 
 -- name: root_index
 -- The root's index of that name: its definition, whether it is unique, and whether it is valid.
@@ -37,12 +48,13 @@ SELECT x.relkind::text FROM pg_class x
 WHERE x.relname = %(name)s AND x.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = %(root)s::oid);
 
 -- name: root_equals
--- The root's indexes of that definition, whatever their names, valid ones first.
+-- The root's indexes of one of these definitions, whatever their names, valid ones first.
 SELECT x.relname::text, i.indisvalid AND i.indisready AND i.indislive, i.indexrelid::bigint
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE i.indrelid = %(root)s::oid AND i.indisunique = %(unique)s
-  AND pg_get_indexdef(i.indexrelid) = format('CREATE %%sINDEX %%I ON %%I.%%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' END,
-                                             x.relname, n.nspname, c.relname) || %(tail)s
+  AND pg_get_indexdef(i.indexrelid) = ANY (
+      SELECT format('CREATE %%sINDEX %%I ON %%I.%%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname, n.nspname, c.relname) || t.tail
+      FROM unnest(%(tails)s::text[]) AS t(tail))
 ORDER BY 2 DESC, 1;
 
 -- name: chunks

@@ -38,7 +38,18 @@ def maintain_json(report: MaintainReport, dry_run: bool) -> dict[str, Any]:
                 "bytes_after": None if outcome is None else outcome.after,
             }
         )
-    return {"table": report.table, "dry_run": dry_run, "tasks": tasks, "left": report.left, "ended": report.ended}
+    return {
+        "table": report.table,
+        "dry_run": dry_run,
+        "tasks": tasks,
+        "left": report.left,
+        "failed": report.failed,
+        "ended": report.ended,
+    }
+
+
+STYLES = {"skipped": "bold yellow", "failed": "bold red"}
+"""How what was not done is marked."""
 
 
 def maintain_lines(report: MaintainReport, dry_run: bool) -> list[Line]:
@@ -50,9 +61,9 @@ def maintain_lines(report: MaintainReport, dry_run: bool) -> list[Line]:
         return [*lines, Line(""), Line(f"{plural(len(report.tasks), 'statement')} would be run; nothing was done.", style="bold")]
     numbers = {state: sum(1 for each in report.outcomes if each.state == state) for state in ("done", "gone", "skipped")}
     lines = [
-        Line(each.reason, mark=f"skipped {each.task.words}:", mark_style="bold yellow")
+        Line(each.reason, mark=f"{each.state} {each.task.words}:", mark_style=STYLES[each.state])
         for each in report.outcomes
-        if each.state == "skipped"
+        if each.state in STYLES
     ]
     saved = sum((each.before or 0) - (each.after or 0) for each in report.outcomes if each.state == "done")
     text = f"{numbers['done']} of {plural(len(report.tasks), 'statement')} done"
@@ -60,10 +71,13 @@ def maintain_lines(report: MaintainReport, dry_run: bool) -> list[Line]:
         text += f", {size(saved)} of indexes given back"
     if numbers["gone"]:
         text += f", {numbers['gone']} for what is not there any more"
+    if report.failed:
+        text += f"; {report.failed} failed: mend what the server says, else they fail again"
+    left = report.left - report.failed
     if report.ended is not None:
-        text += f"; ended: {report.ended}. {report.left} left: run the same command again"
-    elif report.left:
-        text += f"; {report.left} left: run the same command again"
+        text += f"; ended: {report.ended}. {left} left: run the same command again"
+    elif left:
+        text += f"; {left} left: run the same command again"
     return [*lines, Line(f"{report.table}: {text}.", style="bold")]
 
 
