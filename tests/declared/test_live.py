@@ -474,3 +474,41 @@ def test_what_is_confirmed_is_what_goes_whatever_the_jobs_time_zone_is(community
     # An hour may have turned between the two.
     assert {str(each) for each in said.chunks} <= chunks - left
     assert len(chunks - left) <= len(said.chunks) + 1
+
+
+KEPT_BEFORE = (
+    "SELECT ctid::text, xmin::text, k::text FROM {kept} k WHERE day >= '1971-01-01' AND day < now() - interval '22 days' ORDER BY 3"
+)
+
+
+@pytest.mark.parametrize("raw_too", [False, True])
+def test_a_row_that_comes_late_costs_no_history(community_db: Database, raw_too: bool) -> None:
+    """Raw rows are kept for a while, their aggregate for ever. `apply` refreshes what nothing is kept of, and nothing else."""
+    dsn = owned(community_db)
+    text = DAILY + f"materialized_only = {'false' if raw_too else 'true'}\n"
+    text += "refresh = { start_offset = '10 days', end_offset = '1 hour', schedule = '1 hour' }"
+    applied(dsn, text)
+    community_db.execute(PAUSE)
+    text += "\n[retention]\nafter = '10 years'"
+    [(kept,)] = community_db.execute(
+        "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) "
+        "FROM timescaledb_information.continuous_aggregates"
+    )
+    community_db.execute("SELECT drop_chunks('player_stats', interval '14 days')")
+    before = community_db.execute(KEPT_BEFORE.format(kept=kept))
+    assert len(before) > 20 * 7
+    applied(dsn, text)
+    community_db.execute(PAUSE)
+    late = "INSERT INTO player_stats (player_id, stat_type, value, game_date) SELECT 1, 's', 1, "
+    # Of a day that is kept, in a chunk that comes anew with it.
+    community_db.execute(late + "now() - interval '30 days'")
+    assert "refresh:public.player_daily" not in keys(difference(dsn, text))
+    # Of a day that nothing was ever kept of.
+    community_db.execute(late + "'1970-01-01 12:00+00'")
+    assert "refresh:public.player_daily" in keys(difference(dsn, text))
+    text = text.replace("10 years", "100 years")
+    applied(dsn, text)
+    assert community_db.execute(KEPT_BEFORE.format(kept=kept)) == before
+    assert community_db.execute(f"SELECT day::text, total FROM {kept} WHERE day < '1971-01-01'") == [("1970-01-01 00:00:00+00", 1)]
+    assert difference(dsn, text).empty
+    assert not applied(dsn, text).done
