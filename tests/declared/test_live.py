@@ -512,3 +512,70 @@ def test_a_row_that_comes_late_costs_no_history(community_db: Database, raw_too:
     assert community_db.execute(f"SELECT day::text, total FROM {kept} WHERE day < '1971-01-01'") == [("1970-01-01 00:00:00+00", 1)]
     assert difference(dsn, text).empty
     assert not applied(dsn, text).done
+
+
+UNSEEN = "SELECT sum(total) FROM player_daily WHERE day < now() - interval '40 days'"
+
+
+def test_rows_that_no_aggregate_has_seen_are_not_dropped_unasked(community_db: Database) -> None:
+    """A backfill behind the window of the aggregate's policy: logged, and never refreshed."""
+    dsn = owned(community_db)
+    text = DAILY + "refresh = { start_offset = '3 days', end_offset = '1 hour', schedule = '1 hour' }\n"
+    applied(dsn, text)
+    community_db.execute(PAUSE.replace(">= 1000", "IN (SELECT job_id FROM timescaledb_information.jobs WHERE proc_name LIKE 'policy_refresh%')"))
+    text += "[retention]\nafter = '20 days'\n"
+    [drops] = [step.confirm.drops for step in difference(dsn, text).steps if step.confirm is not None and step.confirm.drops]
+    assert drops.losses == ()  # all of it was refreshed
+    community_db.execute(
+        "INSERT INTO player_stats (player_id, stat_type, value, game_date) SELECT 1, 's', 1000, now() - interval '45 days'"
+    )
+    [drops] = [step.confirm.drops for step in difference(dsn, text).steps if step.confirm is not None and step.confirm.drops]
+    [loss] = drops.losses
+    assert (loss.rule, str(loss.aggregate)) == ("waiting-rows", "public.player_daily")
+    assert "1 chunk with rows that wait" in loss.message
+    rows = community_db.execute("SELECT count(*) FROM player_stats")
+    with pytest.raises(Refused, match="not confirmed") as refused:
+        applied(dsn, text, confirm=len(drops.chunks))
+    assert "public.player_daily (waiting-rows)" in refused.value.facts
+    assert "--accept waiting-rows" in str(refused.value)
+    assert community_db.execute("SELECT count(*) FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'") == [(0,)]
+    assert community_db.execute("SELECT count(*) FROM player_stats") == rows
+    # What the remedy says: then nothing is lost.
+    [(total,)] = community_db.execute(UNSEEN)
+    community_db.execute("CALL" + loss.remedy.split("CALL")[1])
+    assert community_db.execute(UNSEEN) == [(total + 1000,)]
+    applied(dsn, text, confirm=len(drops.chunks))
+    [(job,)] = community_db.execute("SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'")
+    run_job(community_db, job)
+    assert community_db.execute(UNSEEN) == [(total + 1000,)]
+
+
+def test_an_aggregate_that_the_file_does_not_mention_loses_nothing_unasked(community_db: Database) -> None:
+    dsn = owned(community_db)
+    with community_db.connect() as conn:
+        conn.execute(
+            "CREATE MATERIALIZED VIEW other WITH (timescaledb.continuous) AS "
+            "SELECT time_bucket('1 day', game_date) AS day, sum(value) AS total FROM player_stats GROUP BY 1 WITH NO DATA"
+        )
+    text = "[retention]\nafter = '20 days'"
+    with pytest.raises(Refused, match="not confirmed") as refused:
+        applied(dsn, text, confirm=100)
+    assert "public.other (waiting-rows)" in refused.value.facts
+    applied(dsn, text, confirm=100, accept=["waiting-rows"])
+    assert difference(dsn, text).empty
+
+
+def test_what_is_refreshed_by_a_step_before_is_not_lost(community_db: Database) -> None:
+    """A new aggregate, and one that was never refreshed: both are made from the rows before they go."""
+    dsn = owned(community_db)
+    applied(dsn, DAILY.replace("player_daily", "first"))
+    with community_db.connect() as conn:
+        conn.execute("SET ROLE " + community_db.execute("SELECT quote_ident(tableowner) FROM pg_tables WHERE tablename = 'player_stats'")[0][0])
+        conn.execute(
+            "CREATE MATERIALIZED VIEW player_daily WITH (timescaledb.continuous) AS SELECT time_bucket('1 day', game_date) AS day, "
+            "player_id, sum(value) AS total FROM player_stats GROUP BY 1, 2 WITH NO DATA"
+        )
+    text = "[retention]\nafter = '20 days'" + DAILY + DAILY.replace("player_daily", "third")
+    done = [step.key for step in applied(dsn, text, confirm=100).done]
+    assert done[-1] == "retention-policy"
+    assert {"refresh:public.player_daily", "refresh:public.third"} < set(done)

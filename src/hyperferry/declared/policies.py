@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from psycopg import sql
 
 from ..model.declared import Refresh, Retention, Span
 from ..model.difference import Confirm, Kind, Step, Unmanaged
 from ..model.lifecycle import Drops, JobKind, JobState
-from ..model.names import quoted_if_needed
+from ..model.names import TableName, quoted_if_needed
 from ..words import plural
 from .outcome import Relation
 from .parts import Parts, Turn
@@ -133,6 +134,7 @@ def retention(parts: Parts, relation: Relation) -> None:
         gone(parts, relation, key, job, remove, "the file says retention = false" if wish is False else None)
         return
     drops = parts.case.readings.drops_of(relation.name)
+    drops = replace(drops, losses=tuple(each for each in drops.losses if not _seen_to(parts, each.aggregate)))
     confirm = Confirm(drops=drops) if drops.chunks else None
     if job is not None:
         changed(
@@ -163,6 +165,14 @@ def retention(parts: Parts, relation: Relation) -> None:
             ),
         )
     )
+
+
+def _seen_to(parts: Parts, aggregate: TableName) -> bool:
+    """Whether an aggregate is refreshed by a step before, after which its losses are looked at again; or goes itself."""
+    found = parts.case.named(aggregate)
+    if found is None or found.declared is None:
+        return parts.pruned(f"aggregate:{aggregate}")
+    return found.reading is not None and bool(found.reading.unrefreshed)
 
 
 def dropped(drops: Drops) -> str:

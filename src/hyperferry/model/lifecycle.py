@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from .declared import ContinuousAggregate, DeclaredIndex, OrderBy, Span
 from .names import TableName
-from .upkeep import IndexPlan
+from .upkeep import IndexPlan, Loss
 
 __all__ = [
     "AggregateReading",
@@ -176,12 +176,14 @@ class AggregateReading:
 
 @dataclass(frozen=True)
 class Drops:
-    """What a retention policy would drop now. `exact`: the rows were counted, not estimated."""
+    """What a retention policy would drop now. `exact`: the rows were counted, not estimated. `losses`: what continuous aggregates
+    that read it lose by that."""
 
     chunks: tuple[TableName, ...] = ()
     rows: int = 0
     exact: bool = True
     until: str | None = None  # the end of the newest of them
+    losses: tuple[Loss, ...] = ()
 
 
 @dataclass(frozen=True)
