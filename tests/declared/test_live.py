@@ -579,3 +579,46 @@ def test_what_is_refreshed_by_a_step_before_is_not_lost(community_db: Database) 
     done = [step.key for step in applied(dsn, text, confirm=100).done]
     assert done[-1] == "retention-policy"
     assert {"refresh:public.player_daily", "refresh:public.third"} < set(done)
+
+
+def test_retention_by_when_chunks_were_made_becomes_one_by_age(community_db: Database) -> None:
+    """A drop_after beside drop_created_before would leave the server to choose, and the file's two years could be seven days."""
+    dsn = owned(community_db)
+    community_db.execute(
+        "SELECT add_retention_policy('player_stats', drop_created_before => interval '7 days', schedule_interval => interval '3 hours')"
+    )
+    [unmanaged] = difference(dsn, "chunk_interval = '7 days'").unmanaged[-1:]
+    assert (
+        unmanaged.what == "retention policy, chunks that were made more than 7 days ago, whatever the age of their rows, "
+        "every 3 hours"
+    )
+    text = "[retention]\nafter = '2 years'"
+    [step] = difference(dsn, text).steps
+    assert "instead of chunks that were made more than 7 days ago" in step.what
+    assert step.confirm is None
+    drops = difference(dsn, text.replace("2 years", "20 days")).steps[0].confirm
+    assert drops is not None
+    assert drops.drops is not None
+    with pytest.raises(Refused, match="not confirmed"):
+        applied(dsn, text.replace("2 years", "20 days"))
+    jobs = "SELECT config - 'hypertable_id', schedule_interval::text, scheduled FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'"
+    assert community_db.execute(jobs) == [({"drop_created_before": "7 days"}, "03:00:00", True)]
+    applied(dsn, text)
+    assert community_db.execute(jobs) == [({"drop_after": "2 years"}, "03:00:00", True)]
+    assert difference(dsn, text).empty
+    # What an earlier hyperferry may have left: both.
+    community_db.execute(
+        "SELECT alter_job(job_id, scheduled => false, config => config || '{\"drop_created_before\": \"7 days\"}', check_config => NULL) "
+        "FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'"
+    )
+    assert keys(difference(dsn, text)) == ["retention-policy"]
+    applied(dsn, text)
+    assert community_db.execute(jobs) == [({"drop_after": "2 years"}, "03:00:00", True)]
+
+
+def test_a_refresh_behind_retention_by_when_chunks_were_made_is_refused(community_db: Database) -> None:
+    dsn = owned(community_db)
+    community_db.execute("SELECT add_retention_policy('player_stats', drop_created_before => interval '7 days')")
+    text = DAILY + "refresh = { start_offset = '20 days', end_offset = '1 hour', schedule = '1 hour' }"
+    assert rules(difference(dsn, text)) == {"refresh-behind-retention"}
+    assert not rules(difference(dsn, text.replace("20 days", "5 days")))

@@ -69,7 +69,8 @@ class JobKind(StrEnum):
 
 @dataclass(frozen=True)
 class JobState:
-    """A policy. `after`: of retention and compression; offsets: of a refresh; `index`: of a reorder policy."""
+    """A policy. `after`: of retention and compression; `created_before`: of a retention that goes by when a chunk was made,
+    whatever the age of its rows; offsets: of a refresh; `index`: of a reorder policy."""
 
     id: int
     kind: JobKind
@@ -80,6 +81,7 @@ class JobState:
     start_offset: Span | None = None
     end_offset: Span | None = None
     index: str | None = None
+    created_before: Span | None = None
 
 
 @dataclass(frozen=True)
