@@ -622,3 +622,29 @@ def test_a_refresh_behind_retention_by_when_chunks_were_made_is_refused(communit
     text = DAILY + "refresh = { start_offset = '20 days', end_offset = '1 hour', schedule = '1 hour' }"
     assert rules(difference(dsn, text)) == {"refresh-behind-retention"}
     assert not rules(difference(dsn, text.replace("20 days", "5 days")))
+
+
+def test_retention_over_tiered_chunks_wants_a_word(community_db: Database) -> None:
+    """show_chunks leaves them out, and the policy drops them all the same."""
+    dsn = owned(community_db)
+    community_db.execute(
+        "CREATE FOREIGN DATA WRAPPER tiers; CREATE SERVER tiers FOREIGN DATA WRAPPER tiers; "
+        "CREATE FOREIGN TABLE tiered (id bigint NOT NULL, player_id integer NOT NULL, stat_type text NOT NULL, value numeric NOT NULL, "
+        "game_date timestamptz NOT NULL) SERVER tiers"
+    )
+    community_db.execute("ALTER FOREIGN TABLE tiered OWNER TO " + community_db.execute(
+        "SELECT quote_ident(tableowner) FROM pg_tables WHERE tablename = 'player_stats'"
+    )[0][0])
+    text = "[retention]\nafter = '2 years'"
+    assert difference(dsn, text).steps[0].confirm is None
+    assert community_db.execute("SELECT _timescaledb_functions.attach_osm_table_chunk('player_stats', 'tiered')") == [(True,)]
+    [step] = difference(dsn, text).steps
+    assert step.confirm is not None
+    assert step.confirm.drops is not None
+    assert (step.confirm.drops.chunks, step.confirm.drops.tiered) == ((), True)
+    with pytest.raises(Refused, match="not confirmed") as refused:
+        applied(dsn, text)
+    assert "how many is not known" in str(refused.value)
+    assert "--confirm-drop 0" in str(refused.value)
+    assert community_db.execute("SELECT count(*) FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'") == [(0,)]
+    assert [each.key for each in applied(dsn, text, confirm=0).done] == ["retention-policy"]

@@ -143,7 +143,7 @@ def retention(parts: Parts, relation: Relation) -> None:
         return
     drops = parts.case.readings.drops_of(relation.name)
     drops = replace(drops, losses=tuple(each for each in drops.losses if not _seen_to(parts, each.aggregate)))
-    confirm = Confirm(drops=drops) if drops.chunks else None
+    confirm = Confirm(drops=drops) if drops.chunks or drops.tiered else None
     if job is not None and job.created_before is not None:
         _by_age_instead(parts, relation, key, job, wish, drops, remove)
         return
@@ -204,7 +204,7 @@ def _by_age_instead(
                 back="remove_retention_policy, then add_retention_policy with drop_created_before => "
                 f"INTERVAL '{job.created_before}'; what was dropped does not come back",
                 relation=relation.name,
-                confirm=Confirm(drops=drops) if drops.chunks else None,
+                confirm=Confirm(drops=drops) if drops.chunks or drops.tiered else None,
             ),
         )
     )
@@ -219,13 +219,13 @@ def _seen_to(parts: Parts, aggregate: TableName) -> bool:
 
 
 def dropped(drops: Drops) -> str:
-    """'3 chunks with 1,200 rows, up to 2024-01-01', or 'nothing yet'."""
+    """'3 chunks with 1,200 rows, up to 2024-01-01', or 'nothing yet'; and what is not known of tiered chunks."""
+    tiered = "tiered chunks that are so old, how many is not known" if drops.tiered else ""
     if not drops.chunks:
-        return "nothing yet"
+        return tiered or "nothing yet"
     about = "" if drops.exact else "about "
-    return (
-        f"{plural(len(drops.chunks), 'chunk')} with {about}{plural(drops.rows, 'row')}, up to {drops.until}"
-    )
+    found = f"{plural(len(drops.chunks), 'chunk')} with {about}{plural(drops.rows, 'row')}, up to {drops.until}"
+    return f"{found}, and {tiered}" if tiered else found
 
 
 def reorder(parts: Parts, relation: Relation) -> None:

@@ -179,13 +179,14 @@ class AggregateReading:
 @dataclass(frozen=True)
 class Drops:
     """What a retention policy would drop now. `exact`: the rows were counted, not estimated. `losses`: what continuous aggregates
-    that read it lose by that."""
+    that read it lose by that. `tiered`: it has chunks on Tiger Cloud's object storage as well, which are not listed here."""
 
     chunks: tuple[TableName, ...] = ()
     rows: int = 0
     exact: bool = True
     until: str | None = None  # the end of the newest of them
     losses: tuple[Loss, ...] = ()
+    tiered: bool = False
 
 
 @dataclass(frozen=True)

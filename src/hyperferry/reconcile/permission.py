@@ -36,7 +36,7 @@ def refuse_refusals(difference: Difference) -> None:
 def refuse_unconfirmed(difference: Difference, allowed: Allowed) -> None:
     """Raises Refused for rows that would be dropped, and for writers that would be kept waiting, where nobody allowed it."""
     facts: dict[str, object] = {}
-    chunks, options = 0, []
+    chunks, tiered, options = 0, False, []
     losses: list[Loss] = []
     for step in difference.steps:
         if step.confirm is None:
@@ -44,6 +44,7 @@ def refuse_unconfirmed(difference: Difference, allowed: Allowed) -> None:
         if step.confirm.drops is not None:
             chunks += len(step.confirm.drops.chunks)
             facts[step.key] = f"{step.what}; its first run drops {dropped(step.confirm.drops)}"
+            tiered = tiered or step.confirm.drops.tiered
             losses += [each for each in step.confirm.drops.losses if each.rule not in allowed.accept]
         if step.confirm.aggregate is not None and str(step.confirm.aggregate) not in allowed.aggregates:
             facts[step.key] = step.what
@@ -54,7 +55,7 @@ def refuse_unconfirmed(difference: Difference, allowed: Allowed) -> None:
         options.append("--may-block")
     facts |= {f"{each.aggregate} ({each.rule})": each.message for each in losses}
     options += [f"--accept {rule}" for rule in dict.fromkeys(each.rule for each in losses)]
-    if chunks > (allowed.chunks or 0):
+    if chunks > (allowed.chunks or 0) or (tiered and allowed.chunks is None):
         options.insert(0, f"--confirm-drop {chunks}")
     if options:
         raise Refused(

@@ -98,7 +98,9 @@ def read_drops(
     chunks = tuple(TableName(row[0], row[1]) for row in rows)
     count, exact = _rows(conn, chunks)
     losses = _losses(conn, relation, rows, state) if rows else ()
-    return Drops(chunks, count, exact, rows[-1][3] if rows else None, losses)
+    table = next((each.materialization for each in state.aggregates if each.name == relation), relation)
+    tiered = bool(fetch_value(conn, query("tiered"), {"table": table.quoted}))
+    return Drops(chunks, count, exact, rows[-1][3] if rows else None, losses, tiered)
 
 
 def _losses(

@@ -32,6 +32,11 @@ JOIN pg_class c ON c.oid = s.chunk JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN timescaledb_information.chunks k ON k.chunk_schema = n.nspname AND k.chunk_name = c.relname
 ORDER BY k.range_end, k.range_end_integer, 2;
 
+-- name: tiered
+-- Whether a hypertable has chunks on object storage: one foreign table among its chunks stands for all of them.
+SELECT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+               WHERE i.inhparent = to_regclass(%(table)s) AND c.relkind = 'f');
+
 -- name: estimate
 -- The rows of a chunk by its statistics; compressed ones are not in there.
 SELECT GREATEST(c.reltuples, 0)::bigint FROM pg_class c WHERE c.oid = to_regclass(%(chunk)s);
