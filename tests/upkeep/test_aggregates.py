@@ -575,3 +575,37 @@ def test_chunks_dropped_amid_others_leave_what_is_kept(season: Season) -> None:
     [((week, total), (_, now))] = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
     assert (week.isoformat(), now) == ("2024-01-08T00:00:00+00:00", total + 1)
     assert any("left as kept" in each for each in said), said
+
+
+def test_rows_that_come_late_by_an_integer_time(community_db: Database) -> None:
+    owner = community_db.make_role("owner")
+    community_db.execute(f'CREATE SCHEMA stats AUTHORIZATION "{owner}"')
+    with community_db.connect(owner) as app, connect(community_db.dsn_as(owner)) as conn:
+        app.execute("CREATE TABLE stats.t (at int NOT NULL, v int); SELECT create_hypertable('stats.t', 'at', chunk_time_interval => 100)")
+        app.execute("CREATE FUNCTION stats.now() RETURNS int LANGUAGE sql STABLE AS 'SELECT 4000'")
+        app.execute("SELECT set_integer_now_func('stats.t', 'stats.now')")
+        app.execute("INSERT INTO stats.t SELECT n, n FROM generate_series(1, 2000) n")
+        query = "SELECT time_bucket(7, at) AS b, sum(v) AS s FROM stats.t GROUP BY 1"
+        app.execute(f"CREATE MATERIALIZED VIEW stats.c WITH (timescaledb.continuous, timescaledb.materialized_only) AS {query} WITH NO DATA")
+        refresh(conn, TableName("stats", "c"), Window(), say=quiet, should_stop=nothing)
+        app.execute("SELECT drop_chunks('stats.t', older_than => 1000)")
+        before = app.execute("SELECT * FROM stats.c WHERE b < 1000 ORDER BY 1").fetchall()
+        app.execute("INSERT INTO stats.t VALUES (-500, 5), (455, 1), (995, 1), (1500, 1)")
+        refresh(conn, TableName("stats", "c"), Window(), say=quiet, should_stop=nothing)
+        assert app.execute("SELECT * FROM stats.c WHERE b BETWEEN 0 AND 999 ORDER BY 1").fetchall() == before
+        assert app.execute("SELECT s FROM stats.c WHERE b < 0").fetchall() == [(5,)]
+        assert app.execute(f"SELECT count(*) FROM (SELECT * FROM stats.c WHERE b >= 1001 EXCEPT {query}) d").fetchone() == (0,)
+
+
+def test_rows_that_come_late_to_an_aggregate_over_another(season: Season) -> None:
+    season.aggregate("daily", QUERIES["daily"])
+    weekly = season.aggregate("weekly", "SELECT time_bucket('7 days', day) AS week, sum(total) AS total FROM stats.daily GROUP BY 1")
+    season.refresh(weekly)
+    season.app.execute("SELECT drop_chunks(%s, timestamptz '2024-01-25')", [TABLE.quoted])
+    before = [row[2] for row in kept_before(season, weekly, "week", "2024-01-25")]
+    season.app.execute(
+        f"INSERT INTO {TABLE.quoted} VALUES ('1970-01-01 05:00+00', 1, 7, 1, 'late'), ('2024-01-13 05:00+00', 1, 1, 1, 'late')"
+    )
+    season.refresh(weekly)
+    assert [row[2] for row in kept_before(season, weekly, "week", "2024-01-25")] == before
+    assert season.db.execute("SELECT total FROM stats.weekly WHERE week < '1971-01-01'") == [(7,)]
