@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from psycopg import sql
 
+from hyperferry.cli.render.difference import difference_json, difference_lines
 from hyperferry.errors import Failed, Refused, Usage
 from hyperferry.model.throttle import limits_of
+from hyperferry.reconcile import inspect
 from hyperferry.throttle import Sampler
 from kit import oracle, tables
 from servers import Database
 
-from .life import applied, difference, keys, owned, rules, run_job
+from .life import applied, difference, keys, owned, rules, run_job, wish
 
 pytestmark = [pytest.mark.community, pytest.mark.timeout(900)]
 
@@ -561,6 +563,10 @@ def test_an_aggregate_that_the_file_does_not_mention_loses_nothing_unasked(commu
     with pytest.raises(Refused, match="not confirmed") as refused:
         applied(dsn, text, confirm=100)
     assert "public.other (waiting-rows)" in refused.value.facts
+    world = inspect(dsn, "player_stats", wish(text))
+    shown = "\n".join(str(line) for line in difference_lines(world))
+    assert "public.other loses rows: apply wants --accept waiting-rows" in shown
+    assert [each["aggregate"] for each in difference_json(world)["steps"][-1]["drops"]["losses"]] == ["public.other"]
     applied(dsn, text, confirm=100, accept=["waiting-rows"])
     assert difference(dsn, text).empty
 
