@@ -94,7 +94,11 @@ def applied(
     **options: Any,
 ) -> Report:
     """`hyperferry apply`."""
-    allowed = Allowed(options.pop("confirm", None), frozenset(options.pop("aggregates", ())))
+    allowed = Allowed(
+        options.pop("confirm", None),
+        frozenset(options.pop("aggregates", ())),
+        accept=frozenset(options.pop("accept", ())),
+    )
     return apply(dsn, table, wish(text), prune=frozenset(prune), allowed=allowed, say=say, **options)
 
 

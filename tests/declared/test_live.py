@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from psycopg import sql
 
+from hyperferry.cli.render.difference import difference_json, difference_lines
 from hyperferry.errors import Failed, Refused, Usage
 from hyperferry.model.throttle import limits_of
+from hyperferry.reconcile import inspect
 from hyperferry.throttle import Sampler
 from kit import oracle, tables
 from servers import Database
 
-from .life import applied, difference, keys, owned, rules, run_job
+from .life import applied, difference, keys, owned, rules, run_job, wish
 
 pytestmark = [pytest.mark.community, pytest.mark.timeout(900)]
 
@@ -502,3 +504,181 @@ def test_a_query_in_words_that_were_printed_is_no_other_query(community_db: Data
         for wish in (written, once, twice):
             assert difference(dsn, file(wish)).empty, (made, wish)
         assert rules(difference(dsn, file(written.replace("'b'", "'c'")))) == {"aggregate-query-changed"}
+
+
+KEPT_BEFORE = (
+    "SELECT ctid::text, xmin::text, k::text FROM {kept} k WHERE day >= '1971-01-01' AND day < now() - interval '22 days' ORDER BY 3"
+)
+
+
+@pytest.mark.parametrize("raw_too", [False, True])
+def test_a_row_that_comes_late_costs_no_history(community_db: Database, raw_too: bool) -> None:
+    """Raw rows are kept for a while, their aggregate for ever. `apply` refreshes what nothing is kept of, and nothing else."""
+    dsn = owned(community_db)
+    text = DAILY + f"materialized_only = {'false' if raw_too else 'true'}\n"
+    text += "refresh = { start_offset = '10 days', end_offset = '1 hour', schedule = '1 hour' }"
+    applied(dsn, text)
+    community_db.execute(PAUSE)
+    text += "\n[retention]\nafter = '10 years'"
+    [(kept,)] = community_db.execute(
+        "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) "
+        "FROM timescaledb_information.continuous_aggregates"
+    )
+    community_db.execute("SELECT drop_chunks('player_stats', interval '14 days')")
+    before = community_db.execute(KEPT_BEFORE.format(kept=kept))
+    assert len(before) > 20 * 7
+    applied(dsn, text)
+    community_db.execute(PAUSE)
+    late = "INSERT INTO player_stats (player_id, stat_type, value, game_date) SELECT 1, 's', 1, "
+    # Of a day that is kept, in a chunk that comes anew with it.
+    community_db.execute(late + "now() - interval '30 days'")
+    assert "refresh:public.player_daily" not in keys(difference(dsn, text))
+    # Of a day that nothing was ever kept of.
+    community_db.execute(late + "'1970-01-01 12:00+00'")
+    assert "refresh:public.player_daily" in keys(difference(dsn, text))
+    text = text.replace("10 years", "100 years")
+    applied(dsn, text)
+    assert community_db.execute(KEPT_BEFORE.format(kept=kept)) == before
+    assert community_db.execute(f"SELECT day::text, total FROM {kept} WHERE day < '1971-01-01'") == [("1970-01-01 00:00:00+00", 1)]
+    assert difference(dsn, text).empty
+    assert not applied(dsn, text).done
+
+
+UNSEEN = "SELECT sum(total) FROM player_daily WHERE day < now() - interval '40 days'"
+
+
+def test_rows_that_no_aggregate_has_seen_are_not_dropped_unasked(community_db: Database) -> None:
+    """A backfill behind the window of the aggregate's policy: logged, and never refreshed."""
+    dsn = owned(community_db)
+    text = DAILY + "refresh = { start_offset = '3 days', end_offset = '1 hour', schedule = '1 hour' }\n"
+    applied(dsn, text)
+    community_db.execute(PAUSE.replace(">= 1000", "IN (SELECT job_id FROM timescaledb_information.jobs WHERE proc_name LIKE 'policy_refresh%')"))
+    text += "[retention]\nafter = '20 days'\n"
+    [drops] = [step.confirm.drops for step in difference(dsn, text).steps if step.confirm is not None and step.confirm.drops]
+    assert drops.losses == ()  # all of it was refreshed
+    community_db.execute(
+        "INSERT INTO player_stats (player_id, stat_type, value, game_date) SELECT 1, 's', 1000, now() - interval '45 days'"
+    )
+    [drops] = [step.confirm.drops for step in difference(dsn, text).steps if step.confirm is not None and step.confirm.drops]
+    [loss] = drops.losses
+    assert (loss.rule, str(loss.aggregate)) == ("waiting-rows", "public.player_daily")
+    assert "1 chunk with rows that wait" in loss.message
+    rows = community_db.execute("SELECT count(*) FROM player_stats")
+    with pytest.raises(Refused, match="not confirmed") as refused:
+        applied(dsn, text, confirm=len(drops.chunks))
+    assert "public.player_daily (waiting-rows)" in refused.value.facts
+    assert "--accept waiting-rows" in str(refused.value)
+    assert community_db.execute("SELECT count(*) FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'") == [(0,)]
+    assert community_db.execute("SELECT count(*) FROM player_stats") == rows
+    # What the remedy says: then nothing is lost.
+    [(total,)] = community_db.execute(UNSEEN)
+    community_db.execute("CALL" + loss.remedy.split("CALL")[1])
+    assert community_db.execute(UNSEEN) == [(total + 1000,)]
+    applied(dsn, text, confirm=len(drops.chunks))
+    [(job,)] = community_db.execute("SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'")
+    run_job(community_db, job)
+    assert community_db.execute(UNSEEN) == [(total + 1000,)]
+
+
+def test_an_aggregate_that_the_file_does_not_mention_loses_nothing_unasked(community_db: Database) -> None:
+    dsn = owned(community_db)
+    with community_db.connect() as conn:
+        conn.execute(
+            "CREATE MATERIALIZED VIEW other WITH (timescaledb.continuous) AS "
+            "SELECT time_bucket('1 day', game_date) AS day, sum(value) AS total FROM player_stats GROUP BY 1 WITH NO DATA"
+        )
+    text = "[retention]\nafter = '20 days'"
+    with pytest.raises(Refused, match="not confirmed") as refused:
+        applied(dsn, text, confirm=100)
+    assert "public.other (waiting-rows)" in refused.value.facts
+    world = inspect(dsn, "player_stats", wish(text))
+    shown = "\n".join(str(line) for line in difference_lines(world))
+    assert "public.other loses rows: apply wants --accept waiting-rows" in shown
+    assert [each["aggregate"] for each in difference_json(world)["steps"][-1]["drops"]["losses"]] == ["public.other"]
+    applied(dsn, text, confirm=100, accept=["waiting-rows"])
+    assert difference(dsn, text).empty
+
+
+def test_what_is_refreshed_by_a_step_before_is_not_lost(community_db: Database) -> None:
+    """A new aggregate, and one that was never refreshed: both are made from the rows before they go."""
+    dsn = owned(community_db)
+    applied(dsn, DAILY.replace("player_daily", "first"))
+    with community_db.connect() as conn:
+        conn.execute("SET ROLE " + community_db.execute("SELECT quote_ident(tableowner) FROM pg_tables WHERE tablename = 'player_stats'")[0][0])
+        conn.execute(
+            "CREATE MATERIALIZED VIEW player_daily WITH (timescaledb.continuous) AS SELECT time_bucket('1 day', game_date) AS day, "
+            "player_id, sum(value) AS total FROM player_stats GROUP BY 1, 2 WITH NO DATA"
+        )
+    text = "[retention]\nafter = '20 days'" + DAILY + DAILY.replace("player_daily", "third")
+    done = [step.key for step in applied(dsn, text, confirm=100).done]
+    assert done[-1] == "retention-policy"
+    assert {"refresh:public.player_daily", "refresh:public.third"} < set(done)
+
+
+def test_retention_by_when_chunks_were_made_becomes_one_by_age(community_db: Database) -> None:
+    """A drop_after beside drop_created_before would leave the server to choose, and the file's two years could be seven days."""
+    dsn = owned(community_db)
+    community_db.execute(
+        "SELECT add_retention_policy('player_stats', drop_created_before => interval '7 days', schedule_interval => interval '3 hours')"
+    )
+    [unmanaged] = difference(dsn, "chunk_interval = '7 days'").unmanaged[-1:]
+    assert (
+        unmanaged.what == "retention policy, chunks that were made more than 7 days ago, whatever the age of their rows, "
+        "every 3 hours"
+    )
+    text = "[retention]\nafter = '2 years'"
+    [step] = difference(dsn, text).steps
+    assert "instead of chunks that were made more than 7 days ago" in step.what
+    assert step.confirm is None
+    drops = difference(dsn, text.replace("2 years", "20 days")).steps[0].confirm
+    assert drops is not None
+    assert drops.drops is not None
+    with pytest.raises(Refused, match="not confirmed"):
+        applied(dsn, text.replace("2 years", "20 days"))
+    jobs = "SELECT config - 'hypertable_id', schedule_interval::text, scheduled FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'"
+    assert community_db.execute(jobs) == [({"drop_created_before": "7 days"}, "03:00:00", True)]
+    applied(dsn, text)
+    assert community_db.execute(jobs) == [({"drop_after": "2 years"}, "03:00:00", True)]
+    assert difference(dsn, text).empty
+    # What an earlier hyperferry may have left: both.
+    community_db.execute(
+        "SELECT alter_job(job_id, scheduled => false, config => config || '{\"drop_created_before\": \"7 days\"}', check_config => NULL) "
+        "FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'"
+    )
+    assert keys(difference(dsn, text)) == ["retention-policy"]
+    applied(dsn, text)
+    assert community_db.execute(jobs) == [({"drop_after": "2 years"}, "03:00:00", True)]
+
+
+def test_a_refresh_behind_retention_by_when_chunks_were_made_is_refused(community_db: Database) -> None:
+    dsn = owned(community_db)
+    community_db.execute("SELECT add_retention_policy('player_stats', drop_created_before => interval '7 days')")
+    text = DAILY + "refresh = { start_offset = '20 days', end_offset = '1 hour', schedule = '1 hour' }"
+    assert rules(difference(dsn, text)) == {"refresh-behind-retention"}
+    assert not rules(difference(dsn, text.replace("20 days", "5 days")))
+
+
+def test_retention_over_tiered_chunks_wants_a_word(community_db: Database) -> None:
+    """show_chunks leaves them out, and the policy drops them all the same."""
+    dsn = owned(community_db)
+    community_db.execute(
+        "CREATE FOREIGN DATA WRAPPER tiers; CREATE SERVER tiers FOREIGN DATA WRAPPER tiers; "
+        "CREATE FOREIGN TABLE tiered (id bigint NOT NULL, player_id integer NOT NULL, stat_type text NOT NULL, value numeric NOT NULL, "
+        "game_date timestamptz NOT NULL) SERVER tiers"
+    )
+    community_db.execute("ALTER FOREIGN TABLE tiered OWNER TO " + community_db.execute(
+        "SELECT quote_ident(tableowner) FROM pg_tables WHERE tablename = 'player_stats'"
+    )[0][0])
+    text = "[retention]\nafter = '2 years'"
+    assert difference(dsn, text).steps[0].confirm is None
+    assert community_db.execute("SELECT _timescaledb_functions.attach_osm_table_chunk('player_stats', 'tiered')") == [(True,)]
+    [step] = difference(dsn, text).steps
+    assert step.confirm is not None
+    assert step.confirm.drops is not None
+    assert (step.confirm.drops.chunks, step.confirm.drops.tiered) == ((), True)
+    with pytest.raises(Refused, match="not confirmed") as refused:
+        applied(dsn, text)
+    assert "how many is not known" in str(refused.value)
+    assert "--confirm-drop 0" in str(refused.value)
+    assert community_db.execute("SELECT count(*) FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'") == [(0,)]
+    assert [each.key for each in applied(dsn, text, confirm=0).done] == ["retention-policy"]

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperferry.maintenance.losses import KEPT, UNSEEN, losses, remedy_of
 from hyperferry.model.health import Aggregate, Chunk, Reach, Relation
 from hyperferry.model.names import TableName
 from hyperferry.upkeep.aggregate_facts import LEAST, MOST, Span
+from hyperferry.upkeep.losses import KEPT, UNSEEN, losses, remedy_of
 
 DAILY = Aggregate(TableName("public", "daily"), "public.sensors", number=7, source_number=1)
 

@@ -240,14 +240,15 @@ def test_a_replica_identity_by_version(
 def test_chunks_that_several_sessions_of_ours_lock_at_a_time(clean: Inspection) -> None:
     """Where nothing gives the time each batch and each range is one of the key, and of all chunks."""
     assert clean.scan is not None
-    index = replace(clean.indexes[0], columns=(replace(clean.indexes[0].columns[0], column=clean.time_column),))
-    by_time = replace(clean, scan=replace(clean.scan, buckets=600), indexes=(clean.indexes[0], index))
-    server = by_time.server
+    [key] = [each for each in clean.indexes if each.primary]
+    index = replace(key, columns=(replace(key.columns[0], column=clean.time_column),))
+    server = replace(clean.server, max_locks_per_transaction=64, max_connections=100, max_prepared_transactions=0)
+    by_time = replace(clean, scan=replace(clean.scan, buckets=600), indexes=(key, index), server=server)
     pool = server.max_locks_per_transaction * (server.max_connections + server.max_prepared_transactions)
     each = 600 * (1 + len(by_time.indexes))
     assert each <= pool // 2
     assert found(by_time, "chunk-count", workers=8) == []
-    without = replace(by_time, indexes=(clean.indexes[0], replace(index, valid=False)))
+    without = replace(by_time, indexes=(key, replace(index, valid=False)))
     ((level, text),) = found(without, "chunk-count", workers=8)
     assert level == ("blocker" if 8 * each > pool else "warning")
     assert f"takes {each:,} locks, and 8 workers do so at a time" in text

@@ -542,3 +542,109 @@ def test_a_bucket_that_is_lost_from_what_is_kept_comes_back_though_it_begins_bef
     mended = season.check(every=True, repair=True)
     assert (mended.match, len(mended.aggregates[0].repaired)) == (True, 1)
     assert sorted(season.db.execute(f"TABLE {made.quoted}")) == sorted(before)
+
+
+def kept_before(season: Season, name: TableName, column: str, moment: str) -> list[tuple[Any, ...]]:
+    """The rows that are kept of the time from 1971 on, before a moment, with the places where they lie."""
+    return season.db.execute(
+        f"SELECT ctid::text, xmin::text, k::text FROM {season.kept(name)} k WHERE {column} >= '1971-01-01' AND {column} < %s ORDER BY 3", moment
+    )
+
+
+@pytest.mark.parametrize("materialized_only", [True, False])
+def test_rows_that_come_late_cost_nothing_that_is_kept_of_dropped_chunks(season: Season, materialized_only: bool) -> None:
+    """One far behind everything; one amid what was dropped, whose chunk comes anew with it, for days that are kept; one in the chunk
+    before the first that is there, so that the chunks hang together."""
+    made = season.aggregate("daily", QUERIES["daily"], materialized_only)
+    season.refresh(made)
+    season.app.execute("SELECT drop_chunks(%s, timestamptz '2024-01-25')", [TABLE.quoted])
+    before = kept_before(season, made, "day", "2024-01-25")
+    assert len(before) == 24 * 5
+    season.app.execute(
+        f"INSERT INTO {TABLE.quoted} VALUES ('1970-01-01 05:00+00', 1, 7, 1, 'late'), ('2024-01-13 05:00+00', 1, 1, 1, 'late'), "
+        "('2024-01-23 05:00+00', 1, 1, 1, 'late'), ('2024-01-30 05:00+00', 1, 1, 1, 'late')"
+    )
+    said: list[str] = []
+    season.refresh(made, say=said.append)
+    assert kept_before(season, made, "day", "2024-01-25") == before
+    assert season.db.execute(f"SELECT day::text, total FROM {season.kept(made)} WHERE day < '1971-01-01'") == [("1970-01-01 00:00:00+00", 7)]
+    assert any("2 buckets from 2024-01-13 00:00:00+00 on left as kept" in each for each in said), said
+    season.app.execute(f"ALTER MATERIALIZED VIEW {made.quoted} SET (timescaledb.materialized_only = true)")
+    assert season.differs(made, QUERIES["daily"]) == 24 * 5 + 2
+    assert season.refresh(made).windows == 0
+    season.check(every=True, repair=True)
+    assert kept_before(season, made, "day", "2024-01-25") == before
+
+
+def test_rows_that_come_late_where_nothing_is_left(season: Season) -> None:
+    made = season.aggregate("daily", QUERIES["daily"])
+    season.refresh(made)
+    before = kept_before(season, made, "day", "2024-03-01")
+    season.app.execute("SELECT drop_chunks(%s, timestamptz '2025-01-01')", [TABLE.quoted])
+    season.app.execute(f"INSERT INTO {TABLE.quoted} VALUES ('2024-02-13 05:00+00', 1, 1, 1, ''), ('2024-03-05 05:00+00', 1, 1, 1, '')")
+    season.refresh(made)
+    assert kept_before(season, made, "day", "2024-03-01") == before
+    assert season.db.execute(f"SELECT total FROM {made.quoted} WHERE day > '2024-03-01'") == [(1,)]
+
+
+def test_a_month_of_which_the_first_days_were_dropped_is_kept_as_it_was(season: Season) -> None:
+    """No month is without a chunk, so that nothing but the log tells of what was dropped."""
+    made = season.aggregate("monthly", f"SELECT time_bucket('1 month', at) AS month, sum(points) AS total FROM {TABLE.quoted} GROUP BY 1")
+    season.refresh(made)
+    season.app.execute(f"INSERT INTO {TABLE.quoted} VALUES ('2024-01-30', 1, 1000, 1, ''), ('2024-02-20', 1, 1000, 1, '')")
+    season.refresh(made)
+    assert season.differs(made, f"SELECT time_bucket('1 month', at) AS month, sum(points) AS total FROM {TABLE.quoted} GROUP BY 1") == 0
+    season.app.execute("SELECT drop_chunks(%s, timestamptz '2024-01-11')", [TABLE.quoted])
+    before = kept_before(season, made, "month", "2024-02-01")
+    season.app.execute(f"INSERT INTO {TABLE.quoted} VALUES ('2024-01-30', 1, 1, 1, ''), ('2024-02-20', 1, 1, 1, '')")
+    season.refresh(made)
+    assert kept_before(season, made, "month", "2024-02-01") == before
+    assert season.differs(made, f"SELECT time_bucket('1 month', at) AS month, sum(points) AS total FROM {TABLE.quoted} GROUP BY 1") == 2
+
+
+def test_chunks_dropped_amid_others_leave_what_is_kept(season: Season) -> None:
+    made = season.aggregate("weekly", f"SELECT time_bucket('7 days', at) AS week, sum(points) AS total FROM {TABLE.quoted} GROUP BY 1")
+    season.refresh(made)
+    season.app.execute("SELECT drop_chunks(%s, older_than => timestamptz '2024-02-01', newer_than => timestamptz '2024-01-18')", [TABLE.quoted])
+    before = sorted(season.db.execute(f"TABLE {made.quoted}"))
+    season.app.execute(f"INSERT INTO {TABLE.quoted} VALUES ('2024-01-22', 1, 1, 1, ''), ('2024-01-10', 1, 1, 1, '')")
+    said: list[str] = []
+    season.refresh(made, say=said.append)
+    after = sorted(season.db.execute(f"TABLE {made.quoted}"))
+    [((week, total), (_, now))] = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
+    assert (week.isoformat(), now) == ("2024-01-08T00:00:00+00:00", total + 1)
+    assert any("left as kept" in each for each in said), said
+
+
+def test_rows_that_come_late_by_an_integer_time(community_db: Database) -> None:
+    owner = community_db.make_role("owner")
+    community_db.execute(f'CREATE SCHEMA stats AUTHORIZATION "{owner}"')
+    with community_db.connect(owner) as app, connect(community_db.dsn_as(owner)) as conn:
+        app.execute("CREATE TABLE stats.t (at int NOT NULL, v int); SELECT create_hypertable('stats.t', 'at', chunk_time_interval => 100)")
+        app.execute("CREATE FUNCTION stats.now() RETURNS int LANGUAGE sql STABLE AS 'SELECT 4000'")
+        app.execute("SELECT set_integer_now_func('stats.t', 'stats.now')")
+        app.execute("INSERT INTO stats.t SELECT n, n FROM generate_series(1, 2000) n")
+        query = "SELECT time_bucket(7, at) AS b, sum(v) AS s FROM stats.t GROUP BY 1"
+        app.execute(f"CREATE MATERIALIZED VIEW stats.c WITH (timescaledb.continuous, timescaledb.materialized_only) AS {query} WITH NO DATA")
+        refresh(conn, TableName("stats", "c"), Window(), say=quiet, should_stop=nothing)
+        app.execute("SELECT drop_chunks('stats.t', older_than => 1000)")
+        before = app.execute("SELECT * FROM stats.c WHERE b < 1000 ORDER BY 1").fetchall()
+        app.execute("INSERT INTO stats.t VALUES (-500, 5), (455, 1), (995, 1), (1500, 1)")
+        refresh(conn, TableName("stats", "c"), Window(), say=quiet, should_stop=nothing)
+        assert app.execute("SELECT * FROM stats.c WHERE b BETWEEN 0 AND 999 ORDER BY 1").fetchall() == before
+        assert app.execute("SELECT s FROM stats.c WHERE b < 0").fetchall() == [(5,)]
+        assert app.execute(f"SELECT count(*) FROM (SELECT * FROM stats.c WHERE b >= 1001 EXCEPT {query}) d").fetchone() == (0,)
+
+
+def test_rows_that_come_late_to_an_aggregate_over_another(season: Season) -> None:
+    season.aggregate("daily", QUERIES["daily"])
+    weekly = season.aggregate("weekly", "SELECT time_bucket('7 days', day) AS week, sum(total) AS total FROM stats.daily GROUP BY 1")
+    season.refresh(weekly)
+    season.app.execute("SELECT drop_chunks(%s, timestamptz '2024-01-25')", [TABLE.quoted])
+    before = [row[2] for row in kept_before(season, weekly, "week", "2024-01-25")]
+    season.app.execute(
+        f"INSERT INTO {TABLE.quoted} VALUES ('1970-01-01 05:00+00', 1, 7, 1, 'late'), ('2024-01-13 05:00+00', 1, 1, 1, 'late')"
+    )
+    season.refresh(weekly)
+    assert [row[2] for row in kept_before(season, weekly, "week", "2024-01-25")] == before
+    assert season.db.execute("SELECT total FROM stats.weekly WHERE week < '1971-01-01'") == [(7,)]

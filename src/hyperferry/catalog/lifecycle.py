@@ -190,6 +190,7 @@ def _job(row: Mapping[str, Any]) -> JobState:
         owner=row["owner"],
         scheduled=row["scheduled"],
         after=_span(spans.get(after)),
+        created_before=_span(spans.get("drop_created_before")) if kind is JobKind.RETENTION else None,
         start_offset=_span(spans.get("start_offset")),
         end_offset=_span(spans.get("end_offset")),
         index=row["index"],

@@ -57,7 +57,7 @@ SELECT j.job_id::int AS id, j.proc_name::text AS procedure, j.owner::text AS own
                         FROM (SELECT (extract(year FROM (k.value #>> '{}')::interval) * 12
                                       + extract(month FROM (k.value #>> '{}')::interval))::int AS months) m) END)
         FROM jsonb_each(j.config) k
-        WHERE k.key IN ('drop_after', 'compress_after', 'start_offset', 'end_offset') AND jsonb_typeof(k.value) <> 'null') AS spans
+        WHERE k.key IN ('drop_after', 'drop_created_before', 'compress_after', 'start_offset', 'end_offset') AND jsonb_typeof(k.value) <> 'null') AS spans
 FROM timescaledb_information.jobs j
 CROSS JOIN LATERAL (SELECT (extract(year FROM j.schedule_interval) * 12 + extract(month FROM j.schedule_interval))::int AS months) s
 WHERE ((j.hypertable_schema = %(schema)s AND j.hypertable_name = %(name)s)

@@ -71,6 +71,12 @@ def diff(call: Call, table: str | None, prune: tuple[str, ...], as_sql: bool) ->
     help="Allow that a continuous aggregate which --prune names is dropped with its rows. Several times for several.",
 )
 @click.option(
+    "--accept",
+    multiple=True,
+    type=click.Choice(["waiting-rows"]),
+    help="Allow that retention policies drop rows that wait for a refresh: continuous aggregates would never see them.",
+)
+@click.option(
     "--may-block",
     is_flag=True,
     help="Allow that building an index keeps writers waiting for long, where there is no other way.",
@@ -88,6 +94,7 @@ def apply(
     prune: tuple[str, ...],
     confirm_drop: int | None,
     aggregates: tuple[str, ...],
+    accept: tuple[str, ...],
     may_block: bool,
     before_cutover: bool,
 ) -> int:
@@ -107,7 +114,7 @@ def apply(
             table_of(settings),
             settings.declared,
             prune=frozenset(prune),
-            allowed=reconcile.Allowed(confirm_drop, frozenset(aggregates), may_block),
+            allowed=reconcile.Allowed(confirm_drop, frozenset(aggregates), may_block, frozenset(accept)),
             before_cutover=before_cutover,
             limits=limits_of(settings.limits),
             stop=stop,

@@ -74,11 +74,14 @@ class Relation:
 
     @property
     def retained(self) -> Span | None:
-        """After which age its chunks will be dropped; None: never."""
+        """After which age its chunks will be dropped; None: never. Of a policy that goes by when a chunk was made, that length:
+        nobody can rely on older rows."""
         if isinstance(self.retention, Retention):
             return self.retention.after
         job = self.job(JobKind.RETENTION) if self.retention is None else None
-        return job.after if job is not None else None
+        if job is None:
+            return None
+        return job.created_before if job.created_before is not None else job.after
 
     @property
     def compressed_after(self) -> Span | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from psycopg import sql
 
 from ..model.declared import Refresh, Retention, Span
 from ..model.difference import Confirm, Kind, Step, Unmanaged
 from ..model.lifecycle import Drops, JobKind, JobState
-from ..model.names import quoted_if_needed
+from ..model.names import TableName, quoted_if_needed
 from ..words import plural
 from .outcome import Relation
 from .parts import Parts, Turn
@@ -27,12 +28,20 @@ DROPPING = {JobKind.RETENTION}
 def job_words(job: JobState) -> str:
     """A policy in words."""
     what = {
-        JobKind.RETENTION: f"older than {job.after}",
+        JobKind.RETENTION: _retention_words(job),
         JobKind.COMPRESSION: f"older than {job.after}",
         JobKind.REFRESH: f"from {_ago(job.start_offset, 'the first row')} to {_ago(job.end_offset, 'the last row')}",
         JobKind.REORDER: f"by {quoted_if_needed(job.index or '')}",
     }[job.kind]
     return f"{_WORDS[job.kind]} policy, {what}, every {job.schedule}{'' if job.scheduled else ', paused'}"
+
+
+def _retention_words(job: JobState) -> str:
+    """What goes by a retention policy."""
+    if job.created_before is None:
+        return f"older than {job.after}"
+    made = f"chunks that were made more than {job.created_before} ago, whatever the age of their rows"
+    return made if job.after is None else f"{made} (drop_created_before), beside a drop_after of {job.after}"
 
 
 def _ago(span: Span | None, otherwise: str) -> str:
@@ -133,7 +142,11 @@ def retention(parts: Parts, relation: Relation) -> None:
         gone(parts, relation, key, job, remove, "the file says retention = false" if wish is False else None)
         return
     drops = parts.case.readings.drops_of(relation.name)
-    confirm = Confirm(drops=drops) if drops.chunks else None
+    drops = replace(drops, losses=tuple(each for each in drops.losses if not _seen_to(parts, each.aggregate)))
+    confirm = Confirm(drops=drops) if drops.chunks or drops.tiered else None
+    if job is not None and job.created_before is not None:
+        _by_age_instead(parts, relation, key, job, wish, drops, remove)
+        return
     if job is not None:
         changed(
             parts,
@@ -165,14 +178,54 @@ def retention(parts: Parts, relation: Relation) -> None:
     )
 
 
-def dropped(drops: Drops) -> str:
-    """'3 chunks with 1,200 rows, up to 2024-01-01', or 'nothing yet'."""
-    if not drops.chunks:
-        return "nothing yet"
-    about = "" if drops.exact else "about "
-    return (
-        f"{plural(len(drops.chunks), 'chunk')} with {about}{plural(drops.rows, 'row')}, up to {drops.until}"
+def _by_age_instead(
+    parts: Parts,
+    relation: Relation,
+    key: str,
+    job: JobState,
+    wish: Retention,
+    drops: Drops,
+    remove: sql.Composed,
+) -> None:
+    """A policy that goes by when chunks were made is replaced: with both lengths in it, the server would go by one of them."""
+    schedule = wish.schedule if wish.schedule is not None else job.schedule
+    parts.steps.append(
+        (
+            Turn.RETENTION,
+            Step(
+                key=key,
+                kind=Kind.CHANGE,
+                what=f"chunks{relation.words} older than {wish.after} are dropped by a policy, every {schedule}, instead of "
+                f"{_retention_words(job)}",
+                why="the file wants retention by the age of rows; the policy that is there cannot be changed to that, and is "
+                f"replaced. The first run of the new one comes at once, in the background, and drops {dropped(drops)}",
+                statements=(remove, parts.make.add_retention(relation.name, wish.after, schedule)),
+                lock="none now; the policy locks each chunk that it drops (ACCESS EXCLUSIVE)",
+                back="remove_retention_policy, then add_retention_policy with drop_created_before => "
+                f"INTERVAL '{job.created_before}'; what was dropped does not come back",
+                relation=relation.name,
+                confirm=Confirm(drops=drops) if drops.chunks or drops.tiered else None,
+            ),
+        )
     )
+
+
+def _seen_to(parts: Parts, aggregate: TableName) -> bool:
+    """Whether an aggregate is refreshed by a step before, after which its losses are looked at again; or goes itself."""
+    found = parts.case.named(aggregate)
+    if found is None or found.declared is None:
+        return parts.pruned(f"aggregate:{aggregate}")
+    return found.reading is not None and bool(found.reading.unrefreshed)
+
+
+def dropped(drops: Drops) -> str:
+    """'3 chunks with 1,200 rows, up to 2024-01-01', or 'nothing yet'; and what is not known of tiered chunks."""
+    tiered = "tiered chunks that are so old, how many is not known" if drops.tiered else ""
+    if not drops.chunks:
+        return tiered or "nothing yet"
+    about = "" if drops.exact else "about "
+    found = f"{plural(len(drops.chunks), 'chunk')} with {about}{plural(drops.rows, 'row')}, up to {drops.until}"
+    return f"{found}, and {tiered}" if tiered else found
 
 
 def reorder(parts: Parts, relation: Relation) -> None:

@@ -17,9 +17,10 @@ from ..db.locks import not_held_by_the_gone
 from ..errors import Refused
 from ..model.health import Chunk, HealthFacts
 from ..model.names import TableName
+from ..model.upkeep import Loss
 from ..upkeep.aggregate_facts import Span, waiting
+from ..upkeep.losses import ALL, losses, remedy_of
 from .look import gather
-from .losses import ALL, Loss, losses, remedy_of
 from .range import place_of
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from .declared import ContinuousAggregate, DeclaredIndex, OrderBy, Span
 from .names import TableName
-from .upkeep import IndexPlan
+from .upkeep import IndexPlan, Loss
 
 __all__ = [
     "AggregateReading",
@@ -69,7 +69,8 @@ class JobKind(StrEnum):
 
 @dataclass(frozen=True)
 class JobState:
-    """A policy. `after`: of retention and compression; offsets: of a refresh; `index`: of a reorder policy."""
+    """A policy. `after`: of retention and compression; `created_before`: of a retention that goes by when a chunk was made,
+    whatever the age of its rows; offsets: of a refresh; `index`: of a reorder policy."""
 
     id: int
     kind: JobKind
@@ -80,6 +81,7 @@ class JobState:
     start_offset: Span | None = None
     end_offset: Span | None = None
     index: str | None = None
+    created_before: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -176,12 +178,15 @@ class AggregateReading:
 
 @dataclass(frozen=True)
 class Drops:
-    """What a retention policy would drop now. `exact`: the rows were counted, not estimated."""
+    """What a retention policy would drop now. `exact`: the rows were counted, not estimated. `losses`: what continuous aggregates
+    that read it lose by that. `tiered`: it has chunks on Tiger Cloud's object storage as well, which are not listed here."""
 
     chunks: tuple[TableName, ...] = ()
     rows: int = 0
     exact: bool = True
     until: str | None = None  # the end of the newest of them
+    losses: tuple[Loss, ...] = ()
+    tiered: bool = False
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,16 @@ class RefreshReport:
 
 
 @dataclass(frozen=True)
+class Loss:
+    """What one aggregate loses by the dropping of chunks, by which rule, and what would keep it from that."""
+
+    rule: str
+    aggregate: TableName
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True)
 class AggregateDifference:
     """A row of an aggregate that is not what its query gives now. `group` are the columns that it is grouped by, the
     bucket first; `values` the columns that differ: what is kept, what the query gives. `kind`: `differs`, `missing`

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psycopg
 from psycopg import sql
@@ -136,9 +136,7 @@ def _run(
         report.done.append(step)
         _record(conn, world.rollout, step)
         if step.confirm is not None and step.confirm.drops is not None and allowed.chunks is not None:
-            allowed = Allowed(
-                allowed.chunks - len(step.confirm.drops.chunks), allowed.aggregates, allowed.blocking_index
-            )
+            allowed = replace(allowed, chunks=allowed.chunks - len(step.confirm.drops.chunks))
         world = _look(conn, report.table, declared, world.rollout, prune)
         refuse_refusals(world.difference)
         refuse_unconfirmed(world.difference, allowed)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -16,8 +17,12 @@ from ..model.declared import DeclaredIndex, Span
 from ..model.lifecycle import Drops, HypertableState, IndexReading, JobKind, ServerState
 from ..model.names import TableName
 from ..model.statement import Fragment
-from ..model.upkeep import IndexMethod, IndexPlan
+from ..model.upkeep import IndexMethod, IndexPlan, Loss
 from ..upkeep import index_state, indexes
+from ..upkeep.aggregate_facts import Span as Waiting
+from ..upkeep.aggregate_facts import query as aggregate_query
+from ..upkeep.aggregate_facts import time_from, waiting
+from ..upkeep.losses import unseen
 
 COUNTING_SECONDS = 5.0
 """Rows that retention would drop are counted for so long; those of further chunks are estimated."""
@@ -92,7 +97,46 @@ def read_drops(
     rows = fetch_all(conn, query("drops"), {"chunks": older_ones})
     chunks = tuple(TableName(row[0], row[1]) for row in rows)
     count, exact = _rows(conn, chunks)
-    return Drops(chunks, count, exact, rows[-1][2] if rows else None)
+    losses = _losses(conn, relation, rows, state) if rows else ()
+    table = next((each.materialization for each in state.aggregates if each.name == relation), relation)
+    tiered = bool(fetch_value(conn, query("tiered"), {"table": table.quoted}))
+    return Drops(chunks, count, exact, rows[-1][3] if rows else None, losses, tiered)
+
+
+def _losses(
+    conn: Connection, relation: TableName, chunks: Sequence[Sequence[Any]], state: HypertableState
+) -> tuple[Loss, ...]:
+    """What the aggregates that read the relation itself would never see: rows of these chunks that wait for a refresh."""
+    reading = {each.name for each in state.aggregates if each.reads == relation}
+    column = next((each.time_column for each in state.aggregates if each.name == relation), state.time_column)
+    found = []
+    for number, source, schema, name in (row[:4] for row in fetch_all(conn, aggregate_query("aggregates")) if reading):
+        aggregate = TableName(schema, name)
+        if aggregate not in reading:
+            continue
+        waits = waiting(conn, int(number), int(source))
+        kind = state.time_type
+        late = [chunk for chunk in chunks if any(_has_rows(conn, chunk, column, kind, span) for span in waits)]
+        if late:
+            names = [TableName(chunk[0], chunk[1]) for chunk in late]
+            found.append(unseen(aggregate, names, late[0][2], late[-1][3]))
+    return tuple(found)
+
+
+def _has_rows(conn: Connection, chunk: Sequence[Any], column: str, kind: str, span: Waiting) -> bool:
+    """Whether a chunk has rows within a span of time. A time of another kind, or without an end, is not looked for: it may."""
+    schema, name, _, _, start, end = chunk
+    if (end is not None and span.first >= end) or (start is not None and span.last < start):
+        return False
+    where = [sql.SQL("true")] if kind == "uuid" else [
+        sql.SQL("{} {} {}").format(sql.Identifier(column), sql.SQL(sign), time_from(place, kind))
+        for sign, place, limit in ((">=", span.first, start), ("<=", span.last, end))
+        if limit is not None and (place > limit if sign == ">=" else place < limit - 1)
+    ]  # fmt: skip
+    statement = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})").format(
+        sql.Identifier(schema, name), sql.SQL(" AND ").join(where or [sql.SQL("true")])
+    )
+    return bool(fetch_value(conn, statement))
 
 
 def _owner_of_policy(state: HypertableState, relation: TableName) -> str:

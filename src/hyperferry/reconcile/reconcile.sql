@@ -22,12 +22,20 @@ WHERE n.nspname = %(schema)s AND c.relname = %(name)s;
 SELECT s.chunk::oid::bigint FROM {show_chunks}({relation}::regclass, older_than => {older_than}) AS s(chunk);
 
 -- name: drops
--- Chunks, oldest first, with the end of each.
-SELECT n.nspname::text, c.relname::text, COALESCE(k.range_end::text, k.range_end_integer::text)
+-- Chunks, oldest first, with the beginning and the end of each, as text and in TimescaleDB's own count.
+SELECT n.nspname::text, c.relname::text, COALESCE(k.range_start::text, k.range_start_integer::text),
+       COALESCE(k.range_end::text, k.range_end_integer::text),
+       COALESCE(k.range_start_integer, CASE WHEN isfinite(k.range_start) THEN (EXTRACT(epoch FROM k.range_start) * 1000000)::bigint END),
+       COALESCE(k.range_end_integer, CASE WHEN isfinite(k.range_end) THEN (EXTRACT(epoch FROM k.range_end) * 1000000)::bigint END)
 FROM unnest(%(chunks)s::oid[]) AS s(chunk)
 JOIN pg_class c ON c.oid = s.chunk JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN timescaledb_information.chunks k ON k.chunk_schema = n.nspname AND k.chunk_name = c.relname
 ORDER BY k.range_end, k.range_end_integer, 2;
+
+-- name: tiered
+-- Whether a hypertable has chunks on object storage: one foreign table among its chunks stands for all of them.
+SELECT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+               WHERE i.inhparent = to_regclass(%(table)s) AND c.relkind = 'f');
 
 -- name: estimate
 -- The rows of a chunk by its statistics; compressed ones are not in there.

@@ -20,6 +20,7 @@ from ..model.statement import Fragment
 from ..model.upkeep import Window
 from ..upkeep.aggregate_facts import LEAST, MOST, Aggregate, Clock, find, pending
 from ..upkeep.aggregates import bounds
+from ..upkeep.remains import at_risk, chunks_of, without
 
 
 def with_refreshed(conn: Connection, reading: AggregateReading, state: HypertableState) -> AggregateReading:
@@ -49,7 +50,18 @@ def _unrefreshed(conn: Connection, there: AggregateState, start_offset: Span | N
     if found is None:
         return False
     spans = pending(conn, aggregate, {})
-    if any(span.first == LEAST and span.last >= found.first for span in spans):
+
+    def waits(first: int, end: int) -> bool:
+        """Whether a refresh would do anything there."""
+        if any(low < end and high > first for low, high in found.late):
+            return True
+        first, end = max(first, found.first), min(end, found.end)
+        if first >= end:
+            return False
+        left = at_risk(conn, aggregate, clock, chunks_of(conn, aggregate.source), spans, first, end)
+        return bool(without(first, end, left))
+
+    if any(span.first == LEAST and waits(LEAST, min(span.last, MOST - 1) + 1) for span in spans):
         return True
     if start_offset is None:
         return False
@@ -57,7 +69,7 @@ def _unrefreshed(conn: Connection, there: AggregateState, start_offset: Span | N
     if reach is None:
         return False
     limit = min(clock.start(reach), found.end)
-    return any(span.last == MOST and span.first < limit for span in spans)
+    return any(span.last == MOST and span.first < limit and waits(span.first, limit) for span in spans)
 
 
 def _ago(conn: Connection, aggregate: Aggregate, span: Span) -> int | None:

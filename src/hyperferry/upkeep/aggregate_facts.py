@@ -3,6 +3,7 @@ for a refresh."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -156,6 +157,11 @@ def waiting(conn: Connection, number: int, source: int) -> list[Span]:
     return [Span(int(first), int(last)) for first, last in rows if first <= last]
 
 
+def overlaps(spans: Sequence[Span], start: int, end: int) -> bool:
+    """Whether any span touches the time from `start` up to and without `end`."""
+    return any(span.first < end and span.last >= start for span in spans)
+
+
 def counted(expression: sql.Composable, kind: str) -> sql.Composed:
     """A time as TimescaleDB counts it: microseconds since 1970, or the number itself."""
     if kind in INTEGERS:
@@ -213,6 +219,12 @@ class Clock:
     def after(self, start: int) -> int:
         """The beginning of the next bucket."""
         return self._moved(start, "+ {width}" if self._aggregate.integer else "+ {width} * 1.5")
+
+    def next(self, moment: sql.Composable) -> sql.Composed:
+        """The bucket after the one that begins at a time, as SQL."""
+        typed = sql.SQL("({})::{}").format(moment, Fragment(self._aggregate.kind))
+        by = "+ {width}" if self._aggregate.integer else "+ {width} * 1.5"
+        return self.bucket(sql.SQL("{} {}").format(typed, sql.SQL(by).format(width=self._width)))
 
     def back(self, start: int, buckets: int) -> int:
         """The beginning of the bucket so many before."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from ..db import blockers_of, fetch_all, fetch_one, fetch_value, is_lock_failure, pause_seconds
+from ..db import blockers_of, fetch_one, fetch_value, is_lock_failure, pause_seconds
 from ..db.connection import Connection
 from ..db.locks import blocker_facts
 from ..errors import LockUnavailable, Refused, Usage
@@ -19,7 +19,20 @@ from ..model.names import TableName
 from ..model.upkeep import RefreshReport, Window
 from ..throttle import Valve
 from ..words import duration, plural
-from .aggregate_facts import Aggregate, Clock, Span, aggregates, counted, find, pending, query, time_from
+from .aggregate_facts import (
+    LEAST,
+    Aggregate,
+    Clock,
+    Span,
+    aggregates,
+    counted,
+    find,
+    overlaps,
+    pending,
+    query,
+    time_from,
+)
+from .remains import Chunk, Late, at_risk, beginning, chunks_of, keeps, late, newest_lost, without
 from .running import run_watched
 
 AIM_SECONDS = 5.0
@@ -33,10 +46,12 @@ Stop = Callable[[], None]
 
 @dataclass(frozen=True)
 class Bounds:
-    """From the bucket at `first` up to and without the one at `end`, in TimescaleDB's count."""
+    """From the bucket at `first` up to and without the one at `end`, in TimescaleDB's count; and `late`, spans of buckets before
+    that, of rows that came when the time was dropped already."""
 
     first: int
     end: int
+    late: tuple[tuple[int, int], ...] = ()
 
 
 def refresh(
@@ -79,25 +94,29 @@ def _sources_first(aggregate: Aggregate, every: dict[int, Aggregate]) -> list[Ag
 def bounds(conn: Connection, aggregate: Aggregate, clock: Clock, window: Window, say: Say) -> Bounds | None:
     """What of the window can be refreshed: whole buckets that have rows on either side. None: nothing.
 
-    It ends before the bucket that is open now, and begins where the source's chunks begin, if the aggregate has rows
-    from before: their source was dropped, and a refresh would delete them.
+    It ends before the bucket that is open now, and begins where those of the source's chunks begin that were never dropped, if
+    the aggregate has rows from before: their source was dropped, and a refresh would delete them. Of rows that came late to
+    before that, only those buckets are in it of which nothing is kept.
     """
     first, last = extent(conn, aggregate.source, aggregate.source_time, aggregate.source_kind)
     kept_first, kept_last = extent(conn, aggregate.kept, aggregate.time, aggregate.kind)
-    if first is None or last is None:
+    chunks = chunks_of(conn, aggregate.source)
+    if first is None or last is None or not chunks:
         return None
-    start = clock.start(first)
+    waits = pending(conn, aggregate, {})
     end = clock.after(clock.start(max(last, kept_last if kept_last is not None else last)))
-    if kept_first is not None and kept_first < start:
-        spans = fetch_all(
-            conn, query("chunk_spans"), {"schema": aggregate.source.schema, "name": aggregate.source.name}
-        )
-        start = clock.up(max(int(spans[0][0]), start)) if spans else start
+    lost = None if kept_first is None else newest_lost(conn, aggregate, clock, chunks, waits)
+    begin = beginning(chunks, waits, lost)
+    anew = begin != chunks[0].first
+    start = end if begin is None else _start(conn, aggregate, clock, chunks, waits, begin, None if anew else first, kept_first)
+    behind = late(conn, aggregate, clock, _source_time(conn, aggregate), start) if anew and start is not None else Late()
+    start = end if start is None else start
     now = _now(conn, aggregate)
     if window.end is not None:
         end = min(end, clock.start(_read(clock, window.end)))
     elif now is not None:
         end = min(end, clock.start(now))
+    wished = LEAST
     if window.start is not None:
         wished = clock.up(_read(clock, window.start))
         if wished < start and kept_first is not None and kept_first < start:
@@ -105,26 +124,69 @@ def bounds(conn: Connection, aggregate: Aggregate, clock: Clock, window: Window,
                 f"{aggregate.name}: begins at {clock.text(start)}; before it the rows that it was made of are gone, and are kept"
             )
         start = max(start, wished)
-    return Bounds(start, end) if start < end else None
+    left = [each for each in behind.kept if wished <= each < end and overlaps(waits, each, each + 1)]
+    if left:
+        say(
+            f"{aggregate.name}: {plural(len(left), 'bucket')} from {clock.text(left[0])} on left as kept: rows came late there, "
+            "and others that they were made of were dropped"
+        )
+    free = tuple(
+        (max(low, wished), min(high, end)) for low, high in behind.free if low < end and high > wished
+    )
+    return Bounds(min(start, end), end, free) if start < end or free else None
 
 
-def extent(conn: Connection, table: TableName, column: str, kind: str) -> tuple[int | None, int | None]:
-    """The first and the last time of a hypertable's rows, by TimescaleDB's count; None where it has none."""
+def _start(
+    conn: Connection,
+    aggregate: Aggregate,
+    clock: Clock,
+    chunks: Sequence[Chunk],
+    waits: Sequence[Span],
+    begin: int,
+    first: int | None,
+    kept_first: int | None,
+) -> int | None:
+    """The first bucket of what begins at `begin` and has its first row at `first` (None: not asked yet). None: it has no row."""
+    if first is None:
+        first, _ = extent(conn, aggregate.source, aggregate.source_time, aggregate.source_kind, begin)
+    if first is None:
+        return None
+    start = clock.start(first)
+    if start >= begin:
+        return start
+    if kept_first is not None and kept_first < start:
+        return clock.after(start)
+    return clock.after(start) if at_risk(conn, aggregate, clock, chunks, waits, start, begin) else start
+
+
+def _source_time(conn: Connection, aggregate: Aggregate) -> sql.Composed:
+    """The time of the source's rows, as SQL."""
+    column = sql.SQL("{}").format(sql.Identifier(aggregate.source_time))
+    return _uuid_time(conn, column) if aggregate.source_kind == "uuid" else column
+
+
+def _uuid_time(conn: Connection, value: sql.Composable) -> sql.Composed:
+    """The time that a UUID has in it, as SQL."""
+    extension = fetch_value(conn, query("extension_schema"))
+    return sql.SQL("{}({})").format(sql.Identifier(str(extension), "uuid_timestamp"), value)
+
+
+def extent(
+    conn: Connection, table: TableName, column: str, kind: str, since: int | None = None
+) -> tuple[int | None, int | None]:
+    """The first and the last time of a hypertable's rows, by TimescaleDB's count, `since` a time if that is given; None where it
+    has none."""
     name = sql.Identifier(column)
+    each: list[sql.Composable] = [sql.SQL("{}({})").format(sql.SQL(f), name) for f in ("min", "max")]
+    moment: sql.Composable = name
     if kind == "uuid":
-        extension = fetch_value(conn, query("extension_schema"))
-        moment = sql.SQL("{}.uuid_timestamp({{}})").format(sql.Identifier(str(extension)))
-        kind = "timestamp with time zone"
-        each = [
-            sql.SQL(moment.as_string(conn)).format(sql.SQL("{}({})").format(sql.SQL(f), name))
-            for f in ("min", "max")
-        ]
-    else:
-        each = [sql.SQL("{}({})").format(sql.SQL(f), name) for f in ("min", "max")]
+        each = [_uuid_time(conn, value) for value in each]
+        moment, kind = _uuid_time(conn, name), "timestamp with time zone"
+    where = sql.SQL("") if since is None else sql.SQL(" WHERE {} >= {}").format(moment, time_from(since, kind))
     row = fetch_one(
         conn,
-        sql.SQL("SELECT {}, {} FROM {}").format(
-            counted(each[0], kind), counted(each[1], kind), sql.Identifier(table.schema, table.name)
+        sql.SQL("SELECT {}, {} FROM {}{}").format(
+            counted(each[0], kind), counted(each[1], kind), sql.Identifier(table.schema, table.name), where
         ),
     )
     assert row is not None
@@ -178,16 +240,19 @@ class _Refresh:
         done = skipped = 0
         buckets, rested_from = self._first_size(), 0.0
         at, newest_first = (found.end, True) if self._aggregate.materialized_only else (found.first, False)
+        if not newest_first:
+            done += self._late(found)
         while found.first < at if newest_first else at < found.end:
             self._should_stop()
             start, end = self._next(found, at, buckets, newest_first)
             at = start if newest_first else end
-            if not overlaps(self._pending(), start, end):
+            parts = self._parts(start, end)
+            if not parts:
                 skipped += 1
                 buckets = min(buckets * 2, MOST_BUCKETS)
                 continue
             self._rest(rested_from)
-            took = self._one(start, end)
+            took = sum(self._one(*part) for part in parts)
             rested_from = took
             done += 1
             part = (found.end - at if newest_first else at - found.first) / (found.end - found.first)
@@ -198,6 +263,8 @@ class _Refresh:
                 buckets = min(buckets * 2, MOST_BUCKETS)
             elif took > AIM_SECONDS * 2:
                 buckets = max(1, buckets // 2)
+        if newest_first:
+            done += self._late(found)
         seconds = time.monotonic() - begun
         self._say(f"{name}: {plural(done, 'window')} refreshed in {duration(seconds)}")
         return RefreshReport(
@@ -207,6 +274,34 @@ class _Refresh:
     def _pending(self) -> list[Span]:
         """What waits for this aggregate itself: its sources were refreshed before it."""
         return pending(self._conn, self._aggregate, {})
+
+    def _parts(self, start: int, end: int) -> list[tuple[int, int]]:
+        """What of a window is to be refreshed: what waits, without buckets of which rows may have been dropped."""
+        waits = self._pending()
+        if not overlaps(waits, start, end):
+            return []
+        chunks = chunks_of(self._conn, self._aggregate.source)
+        left = at_risk(self._conn, self._aggregate, self._clock, chunks, waits, start, end)
+        if left:
+            self._say(
+                f"{self._aggregate.name}: {plural(len(left), 'bucket')} from {self._clock.text(left[0][0])} on "
+                "left as kept: rows that they were made of may have been dropped"
+            )
+        return [part for part in without(start, end, left) if overlaps(waits, *part)]
+
+    def _late(self, found: Bounds) -> int:
+        """The spans of rows that came late, where still nothing is kept of them; gives how many windows were refreshed."""
+        done, took = 0, 0.0
+        for first, end in found.late:
+            while end > first:
+                self._should_stop()
+                start = max(first, self._clock.back(end, self._first_size()))
+                if overlaps(self._pending(), start, end) and not keeps(self._conn, self._aggregate, start, end):
+                    self._rest(took)
+                    took = self._one(start, end)
+                    done += 1
+                end = start
+        return done
 
     def _first_size(self) -> int:
         """Buckets in one chunk of the source, about: its rows are read together."""
@@ -280,8 +375,3 @@ def _call(conn: Connection, aggregate: Aggregate, start: int, end: int, more: st
         },
         remedy="a refresh by a policy may be at work; what was refreshed is kept: run the same command again.",
     )
-
-
-def overlaps(spans: Sequence[Span], start: int, end: int) -> bool:
-    """Whether any span touches the time from `start` up to and without `end`."""
-    return any(span.first < end and span.last >= start for span in spans)

@@ -65,6 +65,16 @@ SELECT s.range_start, s.range_end FROM (
     WHERE k.hypertable_schema = %(schema)s AND k.hypertable_name = %(name)s) AS s
 ORDER BY 1;
 
+-- name: chunks_made
+-- The same, once for each span, with the number of the chunk's table, which tells in which order they were made.
+SELECT s.range_start, s.range_end, min(s.oid)::bigint FROM (
+    SELECT COALESCE(k.range_start_integer, (EXTRACT(epoch FROM k.range_start) * 1000000)::bigint) AS range_start,
+           COALESCE(k.range_end_integer, (EXTRACT(epoch FROM k.range_end) * 1000000)::bigint) AS range_end, c.oid::bigint
+    FROM timescaledb_information.chunks k
+    JOIN pg_namespace n ON n.nspname = k.chunk_schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = k.chunk_name
+    WHERE k.hypertable_schema = %(schema)s AND k.hypertable_name = %(name)s) AS s
+GROUP BY 1, 2 ORDER BY 1, 2;
+
 -- name: extension_schema
 -- Where TimescaleDB's functions are.
 SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'timescaledb';

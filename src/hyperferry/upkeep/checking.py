@@ -24,11 +24,12 @@ from .aggregate_facts import (
     aggregates,
     counted,
     find,
+    overlaps,
     pending,
     query,
     require_aggregates,
 )
-from .aggregates import extent, forced, overlaps
+from .aggregates import extent, forced
 from .index_state import query as index_query
 
 KEPT_DIFFERENCES = 100

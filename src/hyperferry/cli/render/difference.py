@@ -56,6 +56,13 @@ def _step_lines(step: Step) -> list[Line]:
     lines.append(Line(f"back: {step.back or 'there is none'}", indent=2, style="dim"))
     if step.confirm is not None and step.confirm.drops is not None:
         lines.append(_wants(f"drops rows: apply wants --confirm-drop {len(step.confirm.drops.chunks)}"))
+        if step.confirm.drops.tiered:
+            lines.append(_wants("drops tiered chunks too: how many is not known, and they are not among that number"))
+        for loss in step.confirm.drops.losses:
+            lines += [
+                _wants(f"{loss.aggregate} loses rows: apply wants --accept {loss.rule}"),
+                Line(f"{loss.message}; {loss.remedy}", indent=4),
+            ]
     if step.confirm is not None and step.confirm.aggregate is not None:
         lines.append(_wants(f"drops rows: apply wants --confirm-drop-aggregate '{step.confirm.aggregate}'"))
     if step.confirm is not None and step.confirm.blocks:
@@ -135,6 +142,11 @@ def step_json(step: Step) -> dict[str, Any]:
             "rows": drops.rows,
             "rows_exact": drops.exact,
             "until": drops.until,
+            "tiered": drops.tiered,
+            "losses": [
+                {"aggregate": str(each.aggregate), "rule": each.rule, "message": each.message, "remedy": each.remedy}
+                for each in drops.losses
+            ],
         },
         "drops_aggregate": str(step.confirm.aggregate)
         if step.confirm is not None and step.confirm.aggregate is not None

@@ -7,26 +7,16 @@ what was kept of them; and rows that no refresh has come to yet are in no bucket
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from ..health.words import listed as named
 from ..health.words import plural, sql_text
 from ..model.health import Aggregate, Chunk, Reach
 from ..model.names import TableName
-from ..upkeep.aggregate_facts import Span
+from ..model.upkeep import Loss
+from .aggregate_facts import Span
 
 KEPT, UNSEEN, ALL = "aggregate-rows", "waiting-rows", "all"
 """What `--accept` takes."""
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What one aggregate loses, by which rule, and what would keep it from that."""
-
-    rule: str
-    aggregate: TableName
-    message: str
-    remedy: str
 
 
 def losses(
@@ -48,16 +38,27 @@ def losses(
                 "have that begin behind what is dropped, by another start_offset: SELECT alter_job(job_id, config => config || "
                 f"jsonb_build_object('start_offset', '...')) FROM timescaledb_information.jobs WHERE job_id = {far[0].job};",
             )
-        unseen = [chunk for chunk in filled if _overlap(chunk, waits.get(each.number, ()))]
-        if unseen:
-            yield Loss(
-                UNSEEN,
+        waiting = [chunk for chunk in filled if _overlap(chunk, waits.get(each.number, ()))]
+        if waiting:
+            yield unseen(
                 each.name,
-                f"{plural(len(unseen), 'chunk')} with rows that wait for a refresh: "
-                f"{named([chunk.relation.name.name for chunk in unseen])}; they will never be part of it",
-                "refresh it first, from a bucket's beginning to a bucket's end: CALL refresh_continuous_aggregate("
-                f"{sql_text(each.name.quoted)}, {sql_text(unseen[0].start_text)}, {sql_text(unseen[-1].end_text)});",
+                [chunk.relation.name for chunk in waiting],
+                waiting[0].start_text,
+                waiting[-1].end_text,
             )
+
+
+def unseen(aggregate: TableName, chunks: Sequence[TableName], start: str, end: str) -> Loss:
+    """The loss of an aggregate to which these chunks, from `start` to `end`, have rows that wait for a refresh."""
+    return Loss(
+        UNSEEN,
+        aggregate,
+        f"{plural(len(chunks), 'chunk')} with rows that wait for a refresh: "
+        f"{named([chunk.name for chunk in chunks])}; they will never be part of it",
+        "refresh it first, from a bucket's beginning to a bucket's end (where other rows of that time were dropped before, what "
+        "is kept is then made of the rest alone): CALL refresh_continuous_aggregate("
+        f"{sql_text(aggregate.quoted)}, {sql_text(start)}, {sql_text(end)});",
+    )
 
 
 def remedy_of(found: Sequence[Loss]) -> str:
