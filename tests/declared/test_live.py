@@ -501,8 +501,8 @@ def test_a_query_in_words_that_were_printed_is_no_other_query(community_db: Data
     assert once != twice
     for made in (written, once):
         made_from(made)
-        for wish in (written, once, twice):
-            assert difference(dsn, file(wish)).empty, (made, wish)
+        for words in (written, once, twice):
+            assert difference(dsn, file(words)).empty, (made, words)
         assert rules(difference(dsn, file(written.replace("'b'", "'c'")))) == {"aggregate-query-changed"}
 
 
