@@ -46,9 +46,8 @@ CASES = {
         "Cutover and rollback",
         "Cutovers and rollbacks under writers, at the rate that the case names or without a pause, each statement a "
         "transaction that names id and time. What a writer feels is its longest statement under way within a second of the "
-        "swap or, since 2026-12-01 10:30 UTC, of an attempt that gave way before it (figures from before that are the same where `most attempts` is 1); queueing "
-        "included. Of fewer than a hundred "
-        "swaps p99 is the longest.",
+        "swap or, since 2026-12-01 10:30 UTC, of an attempt that gave way before it (figures from before that are the same where "
+        "`most attempts` is 1); queueing included. Of fewer than a hundred swaps p99 is the longest.",
     ),
     "growth": Case(
         "Growth",
