@@ -583,6 +583,7 @@ def rollback(
             gates.refuse_half_finished(conn, rollout)
             _follow_owner(conn, rollout, monitor)
             store.event(conn, rollout.id, "rollback", {"unverified": unverified, "accept": sorted(accept)})
+            gates.tell_older_snapshots(conn, monitor.say)
             return swap(
                 conn,
                 connect,

@@ -29,6 +29,7 @@ from .model.options import PreflightOptions
 from .model.plan import Plan, Strategy
 from .model.plan_options import PlanOptions
 from .model.rollout import Direction, Phase, Rollout
+from .words import plural
 
 
 def refuse_blockers(findings: tuple[Finding, ...], table: TableName) -> None:
@@ -310,6 +311,16 @@ def refused_by(*asked: Callable[[], object]) -> list[str]:
             facts = "; ".join(f"{name}: {value}" for name, value in error.facts.items() if name not in ("rollout", "phase"))
             found.append(f"{error.message} {facts}. What to do: {error.remedy}")
     return found
+
+
+def tell_older_snapshots(conn: Connection, say: Callable[[str], None]) -> None:
+    """Says who may see the plain table as it was before the changes that a rollback brings: a rollback waits for nobody."""
+    if holders := db.snapshot_holders_of(conn):
+        say(
+            f"{plural(len(holders), 'session')} in a transaction with a snapshot of before the rollback: one in REPEATABLE READ "
+            "or SERIALIZABLE that comes to the table only after it sees none of the changes that are applied now. "
+            + "; ".join(str(each) for each in holders[:3])
+        )
 
 
 def refuse_missing_rights(conn: Connection, rollout: Rollout) -> None:

@@ -40,6 +40,11 @@ def function_name(flow: Flow, event: str) -> sql.Identifier:
     return flow.of_ledger(f"{flow.direction}_{event}")
 
 
+def function_names(flow: Flow) -> tuple[str, ...]:
+    """All functions of this direction, without their schema."""
+    return tuple(function_name(flow, event).as_string(None).rpartition(".")[2].strip('"') for event in events(flow))
+
+
 def _by_statement(flow: Flow, event: str, log: sql.Identifier) -> sql.Composed:
     pairs = flow.pairs
     insert = sql.SQL("INSERT INTO {} (op, {}) ").format(log, pairs.columns())

@@ -276,6 +276,13 @@ def _checks(
             "the rollout is in another phase by now",
         )
     ]
+    if flow.direction is Direction.REVERSE:
+        # Asked for when the command began; but the session that kept others from working may be gone since.
+        newest = (
+            "(SELECT kind FROM hyperferry.event WHERE rollout_id = {} AND kind IN ('finishing', 'swap') "
+            "ORDER BY id DESC LIMIT 1) = 'finishing'"
+        )
+        parts.append(_raise(CHANGED, sql.SQL(newest).format(rollout), "a finish has ended the capture of changes by now"))
     for side in (flow.active, flow.passive):
         parts.append(
             _raise(

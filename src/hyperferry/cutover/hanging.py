@@ -13,7 +13,7 @@ from ..model.statement import Statement, fragment
 from .inbound import not_valid
 
 IDENTITY_MARGIN = 1_000
-"""So many numbers of an identity are left out at a swap."""
+"""So many numbers of an identity are left out at a swap, times its cache."""
 
 
 def ident(name: TableName) -> sql.Identifier:
@@ -165,7 +165,7 @@ def hand_over_identities(inspection: Inspection, parked: str) -> list[Statement]
             ).format(
                 sql.Literal(TableName(inspection.table.name.schema, s.name.name).quoted),
                 _room(s),
-                sql.Literal(IDENTITY_MARGIN * s.increment),
+                sql.Literal(_margin(s)),
                 sql.Identifier(parked, s.name.name),
             ),
         )
@@ -173,9 +173,14 @@ def hand_over_identities(inspection: Inspection, parked: str) -> list[Statement]
     ]
 
 
+def _margin(sequence: OwnedSequence) -> int:
+    """What sessions may still draw: each takes as many at a time as the sequence's cache has."""
+    return IDENTITY_MARGIN * sequence.increment * max(1, sequence.cache)
+
+
 def _room(sequence: OwnedSequence) -> sql.Composed:
     """That the margin is a small part of what is left of the sequence."""
-    needed = 100 * IDENTITY_MARGIN * sequence.increment
+    needed = 100 * _margin(sequence)
     if sequence.increment > 0:
         return sql.SQL("o.last_value <= {}").format(sql.Literal(sequence.maximum - needed))
     return sql.SQL("o.last_value >= {}").format(sql.Literal(sequence.minimum - needed))

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from ..capture import drop_trigger_statements, sleep_statements, trigger_names
-from ..capture.functions import drop_function_statements
+from ..capture.functions import drop_function_statements, function_names
 from ..catalog import name_of
 from ..db import (
     LockMode,
@@ -80,6 +80,7 @@ def abort(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
     everything that was built."""
     if rollout.hypertable_oid is not None:
         _release(conn, flow_of(rollout, Direction.FORWARD), monitor)
+        _bare_chunks(conn, flow_of(rollout, Direction.REVERSE), monitor, strays=True)
     return _end(conn, rollout, Phase.ABORTED, monitor)
 
 
@@ -109,6 +110,12 @@ def finish(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
     _refuse_dependents(conn, rollout)
 
     def end_capture() -> None:
+        if store.hold(conn, rollout.id) is not rollout.phase:  # a rollback came first
+            raise Refused(
+                f"The rollout of {rollout.table} is in another phase by now: somebody rolled it back.",
+                facts={"rollout": rollout.id},
+                remedy="`hyperferry status` shows where it is.",
+            )
         _run(conn, sleep_statements(reverse))
         store.event(conn, rollout.id, "finishing")  # from here on old falls behind: only finish goes on
 
@@ -130,15 +137,21 @@ def finish(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
     return _end(conn, rollout, Phase.FINISHED, monitor)
 
 
-def _bare_chunks(conn: Connection, reverse: Flow, monitor: Monitor) -> None:
-    """Takes the triggers, which do nothing any more, off one chunk after the other, each in a transaction of its own.
+def _bare_chunks(conn: Connection, reverse: Flow, monitor: Monitor, *, strays: bool = False) -> None:
+    """Takes the triggers, which do nothing any more, off one chunk after the other, each in a transaction of its own; off what
+    was a chunk and was detached as well, or off this alone (`strays`), where the chunks are dropped with their hypertable.
 
     All at once would need every chunk's lock together: under constant autovacuum, or where readers come and go, they are never
     to be had. What is left (a chunk made meanwhile) goes with the hypertable's own triggers.
     """
     query = load_queries(__package__, "ending.sql")["chunks_with"]
-    names = list(trigger_names(reverse))
-    for oid, schema, name in fetch_all(conn, query, {"oid": reverse.active.oid, "names": names}):
+    params = {
+        "oid": reverse.active.oid,
+        "names": list(trigger_names(reverse)),
+        "functions": list(function_names(reverse)),
+        "strays": strays,
+    }
+    for oid, schema, name in fetch_all(conn, query, params):
         chunk = Side(TableName(schema, name), int(oid), hypertable=False)
         # Gone, where somebody drops it meanwhile: retention, say.
         with suppress(psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):

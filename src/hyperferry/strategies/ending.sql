@@ -30,9 +30,11 @@ JOIN pg_class c ON c.oid = s.compress_relid JOIN pg_namespace n ON n.oid = c.rel
 WHERE i.inhparent = %(oid)s ORDER BY c.oid;
 
 -- name: chunks_with
--- The children (chunks) of a table that have a trigger of one of these names.
-SELECT c.oid::bigint, n.nspname, c.relname
-FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE i.inhparent = %(oid)s
-  AND EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = ANY(%(names)s::name[]))
-ORDER BY c.oid;
+-- What has a trigger of one of these names with one of these functions of ours, but for the hypertable itself: its chunks, and what was a chunk
+-- when it got the trigger, and was detached since (`strays`: the latter alone).
+SELECT DISTINCT c.oid::bigint, n.nspname, c.relname
+FROM pg_proc p JOIN pg_namespace s ON s.oid = p.pronamespace JOIN pg_trigger g ON g.tgfoid = p.oid
+JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE s.nspname = 'hyperferry' AND p.proname = ANY(%(functions)s::name[]) AND g.tgname = ANY(%(names)s::name[]) AND c.oid <> %(oid)s
+  AND (NOT %(strays)s OR NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid AND i.inhparent = %(oid)s))
+ORDER BY 1;
