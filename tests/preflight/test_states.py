@@ -13,6 +13,7 @@ import pytest
 from psycopg import sql
 
 import servers
+from hyperferry.catalog.statements import names_parent_alone
 from hyperferry.model.inspection import InboundKey, Inspection, StatementFacts, Trigger
 from hyperferry.model.names import TableName
 from hyperferry.model.options import PreflightOptions
@@ -364,6 +365,28 @@ def test_conflict_targets(clean: Inspection, statement: str, flagged: bool) -> N
         clean, indexes=(*clean.indexes, key), statements=StatementFacts(True, conflict_targets=(statement,))
     )
     assert bool(found(changed, "on-conflict-key")) is flagged
+
+
+@pytest.mark.parametrize(
+    ("statement", "flagged"),
+    [
+        ("SELECT count(*) FROM ONLY s.t", True),
+        ("UPDATE ONLY t SET v = $1", True),
+        ("DELETE FROM only (s.t)", True),
+        ("COPY s.t TO STDOUT", True),
+        ('copy s."t" (id, ts) to $1', True),
+        ("COPY (SELECT * FROM s.t) TO STDOUT", False),
+        ("COPY s.t (id) FROM STDIN", False),
+        ("SELECT only FROM s.t", False),
+        ("SELECT * FROM ONLY s.t2", False),
+        ("COPY s.t2 TO STDOUT", False),
+        ("SELECT only, t FROM u", False),
+    ],
+)
+def test_statements_that_would_find_no_rows(clean: Inspection, statement: str, flagged: bool) -> None:
+    assert names_parent_alone(statement, clean.table.name) is flagged
+    changed = replace(clean, statements=StatementFacts(True, parent_alone=(statement,) if flagged else ()))
+    assert bool(found(changed, "only-the-table")) is flagged
 
 
 def test_what_does_not_move_does_not_matter_in_place(clean: Inspection) -> None:

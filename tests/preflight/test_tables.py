@@ -498,6 +498,30 @@ CASES = [
         ("s.late()",),
     ),
     Case(
+        "only-the-table",
+        "blocker",
+        "CREATE VIEW s.v AS SELECT o.id FROM ONLY s.t AS o",
+        ("s.v", "find none"),
+    ),
+    Case(
+        "only-the-table",
+        "blocker",
+        "CREATE TABLE s.other (id bigint); CREATE POLICY known ON s.other USING (id IN (SELECT id FROM ONLY s.t))",
+        ("known on s.other",),
+    ),
+    Case(
+        "only-the-table",
+        "warning",
+        "CREATE PROCEDURE s.export() LANGUAGE plpgsql AS 'BEGIN COPY s.t (id, ts) TO PROGRAM ''cat''; END'",
+        ("s.export()", "COPY (SELECT * FROM s.t) TO"),
+    ),
+    Case(
+        "only-the-table",
+        "warning",
+        "CREATE PROCEDURE s.clear() LANGUAGE plpgsql AS 'BEGIN DELETE FROM ONLY \"t\" WHERE id = 1; END'",
+        ("s.clear()",),
+    ),
+    Case(
         "on-conflict-key",
         "warning",
         "CREATE UNIQUE INDEX one ON s.t (id); CREATE VIEW s.v AS SELECT id FROM s.t; CREATE RULE up AS ON INSERT TO s.v DO INSTEAD INSERT INTO s.t "

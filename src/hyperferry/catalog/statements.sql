@@ -6,7 +6,7 @@ SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extn
 -- Statements of this database that name the table and may behave otherwise on a hypertable, and those that raise the isolation.
 SELECT query FROM {view}
 WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND (strpos(lower(query), lower(%(name)s)) > 0 AND query ~* '(on\s+conflict|update\s)'
+  AND (strpos(lower(query), lower(%(name)s)) > 0 AND query ~* '(on\s+conflict|update\s|\monly\M|\mcopy\M)'
        OR query ~* 'isolation\s+level\s+(repeatable\s+read|serializable)|transaction_isolation')
 ORDER BY calls DESC LIMIT 2000;
 
@@ -18,7 +18,7 @@ WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AN
   AND NOT pg_has_role('pg_read_all_stats', 'USAGE');
 
 -- name: functions
--- Functions of users whose source names the table and has ON CONFLICT or UPDATE in it, and rules that do.
+-- Functions of users whose source names the table and has ON CONFLICT, UPDATE, ONLY or COPY in it, and rules that do.
 SELECT name, source FROM (
     SELECT p.oid::regprocedure::text AS name, p.prosrc || COALESCE(pg_get_function_sqlbody(p.oid), '') AS source
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
@@ -27,5 +27,5 @@ SELECT name, source FROM (
     SELECT 'rule ' || quote_ident(w.rulename) || ' on ' || w.ev_class::regclass::text, pg_get_ruledef(w.oid)
     FROM pg_rewrite w WHERE w.rulename <> '_RETURN' AND w.oid >= 16384
 ) AS written
-WHERE strpos(lower(source), lower(%(name)s)) > 0 AND source ~* '(on\s+conflict|update\s)'
+WHERE strpos(lower(source), lower(%(name)s)) > 0 AND source ~* '(on\s+conflict|update\s|\monly\M|\mcopy\M)'
 ORDER BY 1 LIMIT 500;

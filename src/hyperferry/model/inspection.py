@@ -422,6 +422,8 @@ class StatementFacts:
     # colon); seen without pg_stat_statements.
     conflict_functions: tuple[str, ...] = ()
     time_update_functions: tuple[str, ...] = ()
+    parent_alone: tuple[str, ...] = ()  # ONLY the table, or COPY of it
+    parent_alone_functions: tuple[str, ...] = ()
     hidden: int = 0  # statements of other roles whose text this role may not read
 
 

@@ -20,6 +20,12 @@ def quoted_if_needed(name: str) -> str:
     return name if name.isidentifier() and name == name.lower() else quote_ident(name)
 
 
+def identifier_pattern(name: str) -> str:
+    """A regular expression for an identifier in a text of SQL, with or without quotes."""
+    quoted = re.escape('"' + name.replace('"', '""') + '"')
+    return rf"(?:{quoted}|(?<![\w\"]){re.escape(name)}(?![\w\"]))"
+
+
 def name_parts(text: str) -> tuple[str, ...]:
     """A name as users write it: `public.Stats` -> ('public', 'stats'). Within double quotes every character stands for itself."""
     found = re.findall(r'"(?:[^"]|"")*"|[^".]+', text.strip())
