@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 from pydantic import TypeAdapter
@@ -146,7 +146,10 @@ def test_the_index_says_what_a_pass_over_the_rows_says(place: Place, kind: str) 
     insert = into + " SELECT {} FROM unnest(%s::int8[], %s::int[]) AS r(n, times), generate_series(1, r.times)"
     value = "n" if kind in LIMITS else "timestamp 'epoch' + n * interval '1 microsecond'"
     used: list[Any] = []
+    # What there must be one of, whatever is drawn.
+    wide, unit = ("7", 1) if kind in LIMITS else ("7 days", DAY)
 
+    @example((wide, [(0, 40), (8 * unit, 40), (30_000 * unit, 1)], [None], "({t})"))
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
     @given(data(kind))
     def same(drawn: tuple[str, list[tuple[int, int]], list[str | None], str]) -> None:

@@ -176,7 +176,7 @@ def test_one_against_wraparound_is_named_and_not_waited_for_without_end(
             "SELECT pid FROM pg_stat_activity WHERE query LIKE 'autovacuum:%player_stats (to prevent wraparound)%' "
             "AND datname = current_database()"
         ),
-        seconds=90,
+        seconds=180,
     )
     monkeypatch.setattr(
         ending, "yield_and_retry", lambda *args, **options: yield_and_retry(*args, **options, attempts=3)
