@@ -88,6 +88,20 @@ def test_policies_twice_over_changed_and_taken_away(community: Place) -> None:
     assert community.state() == before
 
 
+def test_the_retention_of_an_aggregate_has_a_way_back(community: Place) -> None:
+    community.run(made)
+    community.run(lambda op: op.create_continuous_aggregate("daily", DAILY))
+    before = community.state()
+    for _ in range(2):
+        community.run(lambda op: op.add_retention("daily", "20 years"))
+    assert jobs(community) == ["policy_retention"]
+    for _ in range(2):
+        community.run(lambda op: op.remove_retention("daily", after="20 years"))
+        assert community.state() == before
+    community.db.execute("CREATE VIEW plain AS SELECT 1")
+    community.run(lambda op: op.remove_retention("plain"))
+
+
 def test_compressed_chunks_stay_and_are_spoken_of(community: Place) -> None:
     community.run(made)
     community.run(everything)

@@ -19,6 +19,12 @@ EXISTS (SELECT FROM timescaledb_information.hypertables AS h
         JOIN pg_catalog.pg_namespace AS hn ON hn.nspname = h.hypertable_schema
         JOIN pg_catalog.pg_class AS hc ON hc.relnamespace = hn.oid AND hc.relname = h.hypertable_name WHERE hc.oid = target)
 
+-- name: is_aggregate
+-- Whether the target is a continuous aggregate, as a condition. By names, as above.
+EXISTS (SELECT FROM timescaledb_information.continuous_aggregates AS g
+    JOIN pg_catalog.pg_namespace AS gn ON gn.nspname = g.view_schema
+    JOIN pg_catalog.pg_class AS gc ON gc.relnamespace = gn.oid AND gc.relname = g.view_name WHERE gc.oid = target)
+
 -- name: community
 -- Where the edition has no such thing: an error that says so, or nothing. It comes first, for an aggregate that was left out is not there.
     IF pg_catalog.current_setting('timescaledb.license', true) = 'apache' THEN
@@ -529,7 +535,7 @@ BEGIN
 END
 
 -- name: remove_policy
--- The policy goes, where there is one.
+-- The policy of a hypertable or a continuous aggregate goes, where there is one.
 DECLARE
     target regclass := pg_catalog.to_regclass({table});
     functions text;
@@ -538,7 +544,7 @@ BEGIN
         RETURN;
     END IF;
 {target}
-    IF {is_hypertable} THEN
+    IF {is_hypertable} OR {is_aggregate} THEN
         EXECUTE 'SELECT ' || functions || {remove} USING target;
     END IF;
 END

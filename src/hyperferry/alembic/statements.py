@@ -219,7 +219,7 @@ def add_retention(
 
 
 def remove_retention(table: Table) -> str:
-    """The policy goes."""
+    """The policy of a hypertable or of a continuous aggregate goes."""
     return _do(
         "remove_policy", **_known(table), remove=_text(".remove_retention_policy($1, if_exists => true)")
     )
@@ -350,6 +350,7 @@ def _known(table: Table) -> dict[str, sql.Composable]:
         "table": name,
         "target": _step("target").format(table=name),
         "is_hypertable": _template("is_hypertable"),
+        "is_aggregate": _template("is_aggregate"),
     }
 
 
