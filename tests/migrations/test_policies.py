@@ -346,6 +346,75 @@ def test_rows_of_an_aggregate_wait_for_those_that_are_made_from_it(community: Pl
     assert lacking(community, file) == []
 
 
+KEPT = (
+    'table = "player_stats"\n[retention]\nafter = "{after}"\n[[continuous_aggregate]]\nname = "daily"\n'
+    "query = \"SELECT time_bucket('1 day', game_date) AS day, sum(value) AS total FROM player_stats GROUP BY 1\"\n"
+)
+
+
+def retention(place: Place) -> tuple[Any, ...]:
+    """The policy of player_stats: its number, its settings, whether it runs."""
+    (row,) = place.db.execute(
+        "SELECT job_id, config - 'hypertable_id', scheduled FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'"
+    )
+    return tuple(row)
+
+
+def with_policies(place: Place, file: Path, after: str) -> str:
+    """What is said while the file is brought about with this retention."""
+    file.write_text(KEPT.format(after=after), "utf-8")
+    done = place.psql(place.script(lambda op: op.apply_policies("player_stats", str(file))))
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_a_policy_that_drops_less_comes_at_once_and_one_that_drops_more_is_told(
+    community: Place, tmp_path: Path
+) -> None:
+    """A new aggregate, beside a policy that goes on dropping."""
+    file = tmp_path / "hyperferry.toml"
+    community.run(made)
+    community.run(lambda op: op.add_retention("player_stats", "20 years"))
+    number = retention(community)[0]
+    said = with_policies(community, file, "30 years")
+    assert retention(community) == (number, {"drop_after": "30 years"}, True)
+    assert "goes on, and may drop rows that are in no continuous aggregate yet" in said
+    assert f"never refreshed from them: public.daily; job {number} drops rows older than 30 years" in said
+    assert f"alter_job({number}, scheduled => false)" in said
+    assert "goes on, and may drop rows" in with_policies(community, file, "30 years"), "the same, told as well"
+    said = with_policies(community, file, "10 years")
+    assert retention(community) == (number, {"drop_after": "30 years"}, True)
+    assert "is left out" in said
+    assert f"public.daily; meanwhile job {number} drops rows older than 30 years" in said
+    community.db.execute("CALL refresh_continuous_aggregate('daily', NULL, NULL)")
+    assert "hyperferry: the retention" not in with_policies(community, file, "10 years")
+    assert retention(community)[1:] == ({"drop_after": "10 years"}, True)
+
+
+def test_a_policy_that_is_paused_or_goes_by_when_chunks_were_made_is_another(
+    community: Place, tmp_path: Path
+) -> None:
+    file = tmp_path / "hyperferry.toml"
+    community.run(made)
+    community.run(lambda op: op.add_retention("player_stats", "20 years"))
+    number = retention(community)[0]
+    community.db.execute(f"SELECT alter_job({number}, scheduled => false)")
+    said = with_policies(community, file, "30 years")
+    assert "is left out" in said
+    assert "meanwhile" not in said, "it drops nothing"
+    assert retention(community) == (number, {"drop_after": "20 years"}, False)
+    community.run(lambda op: op.add_retention("player_stats", "20 years"))
+    assert retention(community)[1:] == ({"drop_after": "20 years"}, True)
+    community.db.execute(
+        "SELECT alter_job(job_id, config => config || '{\"drop_created_before\": \"20 years\"}')"
+        " FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'"
+    )
+    said = with_policies(community, file, "20 years")
+    assert "drops chunks that were made more than 20 years ago" in said
+    community.run(lambda op: op.add_retention("player_stats", "20 years"))
+    assert retention(community)[1:] == ({"drop_after": "20 years"}, True)
+
+
 def test_retention_of_an_empty_table_and_of_one_that_has_it_already(community: Place, tmp_path: Path) -> None:
     file = tmp_path / "hyperferry.toml"
     text = (

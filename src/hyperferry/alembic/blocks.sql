@@ -440,21 +440,64 @@ BEGIN
     PERFORM pg_catalog.set_config('lock_timeout', waits, true);
 END
 
+-- name: of_target
+-- Whether a job j is a policy of the target, a hypertable or a continuous aggregate, as a condition.
+EXISTS (SELECT FROM pg_catalog.pg_class AS own JOIN pg_catalog.pg_namespace AS at ON at.oid = own.relnamespace
+    WHERE own.oid = target AND (j.hypertable_schema = at.nspname AND j.hypertable_name = own.relname
+        OR EXISTS (SELECT FROM timescaledb_information.continuous_aggregates AS g
+            WHERE g.materialization_hypertable_schema = j.hypertable_schema AND g.materialization_hypertable_name = j.hypertable_name
+                AND g.view_schema = at.nspname AND g.view_name = own.relname)))
+
 -- name: policy
--- A policy of this kind, unless there is one that says the same. What is to be seen to before it comes first.
+-- A policy of this kind, unless there is one that says the same and runs.
     IF NOT EXISTS (SELECT FROM timescaledb_information.jobs AS j
-            JOIN pg_catalog.pg_class AS own ON own.oid = target JOIN pg_catalog.pg_namespace AS at ON at.oid = own.relnamespace
-            WHERE j.proc_name = {kind} AND {same} AND (j.hypertable_schema = at.nspname AND j.hypertable_name = own.relname
-                OR EXISTS (SELECT FROM timescaledb_information.continuous_aggregates AS g
-                    WHERE g.materialization_hypertable_schema = j.hypertable_schema AND g.materialization_hypertable_name = j.hypertable_name
-                        AND g.view_schema = at.nspname AND g.view_name = own.relname))) THEN
-{first}
+            WHERE j.proc_name = {kind} AND j.scheduled AND {same} AND {of_target}) THEN
         EXECUTE 'SELECT ' || functions || {remove} USING target;
         EXECUTE 'SELECT ' || functions || {add} USING target;
     END IF;
 
--- name: not_before_aggregates
--- What drops rows is left out while there are rows that a continuous aggregate was never made from: they would be in neither.
+-- name: retention_after_aggregates
+-- What drops rows is left out while there are rows that a continuous aggregate was never made from: they would be in neither. A policy that is
+-- there and drops no less is changed where it stands at once: so no more is dropped than without that. One that drops such rows is told.
+    DECLARE
+        number integer;
+        there jsonb;
+        runs boolean;
+        same boolean := false;
+        no_less boolean := false;
+        waiting text[];
+        dropped text;
+        hint text := 'hyperferry apply does that refresh, and starts retention then.';
+    BEGIN
+        SELECT j.job_id, j.config, j.scheduled, j.scheduled AND {same}, j.scheduled AND {no_less}
+        INTO number, there, runs, same, no_less
+        FROM timescaledb_information.jobs AS j WHERE j.proc_name = 'policy_retention' AND {of_target} ORDER BY j.job_id LIMIT 1;
+{waiting}
+        IF same THEN
+            NULL;
+        ELSIF no_less THEN
+            there := pg_catalog.jsonb_set(there, ARRAY['drop_after'], {stored});
+            EXECUTE 'SELECT FROM ' || functions || '.alter_job($1, config => $2)' USING number, there;
+        ELSIF waiting IS NULL THEN
+            EXECUTE 'SELECT ' || functions || '.remove_retention_policy($1, if_exists => true)' USING target;
+            EXECUTE 'SELECT ' || functions || {add} USING target;
+        END IF;
+        IF waiting IS NOT NULL THEN
+            IF runs THEN
+                dropped := 'job ' || number::text || ' drops ' || COALESCE(
+                    'chunks that were made more than ' || (there ->> 'drop_created_before') || ' ago', 'rows older than ' || (there ->> 'drop_after'));
+                hint := hint || ' To have nothing dropped before: SELECT ' || functions || '.alter_job(' || number::text || ', scheduled => false);';
+            END IF;
+            RAISE NOTICE USING MESSAGE = 'hyperferry: the retention of ' || target::text || CASE WHEN same OR no_less
+                    THEN ' goes on, and may drop rows' ELSE ' is left out, for it would drop rows' END || ' that are in no '
+                    || 'continuous aggregate yet; never refreshed from them: ' || pg_catalog.array_to_string(waiting, ', ')
+                    || COALESCE('; ' || CASE WHEN same OR no_less THEN '' ELSE 'meanwhile ' END || dropped, ''),
+                HINT = hint;
+        END IF;
+    END;
+
+-- name: waiting
+-- The aggregates that were never made from rows which are there.
 -- TimescaleDB's log of what waits tells that. A new aggregate has all of time in it. Refreshed newest first, what is left is the stretch before;
 -- oldest first, the stretch after, which is always there, since time goes on: of it only what is to be dropped already counts.
         DECLARE
@@ -467,7 +510,6 @@ END
             moment interval;
             condition text;
             lacks boolean;
-            waiting text[];
         BEGIN
 {wait}
             FOR each IN
@@ -515,12 +557,6 @@ END
                 END IF;
             END LOOP;
             PERFORM pg_catalog.set_config('lock_timeout', waits, true);
-            IF waiting IS NOT NULL THEN
-                RAISE NOTICE USING MESSAGE = 'hyperferry: the retention of ' || target::text || ' is left out, for it would drop rows that are in no '
-                        || 'continuous aggregate yet; never refreshed from them: ' || pg_catalog.array_to_string(waiting, ', '),
-                    HINT = 'hyperferry apply does that refresh, and starts retention then.';
-                RETURN;
-            END IF;
         END;
 
 -- name: add_policy

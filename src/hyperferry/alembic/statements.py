@@ -204,17 +204,12 @@ def add_retention(
     table: Table, after: Interval, *, skip_on_apache: bool = False, after_aggregates: bool = False
 ) -> str:
     """A policy that drops chunks of an age. With `after_aggregates` it is left out, with a notice, while there are rows that a
-    continuous aggregate was never made from."""
-    first = (
-        _step("not_before_aggregates").format(wait=_wait(), after=_text(interval_text(after)))
-        if after_aggregates
-        else sql.SQL("")
-    )
+    continuous aggregate was never made from, unless the policy that is there drops no less."""
     return _do(
         "add_policy",
         **_known(table),
         community=_community("policies", skip_on_apache),
-        policy=_policy("retention", after, first),
+        policy=_after_aggregates(after) if after_aggregates else _policy("retention", after),
     )
 
 
@@ -228,7 +223,7 @@ def remove_retention(table: Table) -> str:
 def add_reorder(table: Table, index: str, *, skip_on_apache: bool = False) -> str:
     """A policy that rewrites closed chunks in the order of an index."""
     policy = _step("policy").format(
-        first=sql.SQL(""),
+        of_target=_template("of_target"),
         kind=_text("policy_reorder"),
         same=sql.SQL("j.config ->> 'index_name' = {}").format(_text(index)),
         remove=_text(".remove_reorder_policy($1, if_exists => true)"),
@@ -284,7 +279,7 @@ def refresh_policy(
         "AND j.config ->> 'end_offset' IS NOT DISTINCT FROM {end}"
     ).format(schedule=_text(schedule), start=_stored(start_offset), end=_stored(end_offset))
     policy = _step("policy").format(
-        first=sql.SQL(""),
+        of_target=_template("of_target"),
         kind=_text("policy_refresh_continuous_aggregate"),
         same=same,
         remove=_text(".remove_continuous_aggregate_policy($1, true)"),
@@ -368,24 +363,41 @@ def _community(what: str, skip: bool) -> sql.Composed:
     return _step("community").format(what=_text(what), skip=_boolean(skip))
 
 
-def _policy(kind: str, after: Interval, first: sql.Composable | None = None) -> sql.Composed:
+def _policy(kind: str, after: Interval) -> sql.Composed:
     key = {"compression": "compress_after", "retention": "drop_after"}[kind]
-    value = (
-        sql.SQL("j.config ->> {key} = {value}")
-        if isinstance(after, int)
-        # Only what is a span of time: the server may read every policy of the database before it looks whose it is.
-        else sql.SQL(
-            "CASE pg_catalog.jsonb_typeof(j.config -> {key}) WHEN 'string' "
-            "THEN (j.config ->> {key})::interval = {value}::interval ELSE false END"
-        )
-    )
     return _step("policy").format(
-        first=first or sql.SQL(""),
+        of_target=_template("of_target"),
         kind=_text(f"policy_{kind}"),
-        same=value.format(key=_text(key), value=_text(str(after))),
+        same=_as_old(key, "=", after),
         remove=_text(f".remove_{kind}_policy($1, if_exists => true)"),
         add=_text(f".add_{kind}_policy($1, {key} => {interval_text(after)})"),
     )
+
+
+def _after_aggregates(after: Interval) -> sql.Composed:
+    stored = sql.SQL("{}::bigint" if isinstance(after, int) else "{}::interval::text").format(_text(str(after)))
+    return _step("retention_after_aggregates").format(
+        of_target=_template("of_target"),
+        same=_as_old("drop_after", "=", after),
+        no_less=_as_old("drop_after", "<=", after),
+        waiting=_step("waiting").format(wait=_wait(), after=_text(interval_text(after))),
+        stored=sql.SQL("pg_catalog.to_jsonb({})").format(stored),
+        add=_text(f".add_retention_policy($1, drop_after => {interval_text(after)})"),
+    )
+
+
+def _as_old(key: str, compared: str, after: Interval) -> sql.Composed:
+    """Whether a policy j goes by an age that compares so with this one, and by nothing else."""
+    test, kind = "(j.config ->> {key})::interval {compared} {value}::interval", "string"
+    if isinstance(after, int):
+        test, kind = "(j.config ->> {key})::numeric {compared} {value}", "number"
+    elif compared != "=":  # a month has no fixed length: counted back from today as well
+        test += " AND pg_catalog.now() - {value}::interval {compared} pg_catalog.now() - (j.config ->> {key})::interval"
+    # Only what it is: the server may read every policy of the database before it looks whose it is.
+    words = f"CASE pg_catalog.jsonb_typeof(j.config -> {{key}}) WHEN '{kind}' THEN {test} ELSE false END"
+    if key == "drop_after":
+        words += " AND j.config ->> 'drop_created_before' IS NULL"
+    return sql.SQL(words).format(key=_text(key), compared=sql.SQL(compared), value=sql.Literal(after))
 
 
 def _wait() -> sql.Composed:
