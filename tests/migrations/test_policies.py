@@ -322,6 +322,53 @@ def test_a_refresh_that_ended_early_oldest_first_is_waited_for_as_far_as_rows_wo
     assert community.db.execute('SELECT count(*) FROM "Events"') == [(330,)]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_came_after_the_refresh_are_waited_for(community: Place, tmp_path: Path, kind: str) -> None:
+    """A backfill stands in TimescaleDB's logs between two times, first where writers log, then where aggregates do."""
+    middle = KINDS[kind][3]
+    file = events(community, tmp_path, kind)
+    script = community.script(lambda op: op.apply_policies("Events", str(file)))
+    community.psql(script)
+    community.db.execute("CALL refresh_continuous_aggregate('buckets', NULL, NULL)")
+    community.db.execute(f'INSERT INTO "Events" VALUES ({middle}, 1000)')
+    assert LEFT_OUT in community.psql(script).stderr
+    assert jobs(community) == ["policy_refresh_continuous_aggregate"]
+    # Another stretch is refreshed, and the log is taken over.
+    far = "900000, 900100" if kind == "bigint" else "'2030-01-01', '2030-02-01'"
+    community.db.execute(f"CALL refresh_continuous_aggregate('buckets', {far})")
+    assert LEFT_OUT in community.psql(script).stderr
+    assert jobs(community) == ["policy_refresh_continuous_aggregate"]
+    community.db.execute("CALL refresh_continuous_aggregate('buckets', NULL, NULL)")
+    assert LEFT_OUT not in community.psql(script).stderr
+    assert jobs(community) == ["policy_refresh_continuous_aggregate", "policy_retention"]
+    assert community.db.execute("SELECT sum(total) FROM buckets") == [(330 * 331 // 2 + 1000,)]
+    # What is not to be dropped yet does not wait.
+    community.db.execute("SELECT remove_retention_policy('\"Events\"')")
+    recent = "999990" if kind == "bigint" else "now() - interval '3 days'"
+    community.db.execute(f'INSERT INTO "Events" VALUES ({recent}, 1)')
+    assert LEFT_OUT not in community.psql(script).stderr
+    assert jobs(community) == ["policy_refresh_continuous_aggregate", "policy_retention"]
+
+
+def test_what_a_refresh_is_at_work_on_is_waited_for(community: Place, tmp_path: Path) -> None:
+    """It has taken that out of the log, and may be broken off. A table that not every version has."""
+    ranges = "_timescaledb_catalog.continuous_aggs_materialization_ranges"
+    community.db.execute(
+        f"CREATE TABLE IF NOT EXISTS {ranges} (materialization_id integer, lowest_modified_value bigint, greatest_modified_value bigint)"
+    )
+    file = events(community, tmp_path, "timestamptz")
+    script = community.script(lambda op: op.apply_policies("Events", str(file)))
+    community.psql(script)
+    community.db.execute("CALL refresh_continuous_aggregate('buckets', NULL, NULL)")
+    community.db.execute(
+        f"INSERT INTO {ranges} SELECT mat_hypertable_id, {{0}}, {{1}} FROM _timescaledb_catalog.continuous_agg".format(
+            *(f"(EXTRACT(epoch FROM timestamptz '2024-01-{day}') * 1000000)::bigint" for day in (20, 21))
+        )
+    )
+    assert LEFT_OUT in community.psql(script).stderr
+    assert jobs(community) == ["policy_refresh_continuous_aggregate"]
+
+
 def test_rows_of_an_aggregate_wait_for_those_that_are_made_from_it(community: Place, tmp_path: Path) -> None:
     file = tmp_path / "hyperferry.toml"
     file.write_text(

@@ -497,36 +497,39 @@ EXISTS (SELECT FROM pg_catalog.pg_class AS own JOIN pg_catalog.pg_namespace AS a
     END;
 
 -- name: waiting
--- The aggregates that were never made from rows which are there.
--- TimescaleDB's log of what waits tells that. A new aggregate has all of time in it. Refreshed newest first, what is left is the stretch before;
--- oldest first, the stretch after, which is always there, since time goes on: of it only what is to be dropped already counts.
+-- The aggregates that were never made from rows which are there, or not since those changed. TimescaleDB's logs of what waits tell that: what is
+-- logged for the aggregate, what writers logged since, what lies behind the threshold and is not logged, and what a refresh is at work on.
+-- A new aggregate has all of time in it. Refreshed newest first, what is left is the stretch before: all of it counts. Of every other stretch, as
+-- of a backfill, or of the time after the newest refresh, only what is to be dropped already counts: time goes on.
         DECLARE
             waits text := pg_catalog.current_setting('lock_timeout');
             nobegin CONSTANT bigint := -9223372036854775808;
             noend CONSTANT bigint := 9223372036854775807;
+            at_work CONSTANT boolean := EXISTS (
+                SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE n.nspname = '_timescaledb_catalog' AND c.relname = 'continuous_aggs_materialization_ranges');
             each record;
-            bound bigint;
-            within bigint;
-            moment interval;
-            condition text;
+            part record;
+            lows bigint[];
+            highs bigint[];
+            moments interval[];
+            conditions text[];
             lacks boolean;
         BEGIN
 {wait}
             FOR each IN
                 SELECT pg_catalog.quote_ident(g.user_view_schema) || '.' || pg_catalog.quote_ident(g.user_view_name) AS name,
+                    g.mat_hypertable_id AS own, g.raw_hypertable_id AS raw,
                     pg_catalog.quote_ident(s.schema_name) || '.' || pg_catalog.quote_ident(s.table_name) AS source,
                     pg_catalog.quote_ident(d.column_name) AS cut_by,
                     CASE WHEN d.column_type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN 'number'
                         WHEN d.column_type = 'timestamptz'::regtype THEN 'timestamptz'
                         WHEN d.column_type IN ('timestamp'::regtype, 'date'::regtype) THEN 'timestamp' END AS kind,
                     CASE WHEN d.integer_now_func <> '' THEN pg_catalog.quote_ident(d.integer_now_func_schema) || '.'
-                        || pg_catalog.quote_ident(d.integer_now_func) || '()' END AS present,
-                    l.lowest_modified_value AS lowest, l.greatest_modified_value AS greatest
+                        || pg_catalog.quote_ident(d.integer_now_func) || '()' END AS present
                 FROM _timescaledb_catalog.continuous_agg AS g
                 JOIN _timescaledb_catalog.hypertable AS s ON s.id = g.raw_hypertable_id
                 JOIN _timescaledb_catalog.dimension AS d ON d.hypertable_id = s.id AND d.num_slices IS NULL
-                JOIN _timescaledb_catalog.continuous_aggs_materialization_invalidation_log AS l ON l.materialization_id = g.mat_hypertable_id
-                    AND (l.lowest_modified_value = nobegin OR l.greatest_modified_value = noend)
                 JOIN pg_catalog.pg_class AS c ON c.oid = target JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
                 WHERE s.schema_name = n.nspname AND s.table_name = c.relname -- it reads the table
                     OR g.user_view_schema = n.nspname AND g.user_view_name = c.relname -- it is the aggregate whose rows are to go
@@ -534,25 +537,62 @@ EXISTS (SELECT FROM pg_catalog.pg_class AS own JOIN pg_catalog.pg_namespace AS a
                         AND b.user_view_schema = n.nspname AND b.user_view_name = c.relname)
                 ORDER BY 1
             LOOP
-                bound := CASE WHEN each.lowest = nobegin THEN each.greatest ELSE each.lowest END;
-                -- The log counts microseconds since 1970. From the year 1 to 10000, which a time of every kind knows.
-                within := GREATEST(LEAST(bound, 253402300800000000), -62135596800000000);
-                moment := pg_catalog.make_interval(
-                    hours => (within / 3600000000)::integer, secs => pg_catalog.mod(within, 3600000000) / 1000000.0);
-                condition := CASE
-                    WHEN each.lowest = nobegin AND each.greatest = noend THEN 'true'
-                    WHEN each.lowest = nobegin THEN each.cut_by || ' <= '
-                    ELSE CASE each.kind
-                        WHEN 'number' THEN each.cut_by || ' < ' || each.present
-                        WHEN 'timestamptz' THEN each.cut_by || ' < pg_catalog.now()'
-                        WHEN 'timestamp' THEN each.cut_by || ' < pg_catalog.now()::timestamp' END
-                        || ' - ' || {after} || ' AND ' || each.cut_by || ' >= ' END;
-                IF condition <> 'true' THEN
-                    condition := condition || CASE each.kind WHEN 'number' THEN '$1' WHEN 'timestamptz' THEN '$2' WHEN 'timestamp' THEN '$3' END;
+                lows := NULL;
+                highs := NULL;
+                IF at_work THEN
+                    EXECUTE 'SELECT pg_catalog.array_agg(r.lowest_modified_value ORDER BY r.ctid), '
+                        'pg_catalog.array_agg(r.greatest_modified_value ORDER BY r.ctid) '
+                        'FROM _timescaledb_catalog.continuous_aggs_materialization_ranges AS r WHERE r.materialization_id = $1'
+                    INTO lows, highs USING each.own;
                 END IF;
-                EXECUTE 'SELECT EXISTS (SELECT FROM ' || each.source || ' WHERE ' || COALESCE(condition, 'false') || ')'
-                INTO lacks USING bound, pg_catalog.to_timestamp(0) + moment, '1970-01-01'::timestamp + moment;
-                IF lacks AND each.name <> ALL (COALESCE(waiting, ARRAY[]::text[])) THEN
+                lacks := false;
+                FOR part IN
+                    WITH logged AS (
+                        SELECT l.lowest_modified_value AS lowest, l.greatest_modified_value AS greatest
+                        FROM _timescaledb_catalog.continuous_aggs_materialization_invalidation_log AS l WHERE l.materialization_id = each.own
+                        UNION ALL SELECT l.lowest_modified_value, l.greatest_modified_value
+                        FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log AS l WHERE l.hypertable_id = each.raw
+                        UNION ALL SELECT t.watermark, noend
+                        FROM _timescaledb_catalog.continuous_aggs_invalidation_threshold AS t WHERE t.hypertable_id = each.raw
+                        UNION ALL SELECT r.lowest, r.greatest FROM ROWS FROM (pg_catalog.unnest(lows), pg_catalog.unnest(highs)) AS r(lowest, greatest)
+                    ), marked AS ( -- stretches that touch are one
+                        SELECT g.lowest, g.greatest, g.lowest = nobegin AS from_first,
+                            COALESCE(g.lowest > pg_catalog.max(g.greatest) OVER (PARTITION BY g.lowest = nobegin ORDER BY g.lowest, g.greatest
+                                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), true) AS opens
+                        FROM logged AS g WHERE g.lowest <= g.greatest
+                    ), numbered AS (
+                        SELECT m.lowest, m.greatest, m.from_first,
+                            pg_catalog.sum(m.opens::integer) OVER (PARTITION BY m.from_first ORDER BY m.lowest, m.greatest) AS stretch
+                        FROM marked AS m
+                    )
+                    SELECT m.from_first, pg_catalog.min(m.lowest) AS lowest, pg_catalog.max(m.greatest) AS greatest
+                    FROM numbered AS m GROUP BY m.from_first, m.stretch ORDER BY 2, 3
+                LOOP
+                    EXIT WHEN lacks;
+                    -- The logs count microseconds since 1970. From the year 1 to 10000, which a time of every kind knows.
+                    moments := ARRAY(
+                        SELECT pg_catalog.make_interval(hours => (b.within / 3600000000)::integer, secs => pg_catalog.mod(b.within, 3600000000) / 1000000.0)
+                        FROM (SELECT GREATEST(LEAST(v.bound, 253402300800000000), -62135596800000000) AS within, v.place
+                            FROM (VALUES (part.lowest, 1), (part.greatest, 2)) AS v(bound, place)) AS b
+                        ORDER BY b.place);
+                    conditions := ARRAY[]::text[];
+                    IF NOT part.from_first THEN
+                        conditions := conditions || ARRAY[
+                            each.cut_by || ' >= ' || CASE each.kind WHEN 'number' THEN '$1' WHEN 'timestamptz' THEN '$3' ELSE '$5' END,
+                            each.cut_by || ' < ' || CASE each.kind WHEN 'number' THEN each.present WHEN 'timestamptz' THEN 'pg_catalog.now()'
+                                ELSE 'pg_catalog.now()::timestamp' END || ' - ' || {after}];
+                    END IF;
+                    IF part.greatest <> noend THEN
+                        conditions := conditions
+                            || (each.cut_by || ' <= ' || CASE each.kind WHEN 'number' THEN '$2' WHEN 'timestamptz' THEN '$4' ELSE '$6' END);
+                    END IF;
+                    -- A time of another kind is not compared.
+                    CONTINUE WHEN each.kind IS NULL AND conditions <> ARRAY[]::text[] OR pg_catalog.array_position(conditions, NULL) IS NOT NULL;
+                    EXECUTE 'SELECT EXISTS (SELECT FROM ' || each.source || ' WHERE ' || pg_catalog.array_to_string('true'::text || conditions, ' AND ') || ')'
+                    INTO lacks USING part.lowest, part.greatest, pg_catalog.to_timestamp(0) + moments[1], pg_catalog.to_timestamp(0) + moments[2],
+                        '1970-01-01'::timestamp + moments[1], '1970-01-01'::timestamp + moments[2];
+                END LOOP;
+                IF lacks THEN
                     waiting := waiting || each.name;
                 END IF;
             END LOOP;
