@@ -168,6 +168,96 @@ def test_what_the_file_declares(community: Place, tmp_path: Path) -> None:
     assert lacking(community, file) == [], "`hyperferry diff` agrees"
 
 
+WEEKLY = (
+    'table = "player_stats"\n{table}[[continuous_aggregate]]\nname = "weekly"\n'
+    "query = \"SELECT time_bucket('7 days', game_date) AS week, sum(value) AS total FROM player_stats GROUP BY 1\"\n{more}"
+)
+
+
+def test_what_the_file_wants_gone_goes(community: Place, tmp_path: Path) -> None:
+    """Of an aggregate, as of the table."""
+    file = tmp_path / "hyperferry.toml"
+    file.write_text(WEEKLY.format(table="", more=""), "utf-8")
+    community.run(made)
+    community.run(lambda op: op.apply_policies("player_stats", str(file)))
+    community.db.execute("CALL refresh_continuous_aggregate('weekly', NULL, NULL)")
+    before = community.state()
+    file.write_text(
+        WEEKLY.format(
+            table='[compression]\nafter = "30 days"\n',
+            more='materialized_only = false\nretention = { after = "20 years" }\ncompression = { after = "1 year" }\n'
+            'refresh = { start_offset = "28 days", end_offset = "7 days", schedule = "1 day" }\n',
+        ),
+        "utf-8",
+    )
+    community.run(lambda op: op.apply_policies("player_stats", str(file)))
+    assert jobs(community) == [
+        "policy_compression",
+        "policy_compression",
+        "policy_refresh_continuous_aggregate",
+        "policy_retention",
+    ]
+    assert lacking(community, file) == []
+    file.write_text(
+        WEEKLY.format(
+            table="compression = false\n",
+            more="materialized_only = true\nretention = false\ncompression = false\nrefresh = false\n",
+        ),
+        "utf-8",
+    )
+    for _ in range(2):
+        community.run(lambda op: op.apply_policies("player_stats", str(file)))
+        assert community.state() == before
+    assert lacking(community, file) == []
+
+
+def test_an_aggregate_that_is_there_with_another_query(community: Place, tmp_path: Path) -> None:
+    file = tmp_path / "hyperferry.toml"
+    community.run(made)
+    community.run(lambda op: op.create_continuous_aggregate("weekly", DAILY, materialized_only=True))
+    before = community.state()
+    said = community.psql(
+        community.script(lambda op: op.create_continuous_aggregate("weekly", DAILY, materialized_only=True))
+    ).stderr
+    assert said == ""
+    said = community.psql(
+        community.script(lambda op: op.create_continuous_aggregate("weekly", DAILY, materialized_only=False))
+    ).stderr
+    assert "weekly is there, and is left as it is: materialized_only = true, not false" in said
+    file.write_text(WEEKLY.format(table="", more=""), "utf-8")
+    done = community.psql(community.script(lambda op: op.apply_policies("player_stats", str(file))))
+    assert done.returncode == 0, done.stderr
+    assert "weekly is there with another query, and is left as it is. It has: SELECT" in done.stderr
+    assert "Wanted: SELECT" in done.stderr
+    assert community.state() == before
+    community.db.execute("CREATE VIEW taken AS SELECT 1")
+    with pytest.raises(CommandError, match="taken is there already, and is no continuous aggregate"):
+        community.run(lambda op: op.create_continuous_aggregate("taken", DAILY))
+
+
+def test_how_often_policies_run(community: Place, tmp_path: Path) -> None:
+    file = tmp_path / "hyperferry.toml"
+    text = (
+        'table = "player_stats"\n[compression]\nafter = "30 days"\nschedule = "{0} hours"\n'
+        '[retention]\nafter = "20 years"\nschedule = "{0} days"\n'
+        '[reorder]\nindex = "player_stats_player_idx"\nschedule = "{0} weeks"\n'
+    )
+    community.run(made)
+    every = "SELECT schedule_interval::text FROM timescaledb_information.jobs WHERE job_id >= 1000 ORDER BY proc_name"
+    for number in (3, 5):
+        file.write_text(text.format(number), "utf-8")
+        community.run(lambda op: op.apply_policies("player_stats", str(file)))
+        assert lacking(community, file) == []
+        assert community.db.execute(every) == [
+            (f"0{number}:00:00",),
+            (f"{number * 7} days",),
+            (f"{number} days",),
+        ]
+    before = community.db.execute("SELECT job_id FROM timescaledb_information.jobs ORDER BY 1")
+    community.run(lambda op: op.apply_policies("player_stats", str(file)))
+    assert community.db.execute("SELECT job_id FROM timescaledb_information.jobs ORDER BY 1") == before
+
+
 def test_no_segments_is_a_wish(community: Place, tmp_path: Path) -> None:
     """Where nobody says it, TimescaleDB chooses the column of an index."""
     file = tmp_path / "hyperferry.toml"

@@ -25,6 +25,15 @@ EXISTS (SELECT FROM timescaledb_information.continuous_aggregates AS g
     JOIN pg_catalog.pg_namespace AS gn ON gn.nspname = g.view_schema
     JOIN pg_catalog.pg_class AS gc ON gc.relnamespace = gn.oid AND gc.relname = g.view_name WHERE gc.oid = target)
 
+-- name: holder
+-- The hypertable behind an aggregate.
+        SELECT hc.oid INTO holder FROM timescaledb_information.continuous_aggregates AS g
+        JOIN pg_catalog.pg_namespace AS gn ON gn.nspname = g.view_schema
+        JOIN pg_catalog.pg_class AS gc ON gc.relnamespace = gn.oid AND gc.relname = g.view_name
+        JOIN pg_catalog.pg_namespace AS hn ON hn.nspname = g.materialization_hypertable_schema
+        JOIN pg_catalog.pg_class AS hc ON hc.relnamespace = hn.oid AND hc.relname = g.materialization_hypertable_name
+        WHERE gc.oid = target;
+
 -- name: community
 -- Where the edition has no such thing: an error that says so, or nothing. It comes first, for an aggregate that was left out is not there.
     IF pg_catalog.current_setting('timescaledb.license', true) = 'apache' THEN
@@ -344,12 +353,7 @@ BEGIN
     END IF;
     holder := target;
     IF {aggregate} THEN -- whose indexes are those of the hypertable behind it
-        SELECT hc.oid INTO holder FROM timescaledb_information.continuous_aggregates AS g
-        JOIN pg_catalog.pg_namespace AS gn ON gn.nspname = g.view_schema
-        JOIN pg_catalog.pg_class AS gc ON gc.relnamespace = gn.oid AND gc.relname = g.view_name
-        JOIN pg_catalog.pg_namespace AS hn ON hn.nspname = g.materialization_hypertable_schema
-        JOIN pg_catalog.pg_class AS hc ON hc.relnamespace = hn.oid AND hc.relname = g.materialization_hypertable_name
-        WHERE gc.oid = target;
+{holder}
     END IF;
     SELECT i.indexrelid, i.indisvalid INTO there, valid
     FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid WHERE i.indrelid = holder AND c.relname = {name};
@@ -413,17 +417,22 @@ BEGIN
 END
 
 -- name: remove_compression
--- The policy goes. Chunks that are compressed stay so, and then compression stays on.
+-- The policy of a hypertable or a continuous aggregate goes. Chunks that are compressed stay so, and then compression stays on.
 DECLARE
     target regclass := pg_catalog.to_regclass({table});
     waits text := pg_catalog.current_setting('lock_timeout');
     functions text;
+    holder oid;
 BEGIN
     IF target IS NULL OR pg_catalog.current_setting('timescaledb.license', true) = 'apache' THEN
         RETURN;
     END IF;
 {target}
-    IF NOT {is_hypertable} THEN
+    IF {is_aggregate} THEN
+{holder}
+    ELSIF {is_hypertable} THEN
+        holder := target;
+    ELSE
         RETURN;
     END IF;
 {wait}
@@ -431,11 +440,12 @@ BEGIN
     IF EXISTS (SELECT FROM timescaledb_information.chunks AS h
             JOIN pg_catalog.pg_namespace AS hn ON hn.nspname = h.hypertable_schema
             JOIN pg_catalog.pg_class AS hc ON hc.relnamespace = hn.oid AND hc.relname = h.hypertable_name
-            WHERE h.is_compressed AND hc.oid = target) THEN
+            WHERE h.is_compressed AND hc.oid = holder) THEN
         RAISE NOTICE USING MESSAGE = 'hyperferry: compressed chunks of ' || target::text || ' stay compressed, and compression stays on; '
             || 'decompress_chunk undoes it';
     ELSE
-        EXECUTE 'ALTER TABLE ' || target::text || ' SET (timescaledb.compress = false)';
+        EXECUTE CASE WHEN holder = target THEN 'ALTER TABLE ' ELSE 'ALTER MATERIALIZED VIEW ' END || target::text
+            || ' SET (timescaledb.compress = false)';
     END IF;
     PERFORM pg_catalog.set_config('lock_timeout', waits, true);
 END
@@ -453,7 +463,7 @@ EXISTS (SELECT FROM pg_catalog.pg_class AS own JOIN pg_catalog.pg_namespace AS a
     IF NOT EXISTS (SELECT FROM timescaledb_information.jobs AS j
             WHERE j.proc_name = {kind} AND j.scheduled AND {same} AND {of_target}) THEN
         EXECUTE 'SELECT ' || functions || {remove} USING target;
-        EXECUTE 'SELECT ' || functions || {add} USING target;
+        EXECUTE 'SELECT ' || {add} USING target;
     END IF;
 
 -- name: retention_after_aggregates
@@ -467,7 +477,7 @@ EXISTS (SELECT FROM pg_catalog.pg_class AS own JOIN pg_catalog.pg_namespace AS a
         no_less boolean := false;
         waiting text[];
         dropped text;
-        hint text := 'hyperferry apply does that refresh, and starts retention then.';
+        hint text := 'hyperferry apply does that refresh';
     BEGIN
         SELECT j.job_id, j.config, j.scheduled, j.scheduled AND {same}, j.scheduled AND {no_less}
         INTO number, there, runs, same, no_less
@@ -477,12 +487,13 @@ EXISTS (SELECT FROM pg_catalog.pg_class AS own JOIN pg_catalog.pg_namespace AS a
             NULL;
         ELSIF no_less THEN
             there := pg_catalog.jsonb_set(there, ARRAY['drop_after'], {stored});
-            EXECUTE 'SELECT FROM ' || functions || '.alter_job($1, config => $2)' USING number, there;
+            EXECUTE 'SELECT FROM ' || functions || '.alter_job($1, schedule_interval => $2, config => $3)' USING number, {schedule}, there;
         ELSIF waiting IS NULL THEN
             EXECUTE 'SELECT ' || functions || '.remove_retention_policy($1, if_exists => true)' USING target;
-            EXECUTE 'SELECT ' || functions || {add} USING target;
+            EXECUTE 'SELECT ' || {add} USING target;
         END IF;
         IF waiting IS NOT NULL THEN
+            hint := hint || CASE WHEN same OR no_less THEN '.' ELSE ', and starts retention then.' END;
             IF runs THEN
                 dropped := 'job ' || number::text || ' drops ' || COALESCE(
                     'chunks that were made more than ' || (there ->> 'drop_created_before') || ' ago', 'rows older than ' || (there ->> 'drop_after'));
@@ -626,12 +637,57 @@ BEGIN
 END
 
 -- name: create_continuous_aggregate
--- The aggregate, empty, unless it is there.
+-- The aggregate, empty, unless it is there. Then its query cannot be changed: another one is told. Two are the same in the words in which
+-- PostgreSQL prints them, or in which it prints what it printed, as after a dump.
 DECLARE
     target regclass := pg_catalog.to_regclass({table});
     functions text;
+    newest_left_out boolean;
+    kept text;
+    wanted text;
+    forms text[] := ARRAY[]::text[];
 BEGIN
     IF target IS NOT NULL THEN
+        IF pg_catalog.current_setting('timescaledb.license', true) = 'apache'
+            OR NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'timescaledb') THEN
+            RETURN;
+        END IF;
+        SELECT g.view_definition, g.materialized_only INTO kept, newest_left_out FROM timescaledb_information.continuous_aggregates AS g
+        JOIN pg_catalog.pg_namespace AS gn ON gn.nspname = g.view_schema
+        JOIN pg_catalog.pg_class AS gc ON gc.relnamespace = gn.oid AND gc.relname = g.view_name WHERE gc.oid = target;
+        IF kept IS NULL THEN
+            RAISE EXCEPTION USING ERRCODE = 'duplicate_table',
+                MESSAGE = 'hyperferry: ' || target::text || ' is there already, and is no continuous aggregate',
+                HINT = 'Give the continuous aggregate another name.';
+        END IF;
+        IF newest_left_out <> {materialized_only} THEN
+            IF {change} THEN
+                EXECUTE 'ALTER MATERIALIZED VIEW ' || target::text || ' SET (timescaledb.materialized_only = ' || {materialized_only}::text || ')';
+            ELSE
+                RAISE NOTICE USING MESSAGE = 'hyperferry: ' || target::text || ' is there, and is left as it is: materialized_only = '
+                        || newest_left_out::text || ', not ' || {materialized_only}::text,
+                    HINT = 'ALTER MATERIALIZED VIEW ' || target::text || ' SET (timescaledb.materialized_only = ' || {materialized_only}::text || ');';
+            END IF;
+        END IF;
+        BEGIN
+            FOREACH wanted IN ARRAY ARRAY[{query}, kept] LOOP
+                FOR again IN 1..2 LOOP
+                    EXECUTE 'CREATE TEMP VIEW hyperferry_query AS ' || wanted;
+                    wanted := pg_catalog.pg_get_viewdef('pg_temp.hyperferry_query'::regclass);
+                    forms := forms || pg_catalog.rtrim(pg_catalog.btrim(pg_catalog.regexp_replace(wanted, '\s+', ' ', 'g')), ';');
+                    DROP VIEW pg_temp.hyperferry_query;
+                END LOOP;
+            END LOOP;
+            forms := forms || pg_catalog.rtrim(pg_catalog.btrim(pg_catalog.regexp_replace(kept, '\s+', ' ', 'g')), ';');
+        EXCEPTION WHEN syntax_error_or_access_rule_violation OR invalid_schema_name THEN
+            RETURN; -- what cannot be read cannot be compared
+        END;
+        IF NOT forms[1:2] && forms[3:5] THEN
+            RAISE NOTICE USING MESSAGE = 'hyperferry: ' || target::text || ' is there with another query, and is left as it is. It has: ' || forms[5]
+                    || '. Wanted: ' || forms[1],
+                HINT = 'The query of a continuous aggregate cannot be changed: make the new one under another name beside it, and drop this one '
+                    'when nobody reads it.';
+        END IF;
         RETURN;
     END IF;
 {community}

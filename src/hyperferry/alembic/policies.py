@@ -162,7 +162,7 @@ class RemoveRetentionOp(TableOperation):
 
     def statements(self) -> tuple[str, ...]:
         """What is run."""
-        return (statements.remove_retention(self.table),)
+        return (statements.remove_policy(self.table, "retention"),)
 
     def reverse(self) -> MigrateOperation:
         """The policy again."""
@@ -194,7 +194,8 @@ class CreateContinuousAggregateOp(TableOperation):
         skip_on_apache: bool = False,
     ) -> Any:
         """Make a continuous aggregate of the query, empty, unless there is one of that name; with `schedule` a policy
-        refreshes it, from `start_offset` to `end_offset` before now (None: without that bound).
+        refreshes it, from `start_offset` to `end_offset` before now (None: without that bound). One that is there with
+        another query is left as it is, with a notice.
 
         Community edition, as in `add_compression`. A refresh of everything belongs outside of revisions: `hyperferry apply`.
         """
