@@ -211,6 +211,26 @@ def test_what_the_file_wants_gone_goes(community: Place, tmp_path: Path) -> None
     assert lacking(community, file) == []
 
 
+def test_compression_without_a_policy_stays_on(community: Place, tmp_path: Path) -> None:
+    file = tmp_path / "hyperferry.toml"
+    wish = 'segment_by = ["player_id"]\nafter = "30 days"\n'
+    more = (
+        'refresh = { start_offset = "28 days", end_offset = "7 days", schedule = "1 day" }\n'
+        'compression = { segment_by = [], after = "1 year" }\n'
+    )
+    community.run(made)
+    for table, own in ((wish, more), (wish.replace('"30 days"', "false"), more.replace('"1 year"', "false"))):
+        file.write_text(WEEKLY.format(table=f"[compression]\n{table}", more=own), "utf-8")
+        community.run(lambda op: op.apply_policies("player_stats", str(file)))
+        assert community.db.execute(
+            "SELECT compression_enabled FROM timescaledb_information.hypertables WHERE hypertable_name = 'player_stats' "
+            "UNION ALL SELECT compression_enabled FROM timescaledb_information.continuous_aggregates"
+        ) == [(True,), (True,)]
+    assert jobs(community) == ["policy_refresh_continuous_aggregate"]
+    assert segments(community) == ["player_id"]
+    assert lacking(community, file) == ["refresh:public.weekly"]
+
+
 def test_an_aggregate_that_is_there_with_another_query(community: Place, tmp_path: Path) -> None:
     file = tmp_path / "hyperferry.toml"
     community.run(made)

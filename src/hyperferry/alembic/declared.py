@@ -113,7 +113,7 @@ def _compression(
         )
     ]
     if wish.after is False:
-        made.append(statements.remove_compression(table))
+        made.append(statements.remove_policy(table, "compression"))  # how chunks are compressed stays
     return made
 
 
