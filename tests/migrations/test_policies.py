@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alembic.util import CommandError
 
@@ -209,6 +210,26 @@ def test_what_the_file_wants_gone_goes(community: Place, tmp_path: Path) -> None
         community.run(lambda op: op.apply_policies("player_stats", str(file)))
         assert community.state() == before
     assert lacking(community, file) == []
+
+
+def test_nothing_waits_for_a_lock_without_end(community: Place, tmp_path: Path) -> None:
+    """Three seconds, unless the session says otherwise; the rest of the transaction waits as before."""
+    file = tmp_path / "hyperferry.toml"
+    file.write_text(WEEKLY.format(table='[compression]\nafter = "30 days"\n', more=""), "utf-8")
+    community.run(made)
+    script = community.script(lambda op: op.create_continuous_aggregate("daily", DAILY))
+    with psycopg.connect(community.db.dsn) as other:
+        other.execute("LOCK TABLE player_stats IN ACCESS EXCLUSIVE MODE")
+        for said in ("SET statement_timeout = '20s';", "SET statement_timeout = '20s'; SET lock_timeout = '100ms';"):
+            done = community.psql(script, said)
+            assert "canceling statement due to lock timeout" in done.stderr
+    for _ in range(2):
+        done = community.psql(script + "DO $$ BEGIN ASSERT current_setting('lock_timeout') = '0'; END $$;")
+        assert done.returncode == 0, done.stderr
+    whole = community.script(lambda op: op.apply_policies("player_stats", str(file)))
+    assert whole.index("CREATE MATERIALIZED VIEW") < whole.index("timescaledb.compress = true"), "which locks out everybody"
+    done = community.psql(whole + "DO $$ BEGIN ASSERT current_setting('lock_timeout') = '0'; END $$;")
+    assert done.returncode == 0, done.stderr
 
 
 def test_compression_without_a_policy_stays_on(community: Place, tmp_path: Path) -> None:

@@ -332,10 +332,13 @@ END
 -- The width of chunks that are made from now on.
 DECLARE
     target regclass := pg_catalog.to_regclass({table});
+    waits text := pg_catalog.current_setting('lock_timeout');
     functions text;
 BEGIN
 {target}
+{wait}
     EXECUTE 'SELECT ' || functions || '.set_chunk_time_interval($1, ' || {interval} || ')' USING target;
+    PERFORM pg_catalog.set_config('lock_timeout', waits, true);
 END
 
 -- name: create_index
@@ -513,7 +516,6 @@ EXISTS (SELECT FROM pg_catalog.pg_class AS own JOIN pg_catalog.pg_namespace AS a
 -- A new aggregate has all of time in it. Refreshed newest first, what is left is the stretch before: all of it counts. Of every other stretch, as
 -- of a backfill, or of the time after the newest refresh, only what is to be dropped already counts: time goes on.
         DECLARE
-            waits text := pg_catalog.current_setting('lock_timeout');
             nobegin CONSTANT bigint := -9223372036854775808;
             noend CONSTANT bigint := 9223372036854775807;
             at_work CONSTANT boolean := EXISTS (
@@ -527,7 +529,6 @@ EXISTS (SELECT FROM pg_catalog.pg_class AS own JOIN pg_catalog.pg_namespace AS a
             conditions text[];
             lacks boolean;
         BEGIN
-{wait}
             FOR each IN
                 SELECT pg_catalog.quote_ident(g.user_view_schema) || '.' || pg_catalog.quote_ident(g.user_view_name) AS name,
                     g.mat_hypertable_id AS own, g.raw_hypertable_id AS raw,
@@ -607,33 +608,38 @@ EXISTS (SELECT FROM pg_catalog.pg_class AS own JOIN pg_catalog.pg_namespace AS a
                     waiting := waiting || each.name;
                 END IF;
             END LOOP;
-            PERFORM pg_catalog.set_config('lock_timeout', waits, true);
         END;
 
 -- name: add_policy
 -- A policy of a hypertable.
 DECLARE
     target regclass := pg_catalog.to_regclass({table});
+    waits text := pg_catalog.current_setting('lock_timeout');
     functions text;
 BEGIN
 {community}
 {target}
+{wait}
 {policy}
+    PERFORM pg_catalog.set_config('lock_timeout', waits, true);
 END
 
 -- name: remove_policy
 -- The policy of a hypertable or a continuous aggregate goes, where there is one.
 DECLARE
     target regclass := pg_catalog.to_regclass({table});
+    waits text := pg_catalog.current_setting('lock_timeout');
     functions text;
 BEGIN
     IF target IS NULL OR pg_catalog.current_setting('timescaledb.license', true) = 'apache' THEN
         RETURN;
     END IF;
 {target}
+{wait}
     IF {is_hypertable} OR {is_aggregate} THEN
         EXECUTE 'SELECT ' || functions || {remove} USING target;
     END IF;
+    PERFORM pg_catalog.set_config('lock_timeout', waits, true);
 END
 
 -- name: create_continuous_aggregate
@@ -641,6 +647,7 @@ END
 -- PostgreSQL prints them, or in which it prints what it printed, as after a dump.
 DECLARE
     target regclass := pg_catalog.to_regclass({table});
+    waits text := pg_catalog.current_setting('lock_timeout');
     functions text;
     newest_left_out boolean;
     kept text;
@@ -660,6 +667,7 @@ BEGIN
                 MESSAGE = 'hyperferry: ' || target::text || ' is there already, and is no continuous aggregate',
                 HINT = 'Give the continuous aggregate another name.';
         END IF;
+{wait}
         IF newest_left_out <> {materialized_only} THEN
             IF {change} THEN
                 EXECUTE 'ALTER MATERIALIZED VIEW ' || target::text || ' SET (timescaledb.materialized_only = ' || {materialized_only}::text || ')';
@@ -680,7 +688,7 @@ BEGIN
             END LOOP;
             forms := forms || pg_catalog.rtrim(pg_catalog.btrim(pg_catalog.regexp_replace(kept, '\s+', ' ', 'g')), ';');
         EXCEPTION WHEN syntax_error_or_access_rule_violation OR invalid_schema_name THEN
-            RETURN; -- what cannot be read cannot be compared
+            forms := NULL; -- what cannot be read cannot be compared
         END;
         IF NOT forms[1:2] && forms[3:5] THEN
             RAISE NOTICE USING MESSAGE = 'hyperferry: ' || target::text || ' is there with another query, and is left as it is. It has: ' || forms[5]
@@ -688,10 +696,13 @@ BEGIN
                 HINT = 'The query of a continuous aggregate cannot be changed: make the new one under another name beside it, and drop this one '
                     'when nobody reads it.';
         END IF;
+        PERFORM pg_catalog.set_config('lock_timeout', waits, true);
         RETURN;
     END IF;
 {community}
+{wait}
     EXECUTE {create};
+    PERFORM pg_catalog.set_config('lock_timeout', waits, true);
 END
 
 -- name: require_rollout

@@ -54,6 +54,9 @@ def of_declared(table: Table, declared: Declared, file: str, *, skip_on_apache: 
     if declared.chunk_interval is not None:
         text = declared.chunk_interval
         made.append(statements.set_chunk_interval(table, int(text) if text.isdigit() else text))
+    # Making one may wait for writers: before what locks the table to the end of the transaction.
+    for aggregate in declared.aggregates:
+        made += _aggregate(table, aggregate, file, skip_on_apache)
     for index in declared.indexes:
         made += _index(table, index, file)
     made += _compression(table, declared.compression, skip_on_apache)
@@ -70,8 +73,6 @@ def of_declared(table: Table, declared: Declared, file: str, *, skip_on_apache: 
         )
     if declared.retention is False:
         made.append(statements.remove_policy(table, "retention"))
-    for aggregate in declared.aggregates:
-        made += _aggregate(table, aggregate, file, skip_on_apache)
     for aggregate in declared.aggregates:
         made += _retention(_view(table, aggregate), aggregate.retention, skip_on_apache)
     made += _retention(table, declared.retention, skip_on_apache)

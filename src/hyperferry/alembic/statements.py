@@ -144,7 +144,6 @@ def create_index(
         community=_community("continuous aggregates", skip_on_apache) if aggregate else sql.SQL(""),
         name=_text(name),
         aggregate=_boolean(aggregate),
-        wait=_wait(),
         build=_boolean(not per_chunk),
         create=_text(create),
     )
@@ -191,14 +190,13 @@ def add_compression(
         community=_community("compression", skip_on_apache),
         alter=_text("ALTER MATERIALIZED VIEW " if aggregate else "ALTER TABLE "),
         options=_text(", ".join(options)),
-        wait=_wait(),
         policy=policy,
     )
 
 
 def remove_compression(table: Table) -> str:
     """The policy of a hypertable or of a continuous aggregate goes, and compression where no chunk is compressed."""
-    return _do("remove_compression", **_known(table), wait=_wait())
+    return _do("remove_compression", **_known(table))
 
 
 def remove_policy(table: Table, kind: str) -> str:
@@ -360,6 +358,7 @@ def _known(table: Table) -> dict[str, sql.Composable]:
         "is_hypertable": _template("is_hypertable"),
         "is_aggregate": _template("is_aggregate"),
         "holder": _step("holder"),
+        "wait": _wait(),
     }
 
 
@@ -412,7 +411,7 @@ def _after_aggregates(after: Interval, schedule: str | None) -> sql.Composed:
         of_target=_template("of_target"),
         same=sql.SQL("{}{}").format(_as_old("drop_after", "=", after), _scheduled(schedule)),
         no_less=_as_old("drop_after", "<=", after),
-        waiting=_step("waiting").format(wait=_wait(), after=_text(interval_text(after))),
+        waiting=_step("waiting").format(after=_text(interval_text(after))),
         stored=sql.SQL("pg_catalog.to_jsonb({})").format(stored),
         schedule=sql.SQL("NULL::interval") if schedule is None else sql.SQL("{}::interval").format(_text(schedule)),
         add=_added(f".add_retention_policy($1, drop_after => {interval_text(after)}{_every(schedule)})"),
