@@ -37,6 +37,11 @@ SELECT true AS hypertable, d.column_name::text AS time,
        COALESCE(d.integer_interval = CAST(:interval_units AS bigint), d.time_interval = CAST(CAST(:interval_span AS text) AS interval), false)
            AS same_interval,
        h.compression_enabled AS compressed,
+       (SELECT j.config ->> 'compress_after' FROM timescaledb_information.jobs AS j WHERE j.proc_name = 'policy_compression' AND j.scheduled
+           AND j.hypertable_schema = h.hypertable_schema AND j.hypertable_name = h.hypertable_name ORDER BY j.job_id LIMIT 1) AS compress_after,
+       (SELECT j.config ->> 'drop_after' FROM timescaledb_information.jobs AS j WHERE j.proc_name = 'policy_retention' AND j.scheduled
+           AND j.config ->> 'drop_created_before' IS NULL
+           AND j.hypertable_schema = h.hypertable_schema AND j.hypertable_name = h.hypertable_name ORDER BY j.job_id LIMIT 1) AS drop_after,
        EXISTS (
            SELECT FROM timescaledb_information.jobs AS j WHERE j.proc_name = 'policy_compression' AND j.scheduled
            AND j.hypertable_schema = h.hypertable_schema AND j.hypertable_name = h.hypertable_name
