@@ -132,6 +132,28 @@ def test_a_guard_above_the_tables_rows_guards_nothing() -> None:
     assert rules(1_000_000) == [("heavy-lock", "error")]
 
 
+@pytest.mark.parametrize(("most", "limit", "rule"), [
+    (100_000, None, ("guard-refuses", "warning")),
+    (10_000_000_000, None, ("unguarded-conversion", "error")),
+    (10_000_000_000, 20_000_000_000, ("guard-refuses", "warning")),
+    (5_000, 1_000, ("unguarded-conversion", "error")),
+])  # fmt: skip
+def test_a_guard_that_lets_large_tables_pass_is_none_where_rows_are_not_known(
+    most: int, limit: int | None, rule: tuple[str, str]
+) -> None:
+    before = Before({1: Table(1, TABLE, 1, False)}, sizes_of(["s.t"], [], limit=limit))
+    sql = ours.create_hypertable(ours.Table("t", "s"), "time", guard=ours.Guard(most, {}))
+    seen = Seen(sql, 8, 0, True, 0.0, ((1, "ACCESS EXCLUSIVE"),), frozenset({1}), frozenset(), frozenset())
+    found = judge(REVISION, [seen], before, {1: Table(1, TABLE, 1, True)})
+    assert [(each.rule, each.level) for each in found] == [rule]
+    # The way back is behind the same guard.
+    back = ours.revert_hypertable(ours.Table("t", "s"), guard=ours.Guard(most, {}))
+    there = Before({1: Table(1, TABLE, 1, True)}, sizes_of(["s.t"], [], limit=limit))
+    seen = Seen(back, 8, 0, True, 0.0, ((1, "ACCESS EXCLUSIVE"),), frozenset({1}), frozenset({1}), frozenset())
+    errors = [each.rule for each in judge(REVISION, [seen], there, {1: Table(1, TABLE, 1, False)})]
+    assert errors == (["heavy-lock"] if rule[1] == "error" else [])
+
+
 def test_a_conversion_is_seen_though_its_table_was_locked_before() -> None:
     """As the usual revision has it: the key is made anew first."""
     before = Before({1: Table(1, TABLE, 1, False)}, sizes_of([], []))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,10 +134,7 @@ def test_a_model_that_is_wrong_is_told(project: Project) -> None:
 
 
 @pytest.mark.community
-def test_policies_of_the_model(community_db: Database, tmp_path: object) -> None:
-    from pathlib import Path
-
-    assert isinstance(tmp_path, Path)
+def test_policies_of_the_model(community_db: Database, tmp_path: Path) -> None:
     project = Project(tmp_path, Place(community_db).url)
     options = (
         '{"info": {"hyperferry": {"time": "game_date", "retention": "2 years", '
@@ -157,7 +156,7 @@ def test_policies_of_the_model(community_db: Database, tmp_path: object) -> None
     )
     assert "No new upgrade operations" in project("check").stdout
     project.model(options % "60 days")
-    assert "op.add_compression('player_stats', segment_by=['player_id'], after='60 days')" in proposed(
+    assert "op.add_compression('player_stats', segment_by=['player_id'], after='60 days', existing={'after': '30 days'})" in proposed(
         project
     )
     community_db.execute("SELECT remove_retention_policy('player_stats')")
@@ -175,10 +174,58 @@ def test_policies_of_the_model(community_db: Database, tmp_path: object) -> None
     project.model((options % "30 days").replace('["player_id"]', '["id"], "order_by": ["player_id DESC"]'))
     assert "segment_by=['id']" in proposed(project)
     project.model((options % "30 days").replace('["player_id"]', "[]"))
-    assert "op.add_compression('player_stats', segment_by=[], after='30 days')" in proposed(project)
+    assert (
+        "op.add_compression('player_stats', segment_by=[], after='30 days', "
+        "existing={'segment_by': ['player_id'], 'order_by': ['\"id\" DESC', '\"game_date\" DESC']})"
+    ) in proposed(project)
     project("revision", "--autogenerate", "-m", "no segments")
     project("upgrade", "head")
     assert "No new upgrade operations" in project("check").stdout
+
+
+@pytest.mark.community
+def test_a_change_of_policies_has_a_way_back_to_what_was(community_db: Database, tmp_path: Path) -> None:
+    project = Project(tmp_path, Place(community_db).url)
+    options = (
+        '{"info": {"hyperferry": {"time": "game_date", "retention": "%s", '
+        '"compression": {"segment_by": %s, "order_by": ["game_date"], "after": "%s"}}}}'
+    )
+
+    def revised(*words: str) -> Any:
+        project.model(options % words)
+        project("revision", "--autogenerate", "-m", "next")
+        project("upgrade", "head")
+        assert "No new upgrade operations" in project("check").stdout
+        return Place(community_db).state()
+
+    first = revised("2 years", '["player_id"]', "30 days")
+    revised("3 years", '["player_id"]', "60 days")
+    assert "op.add_retention('player_stats', '2 years', existing='3 years')" in project.newest()
+    project("downgrade", "-1")
+    assert Place(community_db).state() == first
+    project("upgrade", "head")
+    second = Place(community_db).state()
+    revised("3 years", '["id"]', "60 days")
+    project("downgrade", "-1")
+    assert Place(community_db).state() == second
+    settings = "SELECT segmentby::text, orderby::text, orderby_desc::text FROM _timescaledb_catalog.compression_settings"
+    assert community_db.execute(settings) == [("{player_id}", "{game_date}", "{f}")]
+    project("downgrade", "-1")
+    # What is paused, or was none, is not brought to run.
+    community_db.execute(
+        "SELECT remove_compression_policy('player_stats');"
+        "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'"
+    )
+    for each in project.versions.glob("*_next.py"):
+        if "existing" in each.read_text("utf-8"):
+            each.unlink()
+    revised("3 years", '["player_id"]', "60 days")
+    assert "existing={'after': False}" in project.newest()
+    project("downgrade", "-1")
+    assert Place(community_db).state()[2] == []
+    project("upgrade", "head")
+    project.model((options % ("3 years", '["player_id"]', "60 days")).replace('"60 days"', "False"))
+    assert "after=False, existing={'after': '60 days'})" in proposed(project)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,20 @@ GIVEN: list[tuple[Any, str, str]] = [
         "op.remove_retention('t', after=100)",
     ),
     (
+        policies.AddRetentionOp("t", None, after="2 years", existing="30 days", skip_on_apache=True),
+        "op.add_retention('t', '2 years', existing='30 days', skip_on_apache=True)",
+        "op.add_retention('t', '30 days', existing='2 years', skip_on_apache=True)",
+    ),
+    (
+        policies.AddCompressionOp(
+            "t", None, segment_by=["a"], after="1 day", existing={"segment_by": [], "order_by": ["at DESC"], "after": False}
+        ),
+        "op.add_compression('t', segment_by=['a'], after='1 day', "
+        "existing={'segment_by': [], 'order_by': ['at DESC'], 'after': False})",
+        "op.add_compression('t', segment_by=[], order_by=['at DESC'], after=False, "
+        "existing={'segment_by': ['a'], 'after': '1 day'})",
+    ),
+    (
         policies.CreateContinuousAggregateOp(
             "v", "s", query="SELECT\n1", end_offset="1 day", schedule="1 hour"
         ),

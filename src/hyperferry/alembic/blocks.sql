@@ -19,6 +19,21 @@ EXISTS (SELECT FROM timescaledb_information.hypertables AS h
         JOIN pg_catalog.pg_namespace AS hn ON hn.nspname = h.hypertable_schema
         JOIN pg_catalog.pg_class AS hc ON hc.relnamespace = hn.oid AND hc.relname = h.hypertable_name WHERE hc.oid = target)
 
+-- name: is_aggregate
+-- Whether the target is a continuous aggregate, as a condition. By names, as above.
+EXISTS (SELECT FROM timescaledb_information.continuous_aggregates AS g
+    JOIN pg_catalog.pg_namespace AS gn ON gn.nspname = g.view_schema
+    JOIN pg_catalog.pg_class AS gc ON gc.relnamespace = gn.oid AND gc.relname = g.view_name WHERE gc.oid = target)
+
+-- name: holder
+-- The hypertable behind an aggregate.
+        SELECT hc.oid INTO holder FROM timescaledb_information.continuous_aggregates AS g
+        JOIN pg_catalog.pg_namespace AS gn ON gn.nspname = g.view_schema
+        JOIN pg_catalog.pg_class AS gc ON gc.relnamespace = gn.oid AND gc.relname = g.view_name
+        JOIN pg_catalog.pg_namespace AS hn ON hn.nspname = g.materialization_hypertable_schema
+        JOIN pg_catalog.pg_class AS hc ON hc.relnamespace = hn.oid AND hc.relname = g.materialization_hypertable_name
+        WHERE gc.oid = target;
+
 -- name: community
 -- Where the edition has no such thing: an error that says so, or nothing. It comes first, for an aggregate that was left out is not there.
     IF pg_catalog.current_setting('timescaledb.license', true) = 'apache' THEN
@@ -317,10 +332,13 @@ END
 -- The width of chunks that are made from now on.
 DECLARE
     target regclass := pg_catalog.to_regclass({table});
+    waits text := pg_catalog.current_setting('lock_timeout');
     functions text;
 BEGIN
 {target}
+{wait}
     EXECUTE 'SELECT ' || functions || '.set_chunk_time_interval($1, ' || {interval} || ')' USING target;
+    PERFORM pg_catalog.set_config('lock_timeout', waits, true);
 END
 
 -- name: create_index
@@ -338,12 +356,7 @@ BEGIN
     END IF;
     holder := target;
     IF {aggregate} THEN -- whose indexes are those of the hypertable behind it
-        SELECT hc.oid INTO holder FROM timescaledb_information.continuous_aggregates AS g
-        JOIN pg_catalog.pg_namespace AS gn ON gn.nspname = g.view_schema
-        JOIN pg_catalog.pg_class AS gc ON gc.relnamespace = gn.oid AND gc.relname = g.view_name
-        JOIN pg_catalog.pg_namespace AS hn ON hn.nspname = g.materialization_hypertable_schema
-        JOIN pg_catalog.pg_class AS hc ON hc.relnamespace = hn.oid AND hc.relname = g.materialization_hypertable_name
-        WHERE gc.oid = target;
+{holder}
     END IF;
     SELECT i.indexrelid, i.indisvalid INTO there, valid
     FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid WHERE i.indrelid = holder AND c.relname = {name};
@@ -407,7 +420,212 @@ BEGIN
 END
 
 -- name: remove_compression
--- The policy goes. Chunks that are compressed stay so, and then compression stays on.
+-- The policy of a hypertable or a continuous aggregate goes. Chunks that are compressed stay so, and then compression stays on.
+DECLARE
+    target regclass := pg_catalog.to_regclass({table});
+    waits text := pg_catalog.current_setting('lock_timeout');
+    functions text;
+    holder oid;
+BEGIN
+    IF target IS NULL OR pg_catalog.current_setting('timescaledb.license', true) = 'apache' THEN
+        RETURN;
+    END IF;
+{target}
+    IF {is_aggregate} THEN
+{holder}
+    ELSIF {is_hypertable} THEN
+        holder := target;
+    ELSE
+        RETURN;
+    END IF;
+{wait}
+    EXECUTE 'SELECT ' || functions || '.remove_compression_policy($1, if_exists => true)' USING target;
+    IF EXISTS (SELECT FROM timescaledb_information.chunks AS h
+            JOIN pg_catalog.pg_namespace AS hn ON hn.nspname = h.hypertable_schema
+            JOIN pg_catalog.pg_class AS hc ON hc.relnamespace = hn.oid AND hc.relname = h.hypertable_name
+            WHERE h.is_compressed AND hc.oid = holder) THEN
+        RAISE NOTICE USING MESSAGE = 'hyperferry: compressed chunks of ' || target::text || ' stay compressed, and compression stays on; '
+            || 'decompress_chunk undoes it';
+    ELSE
+        EXECUTE CASE WHEN holder = target THEN 'ALTER TABLE ' ELSE 'ALTER MATERIALIZED VIEW ' END || target::text
+            || ' SET (timescaledb.compress = false)';
+    END IF;
+    PERFORM pg_catalog.set_config('lock_timeout', waits, true);
+END
+
+-- name: of_target
+-- Whether a job j is a policy of the target, a hypertable or a continuous aggregate, as a condition.
+EXISTS (SELECT FROM pg_catalog.pg_class AS own JOIN pg_catalog.pg_namespace AS at ON at.oid = own.relnamespace
+    WHERE own.oid = target AND (j.hypertable_schema = at.nspname AND j.hypertable_name = own.relname
+        OR EXISTS (SELECT FROM timescaledb_information.continuous_aggregates AS g
+            WHERE g.materialization_hypertable_schema = j.hypertable_schema AND g.materialization_hypertable_name = j.hypertable_name
+                AND g.view_schema = at.nspname AND g.view_name = own.relname)))
+
+-- name: policy
+-- A policy of this kind, unless there is one that says the same and runs.
+    IF NOT EXISTS (SELECT FROM timescaledb_information.jobs AS j
+            WHERE j.proc_name = {kind} AND j.scheduled AND {same} AND {of_target}) THEN
+        EXECUTE 'SELECT ' || functions || {remove} USING target;
+        EXECUTE 'SELECT ' || {add} USING target;
+    END IF;
+
+-- name: retention_after_aggregates
+-- What drops rows is left out while there are rows that a continuous aggregate was never made from: they would be in neither. A policy that is
+-- there and drops no less is changed where it stands at once: so no more is dropped than without that. One that drops such rows is told.
+    DECLARE
+        number integer;
+        there jsonb;
+        runs boolean;
+        same boolean := false;
+        no_less boolean := false;
+        waiting text[];
+        dropped text;
+        hint text := 'hyperferry apply does that refresh';
+    BEGIN
+        SELECT j.job_id, j.config, j.scheduled, j.scheduled AND {same}, j.scheduled AND {no_less}
+        INTO number, there, runs, same, no_less
+        FROM timescaledb_information.jobs AS j WHERE j.proc_name = 'policy_retention' AND {of_target} ORDER BY j.job_id LIMIT 1;
+{waiting}
+        IF same THEN
+            NULL;
+        ELSIF no_less THEN
+            there := pg_catalog.jsonb_set(there, ARRAY['drop_after'], {stored});
+            EXECUTE 'SELECT FROM ' || functions || '.alter_job($1, schedule_interval => $2, config => $3)' USING number, {schedule}, there;
+        ELSIF waiting IS NULL THEN
+            EXECUTE 'SELECT ' || functions || '.remove_retention_policy($1, if_exists => true)' USING target;
+            EXECUTE 'SELECT ' || {add} USING target;
+        END IF;
+        IF waiting IS NOT NULL THEN
+            hint := hint || CASE WHEN same OR no_less THEN '.' ELSE ', and starts retention then.' END;
+            IF runs THEN
+                dropped := 'job ' || number::text || ' drops ' || COALESCE(
+                    'chunks that were made more than ' || (there ->> 'drop_created_before') || ' ago', 'rows older than ' || (there ->> 'drop_after'));
+                hint := hint || ' To have nothing dropped before: SELECT ' || functions || '.alter_job(' || number::text || ', scheduled => false);';
+            END IF;
+            RAISE NOTICE USING MESSAGE = 'hyperferry: the retention of ' || target::text || CASE WHEN same OR no_less
+                    THEN ' goes on, and may drop rows' ELSE ' is left out, for it would drop rows' END || ' that are in no '
+                    || 'continuous aggregate yet; never refreshed from them: ' || pg_catalog.array_to_string(waiting, ', ')
+                    || COALESCE('; ' || CASE WHEN same OR no_less THEN '' ELSE 'meanwhile ' END || dropped, ''),
+                HINT = hint;
+        END IF;
+    END;
+
+-- name: waiting
+-- The aggregates that were never made from rows which are there, or not since those changed. TimescaleDB's logs of what waits tell that: what is
+-- logged for the aggregate, what writers logged since, what lies behind the threshold and is not logged, and what a refresh is at work on.
+-- A new aggregate has all of time in it. Refreshed newest first, what is left is the stretch before: all of it counts. Of every other stretch, as
+-- of a backfill, or of the time after the newest refresh, only what is to be dropped already counts: time goes on.
+        DECLARE
+            nobegin CONSTANT bigint := -9223372036854775808;
+            noend CONSTANT bigint := 9223372036854775807;
+            at_work CONSTANT boolean := EXISTS (
+                SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE n.nspname = '_timescaledb_catalog' AND c.relname = 'continuous_aggs_materialization_ranges');
+            each record;
+            part record;
+            lows bigint[];
+            highs bigint[];
+            moments interval[];
+            conditions text[];
+            lacks boolean;
+        BEGIN
+            FOR each IN
+                SELECT pg_catalog.quote_ident(g.user_view_schema) || '.' || pg_catalog.quote_ident(g.user_view_name) AS name,
+                    g.mat_hypertable_id AS own, g.raw_hypertable_id AS raw,
+                    pg_catalog.quote_ident(s.schema_name) || '.' || pg_catalog.quote_ident(s.table_name) AS source,
+                    pg_catalog.quote_ident(d.column_name) AS cut_by,
+                    CASE WHEN d.column_type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN 'number'
+                        WHEN d.column_type = 'timestamptz'::regtype THEN 'timestamptz'
+                        WHEN d.column_type IN ('timestamp'::regtype, 'date'::regtype) THEN 'timestamp' END AS kind,
+                    CASE WHEN d.integer_now_func <> '' THEN pg_catalog.quote_ident(d.integer_now_func_schema) || '.'
+                        || pg_catalog.quote_ident(d.integer_now_func) || '()' END AS present
+                FROM _timescaledb_catalog.continuous_agg AS g
+                JOIN _timescaledb_catalog.hypertable AS s ON s.id = g.raw_hypertable_id
+                JOIN _timescaledb_catalog.dimension AS d ON d.hypertable_id = s.id AND d.num_slices IS NULL
+                JOIN pg_catalog.pg_class AS c ON c.oid = target JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE s.schema_name = n.nspname AND s.table_name = c.relname -- it reads the table
+                    OR g.user_view_schema = n.nspname AND g.user_view_name = c.relname -- it is the aggregate whose rows are to go
+                    OR EXISTS (SELECT FROM _timescaledb_catalog.continuous_agg AS b WHERE b.mat_hypertable_id = s.id -- it reads that one
+                        AND b.user_view_schema = n.nspname AND b.user_view_name = c.relname)
+                ORDER BY 1
+            LOOP
+                lows := NULL;
+                highs := NULL;
+                IF at_work THEN
+                    EXECUTE 'SELECT pg_catalog.array_agg(r.lowest_modified_value ORDER BY r.ctid), '
+                        'pg_catalog.array_agg(r.greatest_modified_value ORDER BY r.ctid) '
+                        'FROM _timescaledb_catalog.continuous_aggs_materialization_ranges AS r WHERE r.materialization_id = $1'
+                    INTO lows, highs USING each.own;
+                END IF;
+                lacks := false;
+                FOR part IN
+                    WITH logged AS (
+                        SELECT l.lowest_modified_value AS lowest, l.greatest_modified_value AS greatest
+                        FROM _timescaledb_catalog.continuous_aggs_materialization_invalidation_log AS l WHERE l.materialization_id = each.own
+                        UNION ALL SELECT l.lowest_modified_value, l.greatest_modified_value
+                        FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log AS l WHERE l.hypertable_id = each.raw
+                        UNION ALL SELECT t.watermark, noend
+                        FROM _timescaledb_catalog.continuous_aggs_invalidation_threshold AS t WHERE t.hypertable_id = each.raw
+                        UNION ALL SELECT r.lowest, r.greatest FROM ROWS FROM (pg_catalog.unnest(lows), pg_catalog.unnest(highs)) AS r(lowest, greatest)
+                    ), marked AS ( -- stretches that touch are one
+                        SELECT g.lowest, g.greatest, g.lowest = nobegin AS from_first,
+                            COALESCE(g.lowest > pg_catalog.max(g.greatest) OVER (PARTITION BY g.lowest = nobegin ORDER BY g.lowest, g.greatest
+                                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), true) AS opens
+                        FROM logged AS g WHERE g.lowest <= g.greatest
+                    ), numbered AS (
+                        SELECT m.lowest, m.greatest, m.from_first,
+                            pg_catalog.sum(m.opens::integer) OVER (PARTITION BY m.from_first ORDER BY m.lowest, m.greatest) AS stretch
+                        FROM marked AS m
+                    )
+                    SELECT m.from_first, pg_catalog.min(m.lowest) AS lowest, pg_catalog.max(m.greatest) AS greatest
+                    FROM numbered AS m GROUP BY m.from_first, m.stretch ORDER BY 2, 3
+                LOOP
+                    EXIT WHEN lacks;
+                    -- The logs count microseconds since 1970. From the year 1 to 10000, which a time of every kind knows.
+                    moments := ARRAY(
+                        SELECT pg_catalog.make_interval(hours => (b.within / 3600000000)::integer, secs => pg_catalog.mod(b.within, 3600000000) / 1000000.0)
+                        FROM (SELECT GREATEST(LEAST(v.bound, 253402300800000000), -62135596800000000) AS within, v.place
+                            FROM (VALUES (part.lowest, 1), (part.greatest, 2)) AS v(bound, place)) AS b
+                        ORDER BY b.place);
+                    conditions := ARRAY[]::text[];
+                    IF NOT part.from_first THEN
+                        conditions := conditions || ARRAY[
+                            each.cut_by || ' >= ' || CASE each.kind WHEN 'number' THEN '$1' WHEN 'timestamptz' THEN '$3' ELSE '$5' END,
+                            each.cut_by || ' < ' || CASE each.kind WHEN 'number' THEN each.present WHEN 'timestamptz' THEN 'pg_catalog.now()'
+                                ELSE 'pg_catalog.now()::timestamp' END || ' - ' || {after}];
+                    END IF;
+                    IF part.greatest <> noend THEN
+                        conditions := conditions
+                            || (each.cut_by || ' <= ' || CASE each.kind WHEN 'number' THEN '$2' WHEN 'timestamptz' THEN '$4' ELSE '$6' END);
+                    END IF;
+                    -- A time of another kind is not compared.
+                    CONTINUE WHEN each.kind IS NULL AND conditions <> ARRAY[]::text[] OR pg_catalog.array_position(conditions, NULL) IS NOT NULL;
+                    EXECUTE 'SELECT EXISTS (SELECT FROM ' || each.source || ' WHERE ' || pg_catalog.array_to_string('true'::text || conditions, ' AND ') || ')'
+                    INTO lacks USING part.lowest, part.greatest, pg_catalog.to_timestamp(0) + moments[1], pg_catalog.to_timestamp(0) + moments[2],
+                        '1970-01-01'::timestamp + moments[1], '1970-01-01'::timestamp + moments[2];
+                END LOOP;
+                IF lacks THEN
+                    waiting := waiting || each.name;
+                END IF;
+            END LOOP;
+        END;
+
+-- name: add_policy
+-- A policy of a hypertable.
+DECLARE
+    target regclass := pg_catalog.to_regclass({table});
+    waits text := pg_catalog.current_setting('lock_timeout');
+    functions text;
+BEGIN
+{community}
+{target}
+{wait}
+{policy}
+    PERFORM pg_catalog.set_config('lock_timeout', waits, true);
+END
+
+-- name: remove_policy
+-- The policy of a hypertable or a continuous aggregate goes, where there is one.
 DECLARE
     target regclass := pg_catalog.to_regclass({table});
     waits text := pg_catalog.current_setting('lock_timeout');
@@ -417,143 +635,74 @@ BEGIN
         RETURN;
     END IF;
 {target}
-    IF NOT {is_hypertable} THEN
-        RETURN;
-    END IF;
 {wait}
-    EXECUTE 'SELECT ' || functions || '.remove_compression_policy($1, if_exists => true)' USING target;
-    IF EXISTS (SELECT FROM timescaledb_information.chunks AS h
-            JOIN pg_catalog.pg_namespace AS hn ON hn.nspname = h.hypertable_schema
-            JOIN pg_catalog.pg_class AS hc ON hc.relnamespace = hn.oid AND hc.relname = h.hypertable_name
-            WHERE h.is_compressed AND hc.oid = target) THEN
-        RAISE NOTICE USING MESSAGE = 'hyperferry: compressed chunks of ' || target::text || ' stay compressed, and compression stays on; '
-            || 'decompress_chunk undoes it';
-    ELSE
-        EXECUTE 'ALTER TABLE ' || target::text || ' SET (timescaledb.compress = false)';
+    IF {is_hypertable} OR {is_aggregate} THEN
+        EXECUTE 'SELECT ' || functions || {remove} USING target;
     END IF;
     PERFORM pg_catalog.set_config('lock_timeout', waits, true);
 END
 
--- name: policy
--- A policy of this kind, unless there is one that says the same. What is to be seen to before it comes first.
-    IF NOT EXISTS (SELECT FROM timescaledb_information.jobs AS j
-            JOIN pg_catalog.pg_class AS own ON own.oid = target JOIN pg_catalog.pg_namespace AS at ON at.oid = own.relnamespace
-            WHERE j.proc_name = {kind} AND {same} AND (j.hypertable_schema = at.nspname AND j.hypertable_name = own.relname
-                OR EXISTS (SELECT FROM timescaledb_information.continuous_aggregates AS g
-                    WHERE g.materialization_hypertable_schema = j.hypertable_schema AND g.materialization_hypertable_name = j.hypertable_name
-                        AND g.view_schema = at.nspname AND g.view_name = own.relname))) THEN
-{first}
-        EXECUTE 'SELECT ' || functions || {remove} USING target;
-        EXECUTE 'SELECT ' || functions || {add} USING target;
-    END IF;
-
--- name: not_before_aggregates
--- What drops rows is left out while there are rows that a continuous aggregate was never made from: they would be in neither.
--- TimescaleDB's log of what waits tells that. A new aggregate has all of time in it. Refreshed newest first, what is left is the stretch before;
--- oldest first, the stretch after, which is always there, since time goes on: of it only what is to be dropped already counts.
-        DECLARE
-            waits text := pg_catalog.current_setting('lock_timeout');
-            nobegin CONSTANT bigint := -9223372036854775808;
-            noend CONSTANT bigint := 9223372036854775807;
-            each record;
-            bound bigint;
-            within bigint;
-            moment interval;
-            condition text;
-            lacks boolean;
-            waiting text[];
-        BEGIN
-{wait}
-            FOR each IN
-                SELECT pg_catalog.quote_ident(g.user_view_schema) || '.' || pg_catalog.quote_ident(g.user_view_name) AS name,
-                    pg_catalog.quote_ident(s.schema_name) || '.' || pg_catalog.quote_ident(s.table_name) AS source,
-                    pg_catalog.quote_ident(d.column_name) AS cut_by,
-                    CASE WHEN d.column_type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN 'number'
-                        WHEN d.column_type = 'timestamptz'::regtype THEN 'timestamptz'
-                        WHEN d.column_type IN ('timestamp'::regtype, 'date'::regtype) THEN 'timestamp' END AS kind,
-                    CASE WHEN d.integer_now_func <> '' THEN pg_catalog.quote_ident(d.integer_now_func_schema) || '.'
-                        || pg_catalog.quote_ident(d.integer_now_func) || '()' END AS present,
-                    l.lowest_modified_value AS lowest, l.greatest_modified_value AS greatest
-                FROM _timescaledb_catalog.continuous_agg AS g
-                JOIN _timescaledb_catalog.hypertable AS s ON s.id = g.raw_hypertable_id
-                JOIN _timescaledb_catalog.dimension AS d ON d.hypertable_id = s.id AND d.num_slices IS NULL
-                JOIN _timescaledb_catalog.continuous_aggs_materialization_invalidation_log AS l ON l.materialization_id = g.mat_hypertable_id
-                    AND (l.lowest_modified_value = nobegin OR l.greatest_modified_value = noend)
-                JOIN pg_catalog.pg_class AS c ON c.oid = target JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-                WHERE s.schema_name = n.nspname AND s.table_name = c.relname -- it reads the table
-                    OR g.user_view_schema = n.nspname AND g.user_view_name = c.relname -- it is the aggregate whose rows are to go
-                    OR EXISTS (SELECT FROM _timescaledb_catalog.continuous_agg AS b WHERE b.mat_hypertable_id = s.id -- it reads that one
-                        AND b.user_view_schema = n.nspname AND b.user_view_name = c.relname)
-                ORDER BY 1
-            LOOP
-                bound := CASE WHEN each.lowest = nobegin THEN each.greatest ELSE each.lowest END;
-                -- The log counts microseconds since 1970. From the year 1 to 10000, which a time of every kind knows.
-                within := GREATEST(LEAST(bound, 253402300800000000), -62135596800000000);
-                moment := pg_catalog.make_interval(
-                    hours => (within / 3600000000)::integer, secs => pg_catalog.mod(within, 3600000000) / 1000000.0);
-                condition := CASE
-                    WHEN each.lowest = nobegin AND each.greatest = noend THEN 'true'
-                    WHEN each.lowest = nobegin THEN each.cut_by || ' <= '
-                    ELSE CASE each.kind
-                        WHEN 'number' THEN each.cut_by || ' < ' || each.present
-                        WHEN 'timestamptz' THEN each.cut_by || ' < pg_catalog.now()'
-                        WHEN 'timestamp' THEN each.cut_by || ' < pg_catalog.now()::timestamp' END
-                        || ' - ' || {after} || ' AND ' || each.cut_by || ' >= ' END;
-                IF condition <> 'true' THEN
-                    condition := condition || CASE each.kind WHEN 'number' THEN '$1' WHEN 'timestamptz' THEN '$2' WHEN 'timestamp' THEN '$3' END;
-                END IF;
-                EXECUTE 'SELECT EXISTS (SELECT FROM ' || each.source || ' WHERE ' || COALESCE(condition, 'false') || ')'
-                INTO lacks USING bound, pg_catalog.to_timestamp(0) + moment, '1970-01-01'::timestamp + moment;
-                IF lacks AND each.name <> ALL (COALESCE(waiting, ARRAY[]::text[])) THEN
-                    waiting := waiting || each.name;
-                END IF;
-            END LOOP;
-            PERFORM pg_catalog.set_config('lock_timeout', waits, true);
-            IF waiting IS NOT NULL THEN
-                RAISE NOTICE USING MESSAGE = 'hyperferry: the retention of ' || target::text || ' is left out, for it would drop rows that are in no '
-                        || 'continuous aggregate yet; never refreshed from them: ' || pg_catalog.array_to_string(waiting, ', '),
-                    HINT = 'hyperferry apply does that refresh, and starts retention then.';
-                RETURN;
-            END IF;
-        END;
-
--- name: add_policy
--- A policy of a hypertable.
-DECLARE
-    target regclass := pg_catalog.to_regclass({table});
-    functions text;
-BEGIN
-{community}
-{target}
-{policy}
-END
-
--- name: remove_policy
--- The policy goes, where there is one.
-DECLARE
-    target regclass := pg_catalog.to_regclass({table});
-    functions text;
-BEGIN
-    IF target IS NULL OR pg_catalog.current_setting('timescaledb.license', true) = 'apache' THEN
-        RETURN;
-    END IF;
-{target}
-    IF {is_hypertable} THEN
-        EXECUTE 'SELECT ' || functions || {remove} USING target;
-    END IF;
-END
-
 -- name: create_continuous_aggregate
--- The aggregate, empty, unless it is there.
+-- The aggregate, empty, unless it is there. Then its query cannot be changed: another one is told. Two are the same in the words in which
+-- PostgreSQL prints them, or in which it prints what it printed, as after a dump.
 DECLARE
     target regclass := pg_catalog.to_regclass({table});
+    waits text := pg_catalog.current_setting('lock_timeout');
     functions text;
+    newest_left_out boolean;
+    kept text;
+    wanted text;
+    forms text[] := ARRAY[]::text[];
 BEGIN
     IF target IS NOT NULL THEN
+        IF pg_catalog.current_setting('timescaledb.license', true) = 'apache'
+            OR NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'timescaledb') THEN
+            RETURN;
+        END IF;
+        SELECT g.view_definition, g.materialized_only INTO kept, newest_left_out FROM timescaledb_information.continuous_aggregates AS g
+        JOIN pg_catalog.pg_namespace AS gn ON gn.nspname = g.view_schema
+        JOIN pg_catalog.pg_class AS gc ON gc.relnamespace = gn.oid AND gc.relname = g.view_name WHERE gc.oid = target;
+        IF kept IS NULL THEN
+            RAISE EXCEPTION USING ERRCODE = 'duplicate_table',
+                MESSAGE = 'hyperferry: ' || target::text || ' is there already, and is no continuous aggregate',
+                HINT = 'Give the continuous aggregate another name.';
+        END IF;
+{wait}
+        IF newest_left_out <> {materialized_only} THEN
+            IF {change} THEN
+                EXECUTE 'ALTER MATERIALIZED VIEW ' || target::text || ' SET (timescaledb.materialized_only = ' || {materialized_only}::text || ')';
+            ELSE
+                RAISE NOTICE USING MESSAGE = 'hyperferry: ' || target::text || ' is there, and is left as it is: materialized_only = '
+                        || newest_left_out::text || ', not ' || {materialized_only}::text,
+                    HINT = 'ALTER MATERIALIZED VIEW ' || target::text || ' SET (timescaledb.materialized_only = ' || {materialized_only}::text || ');';
+            END IF;
+        END IF;
+        BEGIN
+            FOREACH wanted IN ARRAY ARRAY[{query}, kept] LOOP
+                FOR again IN 1..2 LOOP
+                    EXECUTE 'CREATE TEMP VIEW hyperferry_query AS ' || wanted;
+                    wanted := pg_catalog.pg_get_viewdef('pg_temp.hyperferry_query'::regclass);
+                    forms := forms || pg_catalog.rtrim(pg_catalog.btrim(pg_catalog.regexp_replace(wanted, '\s+', ' ', 'g')), ';');
+                    DROP VIEW pg_temp.hyperferry_query;
+                END LOOP;
+            END LOOP;
+            forms := forms || pg_catalog.rtrim(pg_catalog.btrim(pg_catalog.regexp_replace(kept, '\s+', ' ', 'g')), ';');
+        EXCEPTION WHEN syntax_error_or_access_rule_violation OR invalid_schema_name THEN
+            forms := NULL; -- what cannot be read cannot be compared
+        END;
+        IF NOT forms[1:2] && forms[3:5] THEN
+            RAISE NOTICE USING MESSAGE = 'hyperferry: ' || target::text || ' is there with another query, and is left as it is. It has: ' || forms[5]
+                    || '. Wanted: ' || forms[1],
+                HINT = 'The query of a continuous aggregate cannot be changed: make the new one under another name beside it, and drop this one '
+                    'when nobody reads it.';
+        END IF;
+        PERFORM pg_catalog.set_config('lock_timeout', waits, true);
         RETURN;
     END IF;
 {community}
+{wait}
     EXECUTE {create};
+    PERFORM pg_catalog.set_config('lock_timeout', waits, true);
 END
 
 -- name: require_rollout

@@ -13,10 +13,13 @@ from alembic.util import CommandError
 
 from ..db import load_queries
 from ..declared.parse import order
+from ..declared.statements import order_text
+from ..model.declared import OrderBy
 from . import render
 from .base import TableOperation
 from .ops import CreateHypertableOp, SetChunkIntervalOp
 from .policies import AddCompressionOp, AddRetentionOp
+from .statements import Interval
 
 KEY = "hyperferry"
 """Where a model's table says it: `__table_args__ = {"info": {"hyperferry": {"time": "game_date"}}}`."""
@@ -110,13 +113,9 @@ def _lacking(
             f"{name} is a hypertable by {state['time']}, and its model says by {wishes['time']}"
         )
     elif wishes.get("chunk_interval") is not None and not state["same_interval"]:
-        existing = state["interval"]
         lacking.append(
             SetChunkIntervalOp(
-                name,
-                schema,
-                interval=wishes["chunk_interval"],
-                existing=int(existing) if existing.isdigit() else existing,
+                name, schema, interval=wishes["chunk_interval"], existing=_length(state["interval"])
             )
         )
     if state.get("edition") == "apache" and (there or not skip):
@@ -126,44 +125,68 @@ def _lacking(
             )
         return lacking
     compression = wishes.get("compression")
-    policy_lacks = bool(
-        compression and compression.get("after") is not None and not state.get("same_compression")
+    after = (compression or {}).get("after")
+    # False: no policy.
+    policy_lacks = (
+        state.get("compress_after") is not None
+        if after is False
+        else after is not None and not state.get("same_compression")
     )
-    other_way = False
+    more: dict[str, Any] = {"skip_on_apache": True} if skip else {}
+    way: Mapping[str, Any] | None = None
     if compression and state.get("compressed"):
-        other_way = not _same_way(connection, name, schema, compression)
-    if compression and (not state.get("compressed") or policy_lacks or other_way):
-        lacking.append(
-            AddCompressionOp(name, schema, **compression, **({"skip_on_apache": True} if skip else {}))
-        )
+        way = _other_way(connection, name, schema, compression)
+    if compression and (not state.get("compressed") or policy_lacks or way is not None):
+        existing: dict[str, Any] = dict(way or {})
+        if policy_lacks:
+            existing["after"] = _length(state.get("compress_after")) or False
+        before = {"existing": existing} if state.get("compressed") else {}
+        lacking.append(AddCompressionOp(name, schema, **compression, **before, **more))
     if wishes.get("retention") and not state.get("same_retention"):
+        was = _length(state.get("drop_after"))
         lacking.append(
             AddRetentionOp(
-                name, schema, after=wishes["retention"], **({"skip_on_apache": True} if skip else {})
+                name,
+                schema,
+                after=wishes["retention"],
+                **({} if was is None else {"existing": was}),
+                **more,
             )
         )
     return lacking
 
 
-def _same_way(connection: Any, name: str, schema: str | None, wish: Mapping[str, Any]) -> bool:
-    """Whether chunks are compressed by the columns and in the order that the model says; what it does not say is not compared."""
+def _length(text: str | None) -> Interval | None:
+    """A span of time, or a number of units, as the server prints it."""
+    return int(text) if text is not None and text.isdigit() else text
+
+
+def _other_way(
+    connection: Any, name: str, schema: str | None, wish: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """By which columns and in which order chunks are compressed, where the model says otherwise; what it does not say is not
+    compared. None where it is as the model says."""
     queries = load_queries(__package__, "compare.sql")
     columns, wanted = wish.get("segment_by"), order(list(wish.get("order_by") or ()))
     if columns is None and not wanted:
-        return True
+        return None
     if not connection.execute(sqlalchemy.text(queries["has_settings"].as_string(None))).scalar():
-        return True
+        return None
     at = {"schema": schema or connection.dialect.default_schema_name, "name": name}
     row = connection.execute(sqlalchemy.text(queries["settings"].as_string(None)), at).mappings().first()
     found = dict(row or {})
-    if columns is not None and list(columns) != list(found.get("segment_by") or ()):
-        return False
     ordered = list(
         zip(*(found.get(key) or () for key in ("order_by", "descending", "nulls_first")), strict=True)
     )
     ways = [(each.column, each.descending, each.nulls_come_first) for each in wanted]
     # TimescaleDB adds the time at the end where it is not named.
-    return not ways or (ordered[: len(ways)] == ways and len(ordered) <= len(ways) + 1)
+    in_order = not ways or (ordered[: len(ways)] == ways and len(ordered) <= len(ways) + 1)
+    if in_order and (columns is None or list(columns) == list(found.get("segment_by") or ())):
+        return None
+    return {
+        "segment_by": list(found.get("segment_by") or ()),
+        "order_by": [order_text(OrderBy(*each)) for each in ordered],
+    }
 
 
 def _state(connection: Any, name: str, schema: str | None, wishes: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,7 +196,7 @@ def _state(connection: Any, name: str, schema: str | None, wishes: Mapping[str, 
         return {}
     asked = {
         "interval": wishes.get("chunk_interval"),
-        "compress": (wishes.get("compression") or {}).get("after"),
+        "compress": (wishes.get("compression") or {}).get("after") or None,
         "drop": wishes.get("retention"),
     }
     # A number of an integer column's units, or a span of time: only what it is may be read as such.

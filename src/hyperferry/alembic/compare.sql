@@ -30,22 +30,28 @@ WHERE NOT i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indna
              ELSE pg_catalog.starts_with(c.relname::text, pg_catalog.left(t.relname::text, 20)) END;
 
 -- name: state
--- How a table stands to what its model wants of it. What a policy says is read as what it is: the server may do so for every policy of the
+-- How a table stands to what its model wants of it. A policy that is paused, or drops chunks by when they were made, is another. What a policy says is read as what it is: the server may do so for every policy of the
 -- database before it looks whose it is.
 SELECT true AS hypertable, d.column_name::text AS time,
        COALESCE(d.integer_interval::text, d.time_interval::text) AS interval,
        COALESCE(d.integer_interval = CAST(:interval_units AS bigint), d.time_interval = CAST(CAST(:interval_span AS text) AS interval), false)
            AS same_interval,
        h.compression_enabled AS compressed,
+       (SELECT j.config ->> 'compress_after' FROM timescaledb_information.jobs AS j WHERE j.proc_name = 'policy_compression' AND j.scheduled
+           AND j.hypertable_schema = h.hypertable_schema AND j.hypertable_name = h.hypertable_name ORDER BY j.job_id LIMIT 1) AS compress_after,
+       (SELECT j.config ->> 'drop_after' FROM timescaledb_information.jobs AS j WHERE j.proc_name = 'policy_retention' AND j.scheduled
+           AND j.config ->> 'drop_created_before' IS NULL
+           AND j.hypertable_schema = h.hypertable_schema AND j.hypertable_name = h.hypertable_name ORDER BY j.job_id LIMIT 1) AS drop_after,
        EXISTS (
-           SELECT FROM timescaledb_information.jobs AS j WHERE j.proc_name = 'policy_compression'
+           SELECT FROM timescaledb_information.jobs AS j WHERE j.proc_name = 'policy_compression' AND j.scheduled
            AND j.hypertable_schema = h.hypertable_schema AND j.hypertable_name = h.hypertable_name
            AND CASE pg_catalog.jsonb_typeof(j.config -> 'compress_after')
                    WHEN 'number' THEN CAST(j.config ->> 'compress_after' AS numeric) = CAST(:compress_units AS bigint)
                    WHEN 'string' THEN CAST(j.config ->> 'compress_after' AS interval) = CAST(CAST(:compress_span AS text) AS interval)
                    ELSE false END) AS same_compression,
        EXISTS (
-           SELECT FROM timescaledb_information.jobs AS j WHERE j.proc_name = 'policy_retention'
+           SELECT FROM timescaledb_information.jobs AS j WHERE j.proc_name = 'policy_retention' AND j.scheduled
+           AND j.config ->> 'drop_created_before' IS NULL
            AND j.hypertable_schema = h.hypertable_schema AND j.hypertable_name = h.hypertable_name
            AND CASE pg_catalog.jsonb_typeof(j.config -> 'drop_after')
                    WHEN 'number' THEN CAST(j.config ->> 'drop_after' AS numeric) = CAST(:drop_units AS bigint)

@@ -6,7 +6,15 @@ import os
 from pathlib import Path
 
 from ..errors import Usage
-from ..model.declared import ContinuousAggregate, Declared, DeclaredIndex, Refresh, Retention, Span
+from ..model.declared import (
+    Compression,
+    ContinuousAggregate,
+    Declared,
+    DeclaredIndex,
+    Refresh,
+    Retention,
+    Span,
+)
 from ..model.names import TableName, name_parts
 from . import statements
 from .statements import Interval, Table
@@ -46,32 +54,25 @@ def of_declared(table: Table, declared: Declared, file: str, *, skip_on_apache: 
     if declared.chunk_interval is not None:
         text = declared.chunk_interval
         made.append(statements.set_chunk_interval(table, int(text) if text.isdigit() else text))
-    for index in declared.indexes:
-        made += _index(table, index, file)
-    if declared.compression is not None:
-        wish = declared.compression
-        if wish.enabled:
-            made.append(
-                statements.add_compression(
-                    table,
-                    segment_by=wish.segment_by,
-                    order_by=wish.order_by,
-                    after=_interval(wish.after) if wish.after else None,
-                    skip_on_apache=skip_on_apache,
-                )
-            )
-        if not wish.enabled or wish.after is False:
-            made.append(statements.remove_compression(table))
-    if declared.reorder is not None:
-        made.append(
-            statements.add_reorder(table, declared.reorder.index, skip_on_apache=skip_on_apache)
-            if declared.reorder
-            else statements.remove_reorder(table)
-        )
-    if declared.retention is False:
-        made.append(statements.remove_retention(table))
+    # Making one may wait for writers: before what locks the table to the end of the transaction.
     for aggregate in declared.aggregates:
         made += _aggregate(table, aggregate, file, skip_on_apache)
+    for index in declared.indexes:
+        made += _index(table, index, file)
+    made += _compression(table, declared.compression, skip_on_apache)
+    if declared.reorder is not None:
+        made.append(
+            statements.add_reorder(
+                table,
+                declared.reorder.index,
+                schedule=_schedule(declared.reorder.schedule),
+                skip_on_apache=skip_on_apache,
+            )
+            if declared.reorder
+            else statements.remove_policy(table, "reorder")
+        )
+    if declared.retention is False:
+        made.append(statements.remove_policy(table, "retention"))
     for aggregate in declared.aggregates:
         made += _retention(_view(table, aggregate), aggregate.retention, skip_on_apache)
     made += _retention(table, declared.retention, skip_on_apache)
@@ -83,8 +84,38 @@ def _retention(table: Table, wish: Retention | bool | None, skip: bool) -> list[
     if not isinstance(wish, Retention):
         return []
     return [
-        statements.add_retention(table, _interval(wish.after), skip_on_apache=skip, after_aggregates=True)
+        statements.add_retention(
+            table,
+            _interval(wish.after),
+            schedule=_schedule(wish.schedule),
+            skip_on_apache=skip,
+            after_aggregates=True,
+        )
     ]
+
+
+def _compression(
+    table: Table, wish: Compression | None, skip: bool, *, aggregate: bool = False
+) -> list[str]:
+    """Compression and its policy."""
+    if wish is None:
+        return []
+    if not wish.enabled:
+        return [statements.remove_compression(table)]
+    made = [
+        statements.add_compression(
+            table,
+            segment_by=wish.segment_by,
+            order_by=wish.order_by,
+            after=_interval(wish.after) if wish.after else None,
+            schedule=_schedule(wish.schedule),
+            skip_on_apache=skip,
+            aggregate=aggregate,
+        )
+    ]
+    if wish.after is False:
+        made.append(statements.remove_policy(table, "compression"))  # how chunks are compressed stays
+    return made
 
 
 def _index(
@@ -113,7 +144,7 @@ def _aggregate(table: Table, wish: ContinuousAggregate, file: str, skip: bool) -
     view = _view(table, wish)
     made = [
         statements.create_continuous_aggregate(
-            view, wish.query, materialized_only=wish.materialized_only, skip_on_apache=skip
+            view, wish.query, materialized_only=wish.materialized_only, skip_on_apache=skip, change=True
         )
     ]
     if isinstance(wish.refresh, Refresh):
@@ -126,19 +157,13 @@ def _aggregate(table: Table, wish: ContinuousAggregate, file: str, skip: bool) -
                 skip_on_apache=skip,
             )
         )
+    elif wish.refresh is False:
+        made.append(statements.remove_policy(view, "refresh"))
     for index in wish.indexes:
         made += _index(view, index, file, aggregate=True, skip=skip)
-    if wish.compression is not None and wish.compression.enabled:
-        made.append(
-            statements.add_compression(
-                view,
-                segment_by=wish.compression.segment_by,
-                order_by=wish.compression.order_by,
-                after=_interval(wish.compression.after) if wish.compression.after else None,
-                skip_on_apache=skip,
-                aggregate=True,
-            )
-        )
+    made += _compression(view, wish.compression, skip, aggregate=True)
+    if wish.retention is False:
+        made.append(statements.remove_policy(view, "retention"))
     return made
 
 
@@ -149,6 +174,10 @@ def _view(table: Table, wish: ContinuousAggregate) -> Table:
 
 def _interval(span: Span) -> Interval:
     return str(span) if span.units is None else span.units
+
+
+def _schedule(span: Span | None) -> str | None:
+    return None if span is None else str(span)
 
 
 def _offset(span: Span | None) -> Interval | None:

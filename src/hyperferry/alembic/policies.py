@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from alembic.operations import MigrateOperation, Operations
 
@@ -29,14 +29,16 @@ class AddCompressionOp(TableOperation):
         schema: str | None = None,
         segment_by: Sequence[str] | None = None,
         order_by: Sequence[str] | None = None,
-        after: Interval | None = None,
+        after: Interval | Literal[False] | None = None,
+        existing: Mapping[str, Any] | None = None,
         skip_on_apache: bool = False,
     ) -> Any:
         """Say how chunks are compressed (`order_by`: 'game_date DESC'), and have a policy compress those of the age `after`.
-        What is not said TimescaleDB chooses; `segment_by=[]` is no segments at all.
+        What is not said TimescaleDB chooses; `segment_by=[]` is no segments at all, `after=False` no policy.
 
         Community edition; with `skip_on_apache` it is left out, with a notice, where the edition has none. It compresses
-        nothing by itself. The reverse takes the policy away, and compression too where no chunk is compressed.
+        nothing by itself. The reverse takes the policy away, and compression too where no chunk is compressed; with
+        `existing`, how it was (`{"segment_by": ..., "order_by": ..., "after": ...}`), it is brought back to that.
         """
         return operations.invoke(
             cls(
@@ -45,23 +47,32 @@ class AddCompressionOp(TableOperation):
                 segment_by=segment_by,
                 order_by=order_by,
                 after=after,
+                existing=existing,
                 skip_on_apache=skip_on_apache,
             )
         )
 
     def statements(self) -> tuple[str, ...]:
         """What is run."""
-        given = dict(self.given)
+        given = {key: value for key, value in self.given.items() if key != "existing"}
         order_by = given.pop("order_by", None)
-        return (
-            statements.add_compression(
-                self.table, order_by=None if order_by is None else order(list(order_by)), **given
-            ),
+        after = given.pop("after", None)
+        made = statements.add_compression(
+            self.table,
+            order_by=None if order_by is None else order(list(order_by)),
+            after=None if after is False else after,
+            **given,
         )
+        return (made, statements.remove_policy(self.table, "compression")) if after is False else (made,)
 
     def reverse(self) -> MigrateOperation:
-        """Without it, as far as that goes."""
-        return RemoveCompressionOp(self.table_name, self.schema, **self.given)
+        """As it was; where that is not known, without it, as far as that goes."""
+        given = {key: value for key, value in self.given.items() if key != "existing"}
+        was = self.given.get("existing")
+        if was is None:
+            return RemoveCompressionOp(self.table_name, self.schema, **given)
+        skip = {key: given.pop(key) for key in ("skip_on_apache",) if key in given}
+        return AddCompressionOp(self.table_name, self.schema, **was, existing=given, **skip)
 
 
 @Operations.register_operation("remove_compression")
@@ -124,21 +135,32 @@ class AddRetentionOp(TableOperation):
         after: Interval,
         *,
         schema: str | None = None,
+        existing: Interval | None = None,
         skip_on_apache: bool = False,
     ) -> Any:
         """Have a policy drop chunks of the age `after`, with their rows. Community edition, as in `add_compression`.
 
-        What was dropped does not come back by the reverse.
+        `existing`: what the age was, for the reverse; without it the reverse takes the policy away. What was dropped does not
+        come back by it.
         """
-        return operations.invoke(cls(table_name, schema, after=after, skip_on_apache=skip_on_apache))
+        return operations.invoke(
+            cls(table_name, schema, after=after, existing=existing, skip_on_apache=skip_on_apache)
+        )
 
     def statements(self) -> tuple[str, ...]:
         """What is run."""
-        return (statements.add_retention(self.table, **self.given),)
+        given = {key: value for key, value in self.given.items() if key != "existing"}
+        return (statements.add_retention(self.table, **given),)
 
     def reverse(self) -> MigrateOperation:
-        """Without it."""
-        return RemoveRetentionOp(self.table_name, self.schema, **self.given)
+        """The age that was; where that is not known, without it."""
+        given = {key: value for key, value in self.given.items() if key != "existing"}
+        was = self.given.get("existing")
+        if was is None:
+            return RemoveRetentionOp(self.table_name, self.schema, **given)
+        return AddRetentionOp(
+            self.table_name, self.schema, **{**given, "after": was, "existing": given["after"]}
+        )
 
 
 @Operations.register_operation("remove_retention")
@@ -162,7 +184,7 @@ class RemoveRetentionOp(TableOperation):
 
     def statements(self) -> tuple[str, ...]:
         """What is run."""
-        return (statements.remove_retention(self.table),)
+        return (statements.remove_policy(self.table, "retention"),)
 
     def reverse(self) -> MigrateOperation:
         """The policy again."""
@@ -194,7 +216,8 @@ class CreateContinuousAggregateOp(TableOperation):
         skip_on_apache: bool = False,
     ) -> Any:
         """Make a continuous aggregate of the query, empty, unless there is one of that name; with `schedule` a policy
-        refreshes it, from `start_offset` to `end_offset` before now (None: without that bound).
+        refreshes it, from `start_offset` to `end_offset` before now (None: without that bound). One that is there with
+        another query is left as it is, with a notice.
 
         Community edition, as in `add_compression`. A refresh of everything belongs outside of revisions: `hyperferry apply`.
         """

@@ -144,7 +144,6 @@ def create_index(
         community=_community("continuous aggregates", skip_on_apache) if aggregate else sql.SQL(""),
         name=_text(name),
         aggregate=_boolean(aggregate),
-        wait=_wait(),
         build=_boolean(not per_chunk),
         create=_text(create),
     )
@@ -167,6 +166,7 @@ def add_compression(
     segment_by: Sequence[str] | None = None,
     order_by: Sequence[OrderBy] | None = None,
     after: Interval | None = None,
+    schedule: str | None = None,
     skip_on_apache: bool = False,
     aggregate: bool = False,
 ) -> str:
@@ -183,65 +183,66 @@ def add_compression(
         options.append(
             f"timescaledb.compress_orderby = {_text(', '.join(map(order_text, order_by))).as_string(None)}"
         )
-    policy = sql.SQL("") if after is None else _policy("compression", after)
+    policy = sql.SQL("") if after is None else _policy("compression", after, schedule)
     return _do(
         "add_compression",
         **_known(table),
         community=_community("compression", skip_on_apache),
         alter=_text("ALTER MATERIALIZED VIEW " if aggregate else "ALTER TABLE "),
         options=_text(", ".join(options)),
-        wait=_wait(),
         policy=policy,
     )
 
 
 def remove_compression(table: Table) -> str:
-    """The policy goes, and compression where no chunk is compressed."""
-    return _do("remove_compression", **_known(table), wait=_wait())
+    """The policy of a hypertable or of a continuous aggregate goes, and compression where no chunk is compressed."""
+    return _do("remove_compression", **_known(table))
+
+
+def remove_policy(table: Table, kind: str) -> str:
+    """The policy of that kind (compression, reorder, refresh, retention) of a hypertable or of a continuous aggregate goes."""
+    remove = (
+        ".remove_continuous_aggregate_policy($1, true)"
+        if kind == "refresh"
+        else f".remove_{kind}_policy($1, if_exists => true)"
+    )
+    return _do("remove_policy", **_known(table), remove=_text(remove))
 
 
 def add_retention(
-    table: Table, after: Interval, *, skip_on_apache: bool = False, after_aggregates: bool = False
+    table: Table,
+    after: Interval,
+    *,
+    schedule: str | None = None,
+    skip_on_apache: bool = False,
+    after_aggregates: bool = False,
 ) -> str:
     """A policy that drops chunks of an age. With `after_aggregates` it is left out, with a notice, while there are rows that a
-    continuous aggregate was never made from."""
-    first = (
-        _step("not_before_aggregates").format(wait=_wait(), after=_text(interval_text(after)))
-        if after_aggregates
-        else sql.SQL("")
-    )
+    continuous aggregate was never made from, unless the policy that is there drops no less."""
     return _do(
         "add_policy",
         **_known(table),
         community=_community("policies", skip_on_apache),
-        policy=_policy("retention", after, first),
+        policy=_after_aggregates(after, schedule) if after_aggregates else _policy("retention", after, schedule),
     )
 
 
-def remove_retention(table: Table) -> str:
-    """The policy goes."""
-    return _do(
-        "remove_policy", **_known(table), remove=_text(".remove_retention_policy($1, if_exists => true)")
-    )
-
-
-def add_reorder(table: Table, index: str, *, skip_on_apache: bool = False) -> str:
+def add_reorder(
+    table: Table, index: str, *, schedule: str | None = None, skip_on_apache: bool = False
+) -> str:
     """A policy that rewrites closed chunks in the order of an index."""
+    added = f".add_reorder_policy($1, {_text(index).as_string(None)})"
     policy = _step("policy").format(
-        first=sql.SQL(""),
+        of_target=_template("of_target"),
         kind=_text("policy_reorder"),
-        same=sql.SQL("j.config ->> 'index_name' = {}").format(_text(index)),
+        same=sql.SQL("j.config ->> 'index_name' = {}{}").format(_text(index), _scheduled(schedule)),
         remove=_text(".remove_reorder_policy($1, if_exists => true)"),
-        add=_text(f".add_reorder_policy($1, {_text(index).as_string(None)})"),
+        # It takes no schedule, and gives back the number of the job.
+        add=_added(added)
+        if schedule is None
+        else sql.SQL("functions || '.alter_job(' || functions || {}").format(_text(f"{added}{_every(schedule)})")),
     )
     return _do("add_policy", **_known(table), community=_community("policies", skip_on_apache), policy=policy)
-
-
-def remove_reorder(table: Table) -> str:
-    """The policy goes."""
-    return _do(
-        "remove_policy", **_known(table), remove=_text(".remove_reorder_policy($1, if_exists => true)")
-    )
 
 
 def create_continuous_aggregate(
@@ -250,19 +251,24 @@ def create_continuous_aggregate(
     *,
     materialized_only: bool | None = None,
     skip_on_apache: bool = False,
+    change: bool = False,
 ) -> str:
-    """The aggregate, empty: a refresh, or its policy, fills it."""
+    """The aggregate, empty: a refresh, or its policy, fills it. With `change` one that is there is brought to
+    `materialized_only`; else a notice says that it is otherwise."""
     options = ["timescaledb.continuous"]
     if materialized_only is not None:
         options.append(f"timescaledb.materialized_only = {str(materialized_only).lower()}")
+    query = query.strip().rstrip(";")
     create = (
-        f"CREATE MATERIALIZED VIEW {name.quoted} WITH ({', '.join(options)}) AS\n"
-        f"{query.strip().rstrip(';')}\nWITH NO DATA"
+        f"CREATE MATERIALIZED VIEW {name.quoted} WITH ({', '.join(options)}) AS\n{query}\nWITH NO DATA"
     )
     return _do(
         "create_continuous_aggregate",
         **_known(name),
         community=_community("continuous aggregates", skip_on_apache),
+        materialized_only=sql.SQL("NULL::boolean") if materialized_only is None else _boolean(materialized_only),
+        change=_boolean(change),
+        query=_text(query),
         create=_text(create),
     )
 
@@ -284,11 +290,11 @@ def refresh_policy(
         "AND j.config ->> 'end_offset' IS NOT DISTINCT FROM {end}"
     ).format(schedule=_text(schedule), start=_stored(start_offset), end=_stored(end_offset))
     policy = _step("policy").format(
-        first=sql.SQL(""),
+        of_target=_template("of_target"),
         kind=_text("policy_refresh_continuous_aggregate"),
         same=same,
         remove=_text(".remove_continuous_aggregate_policy($1, true)"),
-        add=_text(
+        add=_added(
             f".add_continuous_aggregate_policy($1, start_offset => {start}, end_offset => {end}, "
             f"schedule_interval => {interval_text(schedule)})"
         ),
@@ -350,6 +356,9 @@ def _known(table: Table) -> dict[str, sql.Composable]:
         "table": name,
         "target": _step("target").format(table=name),
         "is_hypertable": _template("is_hypertable"),
+        "is_aggregate": _template("is_aggregate"),
+        "holder": _step("holder"),
+        "wait": _wait(),
     }
 
 
@@ -367,24 +376,60 @@ def _community(what: str, skip: bool) -> sql.Composed:
     return _step("community").format(what=_text(what), skip=_boolean(skip))
 
 
-def _policy(kind: str, after: Interval, first: sql.Composable | None = None) -> sql.Composed:
+def _policy(kind: str, after: Interval, schedule: str | None = None) -> sql.Composed:
     key = {"compression": "compress_after", "retention": "drop_after"}[kind]
-    value = (
-        sql.SQL("j.config ->> {key} = {value}")
-        if isinstance(after, int)
-        # Only what is a span of time: the server may read every policy of the database before it looks whose it is.
-        else sql.SQL(
-            "CASE pg_catalog.jsonb_typeof(j.config -> {key}) WHEN 'string' "
-            "THEN (j.config ->> {key})::interval = {value}::interval ELSE false END"
-        )
-    )
     return _step("policy").format(
-        first=first or sql.SQL(""),
+        of_target=_template("of_target"),
         kind=_text(f"policy_{kind}"),
-        same=value.format(key=_text(key), value=_text(str(after))),
+        same=sql.SQL("{}{}").format(_as_old(key, "=", after), _scheduled(schedule)),
         remove=_text(f".remove_{kind}_policy($1, if_exists => true)"),
-        add=_text(f".add_{kind}_policy($1, {key} => {interval_text(after)})"),
+        add=_added(f".add_{kind}_policy($1, {key} => {interval_text(after)}{_every(schedule)})"),
     )
+
+
+def _added(call: str) -> sql.Composed:
+    """The call of a function of TimescaleDB as an expression within a block."""
+    return sql.SQL("functions || {}").format(_text(call))
+
+
+def _every(schedule: str | None) -> str:
+    return "" if schedule is None else f", schedule_interval => {interval_text(schedule)}"
+
+
+def _scheduled(schedule: str | None) -> sql.Composable:
+    """Whether a policy j runs so often, as one more condition."""
+    return (
+        sql.SQL("")
+        if schedule is None
+        else sql.SQL(" AND j.schedule_interval = {}::interval").format(_text(schedule))
+    )
+
+
+def _after_aggregates(after: Interval, schedule: str | None) -> sql.Composed:
+    stored = sql.SQL("{}::bigint" if isinstance(after, int) else "{}::interval::text").format(_text(str(after)))
+    return _step("retention_after_aggregates").format(
+        of_target=_template("of_target"),
+        same=sql.SQL("{}{}").format(_as_old("drop_after", "=", after), _scheduled(schedule)),
+        no_less=_as_old("drop_after", "<=", after),
+        waiting=_step("waiting").format(after=_text(interval_text(after))),
+        stored=sql.SQL("pg_catalog.to_jsonb({})").format(stored),
+        schedule=sql.SQL("NULL::interval") if schedule is None else sql.SQL("{}::interval").format(_text(schedule)),
+        add=_added(f".add_retention_policy($1, drop_after => {interval_text(after)}{_every(schedule)})"),
+    )
+
+
+def _as_old(key: str, compared: str, after: Interval) -> sql.Composed:
+    """Whether a policy j goes by an age that compares so with this one, and by nothing else."""
+    test, kind = "(j.config ->> {key})::interval {compared} {value}::interval", "string"
+    if isinstance(after, int):
+        test, kind = "(j.config ->> {key})::numeric {compared} {value}", "number"
+    elif compared != "=":  # a month has no fixed length: counted back from today as well
+        test += " AND pg_catalog.now() - {value}::interval {compared} pg_catalog.now() - (j.config ->> {key})::interval"
+    # Only what it is: the server may read every policy of the database before it looks whose it is.
+    words = f"CASE pg_catalog.jsonb_typeof(j.config -> {{key}}) WHEN '{kind}' THEN {test} ELSE false END"
+    if key == "drop_after":
+        words += " AND j.config ->> 'drop_created_before' IS NULL"
+    return sql.SQL(words).format(key=_text(key), compared=sql.SQL(compared), value=sql.Literal(after))
 
 
 def _wait() -> sql.Composed:

@@ -166,20 +166,26 @@ def _conversion(
     rows = before.sizes.known(lock.table)
     large = before.sizes.is_large(lock.table)
     at = (revision.revision, revision.file, lock.line or revision.upgrade, (lock.statement,))
-    if guard is None:
+    lets_pass = guard is not None and _lets_pass(guard, rows, before)
+    if guard is None or (rows is None and lets_pass):
         if rows is not None and not large:
             return []
+        behind = (
+            "without a row guard"
+            if guard is None
+            else f"behind a row guard that lets {count(guard.rows)} rows pass, and how many it has is not known"
+        )
         return [
             Finding(
                 "unguarded-conversion", Level.ERROR,
-                f"{lock.table} was there before, and becomes a hypertable in place without a row guard: it is blocked "
+                f"{lock.table} was there before, and becomes a hypertable in place {behind}: it is blocked "
                 "for as long as its rows are moved.",
                 "op.create_hypertable refuses a table that is too large; op.require_rollout waits for the online rollout.", *at,
             )
         ]  # fmt: skip
     if not large:
         return []
-    if rows is not None and rows <= guard.rows:
+    if lets_pass:
         return [_heavy_finding(revision, lock, "its rows are moved meanwhile", Level.ERROR)]
     return [
         Finding(
@@ -189,6 +195,11 @@ def _conversion(
             f"convert it online before: hyperferry start {lock.table}, then hyperferry cutover {lock.table}.", *at,
         )
     ]  # fmt: skip
+
+
+def _lets_pass(guard: statements.Guard, rows: int | None, before: Before) -> bool:
+    """Whether a row guard may let the table pass where it is large. Without its rows: one that lets a large table pass."""
+    return guard.rows > before.sizes.limit if rows is None else rows <= guard.rows
 
 
 def _indexes(revision: Revision, each: Seen, guard: statements.Guard | None, before: Before) -> list[Finding]:
@@ -222,7 +233,7 @@ def _heavy(
     before: Before,
 ) -> list[Finding]:
     rows = before.sizes.known(lock.table)
-    if guard is not None and (rows is None or rows > guard.rows):
+    if guard is not None and not _lets_pass(guard, rows, before):
         return []  # refused where it is so large
     if lock.mode == "SHARE" and statements.makes_index(each.sql):
         return []  # said by _indexes
