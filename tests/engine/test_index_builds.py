@@ -170,10 +170,8 @@ def test_a_role_that_may_make_none_on_chunks_has_them_built_on_the_root(job: Mak
     each_once(own)
 
 
-def test_what_was_built_before_an_interruption_is_not_built_again(job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = job(TWO_INDEXES, options=SMALL)
-    if not adopts(own.db):
-        pytest.skip("TimescaleDB before 2.22 takes no chunk's index for the root's own")
+def begun_and_interrupted(own: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that ends when three chunks have their indexes."""
     build = chunk_indexes.build
     done: list[str] = []
 
@@ -183,11 +181,20 @@ def test_what_was_built_before_an_interruption_is_not_built_again(job: Make, mon
         done.append(chunk.name.name)
         return build(conn, flow, chunk, helpers)
 
-    monkeypatch.setattr(chunk_indexes, "build", breaks)
-    with pytest.raises(psycopg.errors.DiskFull):
-        own.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(chunk_indexes, "build", breaks)
+        with pytest.raises(psycopg.errors.DiskFull):
+            own.start()
+
+
+def test_what_was_built_before_an_interruption_is_not_built_again(job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = job(TWO_INDEXES, options=SMALL)
+    if not adopts(own.db):
+        pytest.skip("TimescaleDB before 2.22 takes no chunk's index for the root's own")
+    begun_and_interrupted(own, monkeypatch)
     before = {(chunk, index) for chunk, index, _ in own.db.execute(ON_CHUNKS, own.rollout.hypertable_oid)}
     assert len(before) >= 4
+    build = chunk_indexes.build
     again: list[str] = []
 
     def noted(conn: Connection, flow: Flow, chunk: chunk_indexes.CopiedChunk, helpers: int | None) -> Built:
@@ -313,18 +320,7 @@ def test_who_may_not_build_on_chunks_goes_on_with_what_somebody_else_began(job: 
     own = job(TWO_INDEXES, options=SMALL)
     if not adopts(own.db):
         pytest.skip("TimescaleDB before 2.22 takes no chunk's index for the root's own")
-    build = chunk_indexes.build
-    done: list[str] = []
-
-    def breaks(conn: Connection, flow: Flow, chunk: chunk_indexes.CopiedChunk, helpers: int | None) -> Built:
-        if len(done) == 3:
-            raise psycopg.errors.DiskFull("no space left on device")
-        done.append(chunk.name.name)
-        return build(conn, flow, chunk, helpers)
-
-    monkeypatch.setattr(chunk_indexes, "build", breaks)
-    with pytest.raises(psycopg.errors.DiskFull):
-        own.start()
+    begun_and_interrupted(own, monkeypatch)
     statements: list[str] = []
 
     def made(*args: Any) -> Any:
