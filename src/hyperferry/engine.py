@@ -482,7 +482,7 @@ def cutover(
                 rollout,
                 monitor,
                 attempts,
-                "snapshot-transactions" in accepted,
+                gates.SNAPSHOTS in accepted,
                 moves_accepted=bool({"all", store.MOVES} & (accept | accepted)),
                 pgbouncer=pgbouncer,
             )
@@ -558,12 +558,13 @@ def rollback(
     `verify`.
 
     Refused without a clean verification, unless `unverified`; and where rows of dropped chunks would come back,
-    unless `accept` names `dropped-ranges`.
+    unless `accept` names `dropped-ranges`. Sessions with an older snapshot are waited for, unless it names
+    `snapshot-transactions`: what was accepted at the cutover does not count here.
     """
-    if unknown := accept - {dropped.RULE}:
+    if unknown := accept - gates.AT_ROLLBACK:
         raise Usage(
             f"There is nothing called {', '.join(sorted(unknown))} to accept at a rollback.",
-            remedy=f"--accept {dropped.RULE} is all there is.",
+            remedy=f"these there are: {', '.join(sorted(gates.AT_ROLLBACK))}.",
         )
     _check_limits(limits)
     connect = _connector(dsn)
@@ -583,14 +584,13 @@ def rollback(
             gates.refuse_half_finished(conn, rollout)
             _follow_owner(conn, rollout, monitor)
             store.event(conn, rollout.id, "rollback", {"unverified": unverified, "accept": sorted(accept)})
-            gates.tell_older_snapshots(conn, monitor.say)
             return swap(
                 conn,
                 connect,
                 rollout,
                 monitor,
                 attempts,
-                True,
+                gates.SNAPSHOTS in accept,
                 unverified=unverified,
                 dropped_accepted=dropped.RULE in accept,
                 pgbouncer=pgbouncer,

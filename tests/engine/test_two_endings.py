@@ -1,4 +1,4 @@
-"""The end of a rollout beside its way back, what was detached meanwhile, and whom a rollback does not wait for."""
+"""The end of a rollout beside its way back, what was detached meanwhile, and whom a rollback waits for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from job import HOURS, Job, Make
 
 from hyperferry import gates
-from hyperferry.errors import HyperferryError, Refused
+from hyperferry.errors import HyperferryError, LockUnavailable, Refused
 from hyperferry.model.plan_options import PlanOptions
 from hyperferry.model.rollout import Phase
 from hyperferry.strategies import ending
@@ -87,18 +87,34 @@ def test_a_chunk_that_was_detached_is_in_no_endings_way(served: Job, back: bool)
     served.db.execute("INSERT INTO archived SELECT * FROM archived")
 
 
-def test_a_rollback_says_who_will_not_see_what_it_brings(served: Job) -> None:
+def test_a_rollback_waits_for_who_would_not_see_what_it_brings(served: Job) -> None:
+    """A session in REPEATABLE READ with a snapshot from before reads the plain table as it was then: without what the rollback,
+    or a `sync` since, applied to it. What was accepted for the cutover (`all`) does not count; the emergency exit is named."""
     served.db.execute("CREATE TABLE other ()")
+    accepted = frozenset({"snapshot-transactions"})
     with served.db.connect(autocommit=False, application_name="report") as session:
         session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         session.execute("SELECT count(*) FROM other")
         served.run("INSERT INTO t VALUES (1000, '2024-02-01', 'new')")
-        served.rollback()
-        [said] = [line for line in served.said if "snapshot of before the rollback" in line]
-        assert said.startswith("1 session in a transaction")
-        assert "application report" in said
+        with pytest.raises(LockUnavailable, match="older than the swap") as caught:
+            served.rollback(attempts=2)
+        assert f"pid {session.info.backend_pid} " in str(caught.value)
+        assert "--accept snapshot-transactions" in str(caught.value.remedy)
+        assert served.rollback(attempts=1, accept=accepted).phase is Phase.ROLLED_BACK
         session.rollback()
     assert served.value("SELECT count(*) FROM t WHERE id = 1000") == 1
+
+
+def test_what_a_session_saw_before_the_rollback_it_sees_after_it(served: Job) -> None:
+    """Committed before its snapshot, applied to the plain table after it: it would be gone for that session."""
+    served.db.execute("CREATE TABLE other ()")
+    served.run("INSERT INTO t VALUES (1000, '2024-02-01', 'new')")
+    with served.db.connect(autocommit=False) as session:
+        session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        session.execute("SELECT count(*) FROM other")
+        with pytest.raises(LockUnavailable):
+            served.rollback(attempts=1)
+        assert session.execute("SELECT count(*) FROM t WHERE id = 1000").fetchall() == [(1,)]
 
 
 @pytest.mark.parametrize(("cache", "step"), [(1, 1), (100, 1), (50, 10)])

@@ -171,8 +171,9 @@ def _appointment(at: str | None, postpone: bool) -> Appointment | None:
 @click.option(
     "--accept",
     multiple=True,
-    type=click.Choice(["dropped-ranges"]),
-    help="Have rows come back that drop_chunks or retention removed from the hypertable since the cutover.",
+    type=click.Choice(["dropped-ranges", "snapshot-transactions"]),
+    help="`dropped-ranges`: have rows come back that drop_chunks or retention removed from the hypertable since the cutover. "
+    "`snapshot-transactions`: wait for no session with a snapshot from before; one may miss the last changes. Several times.",
 )
 @attempts_option
 @max_wait_option

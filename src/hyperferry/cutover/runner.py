@@ -223,11 +223,20 @@ def run_swap(
     raise LockUnavailable(
         f"The swap of {flow.rollout.table} gave way every time; nothing was changed.",
         facts=facts,
-        remedy="swap at a quieter time, or slow down the writers that change rows of many or of compressed chunks; --attempts "
-        "gives it more patience, and each ten attempts let it do twice as much under the locks."
-        if state.code == block.BACKLOG_TOO_LARGE
-        else "wait for the sessions named or end them, then run the same command again; --attempts gives it more patience.",
+        remedy=_REMEDIES.get(
+            state.code,
+            "wait for the sessions named or end them, then run the same command again; --attempts gives it more patience.",
+        ),
     )
+
+
+_REMEDIES = {
+    block.BACKLOG_TOO_LARGE: "swap at a quieter time, or slow down the writers that change rows of many or of compressed chunks; "
+    "--attempts gives it more patience, and each ten attempts let it do twice as much under the locks.",
+    block.SNAPSHOTS: "wait for the sessions named or end them, then run the same command again; --attempts gives it more "
+    "patience. Where they do not read this table, or may miss its last changes: --accept snapshot-transactions waits for none.",
+}
+"""What to do where an attempt gave way for that reason to the end."""
 
 
 def _attempt(
