@@ -61,6 +61,23 @@ def test_a_broken_index_is_found_before_anything_is_copied_by_it(job: Make) -> N
     assert one.value("SELECT count(*) FROM {shadow}") == 300
 
 
+LARGE = HOURS.replace("generate_series(1, 300)", "generate_series(1, 20000)").replace("'row ' || i", "repeat('wide', 200)")
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["all visible", "just written"])
+def test_a_broken_index_is_found_on_a_table_whose_pages_do_not_fit_into_work_mem(job: Make, seen: bool) -> None:
+    """There a bitmap gives whole pages, with the rows on them that the index lacks."""
+    one = job(LARGE + LACKING.replace("id <= 200", "id % 7 <> 0"), options=THIRDS)
+    if seen:
+        one.db.execute("VACUUM t")
+    one.db.execute(f"ALTER DATABASE {one.db.name} SET work_mem = '64kB'")
+    with pytest.raises(Refused, match=r"2,857 rows .* are not found by its index on at"):
+        one.start()
+    one.run("REINDEX TABLE t")
+    assert one.start().phase is Phase.SYNCED
+    assert not any("was not looked at" in line for line in one.said)
+
+
 def test_an_index_that_takes_too_long_is_not_looked_at_and_that_is_said(
     job: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

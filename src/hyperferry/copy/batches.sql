@@ -68,3 +68,15 @@ CROSS JOIN LATERAL (SELECT {texts} FROM {table} AS s WHERE {t} = f.first::{kind}
 -- name: known_rows
 -- The rows of which the first of the columns by which batches are cut is known, by a condition that an index serves.
 SELECT /* hyperferry */ count(*) FROM {table} AS s WHERE {column} OPERATOR(pg_catalog.<) {value} OR {column} OPERATOR(pg_catalog.>=) {value};
+
+-- name: visible_pages
+-- How many pages the table has, and on how many of them everybody sees every row, as far as the server noted it.
+SELECT pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::bigint, c.relallvisible::bigint
+FROM pg_catalog.pg_class AS c WHERE c.oid = %(oid)s::bigint::oid;
+
+-- name: lead
+-- Whether each of these indexes begins with the column.
+SELECT count(*) = cardinality(%(names)s::text[])
+FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+WHERE i.indrelid = %(oid)s::bigint::oid AND x.relname = ANY(%(names)s::text[]) AND a.attname = %(column)s;
