@@ -310,7 +310,7 @@ def test_a_chunk_that_stays_locked_is_left_to_the_root(job: Make, monkeypatch: p
     monkeypatch.setattr(chunk_indexes, "build", locked)
     monkeypatch.setattr(warming, "TRIES", 3)
     assert own.start().phase is Phase.SYNCED
-    assert Counter(first)[first[0]] in (3, 6)  # while others are copied, and after
+    assert 3 <= Counter(first)[first[0]] <= 6  # while others are copied, and after
     assert any("gets its indexes with the hypertable's" in line for line in own.said)
     each_once(own)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 
 import psycopg
 
-from ..db import LockMode, at_most, execute, fetch_value, keep_autovacuum_off, yield_and_retry
+from ..db import LockMode, at_most, execute, fetch_value, yield_and_retry
 from ..db.connection import Connection
 from ..ledger.flow import Flow, Side
 from ..ledger.transaction import lock_statement
-from ..model.statement import Statement, analyze_statement
+from ..model.statement import Statement
 from .chunk_indexes import statements_of_root
 
 TRIES = 10
@@ -81,13 +80,3 @@ def exists(conn: Connection, name: str, shadow: Side) -> bool:
             [shadow.name.schema, name],
         )
     )
-
-
-def analyze(conn: Connection, flow: Flow) -> None:
-    """Statistics for the shadow, once, after the load. Autovacuum, which the load has called, does not do the same meanwhile: at
-    each chunk one would wait for the other (a fifth of the time, for 5,000,000 wide rows)."""
-    with conn.transaction():
-        execute(conn, "SET LOCAL lock_timeout = '60s'")
-        with suppress(psycopg.errors.LockNotAvailable), conn.transaction():
-            keep_autovacuum_off(conn, [flow.passive.name])
-        execute(conn, analyze_statement(flow.passive.ident, conn.info.server_version))

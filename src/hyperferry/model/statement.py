@@ -19,13 +19,14 @@ def fragment(text: str) -> sql.SQL:
     return Fragment(text)
 
 
-def analyze_statement(table: sql.Composable, version_num: int) -> sql.Composed:
-    """ANALYZE of a hypertable: its chunks, and of all of them together.
+def analyze_statement(table: sql.Composable, version_num: int, *, skip_locked: bool = False) -> sql.Composed:
+    """ANALYZE of a hypertable: its chunks (`skip_locked`: not those that somebody has locked), and of all of them together.
 
     TimescaleDB adds the chunks to the statement, and so does PostgreSQL from 18 on, for any table with children: each chunk
     would be read twice. ONLY keeps PostgreSQL from it, and TimescaleDB does not heed it.
     """
-    return sql.SQL("ANALYZE ONLY {}" if version_num >= 180000 else "ANALYZE {}").format(table)
+    options = sql.SQL("(SKIP_LOCKED) " if skip_locked else "")
+    return sql.SQL("ANALYZE {}ONLY {}" if version_num >= 180000 else "ANALYZE {}{}").format(options, table)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from psycopg import sql
 from ..apply import Applier, quarantine_size, requeue_quarantined, tidy_log
 from ..capture import install_forward, install_reverse
 from ..catalog import fingerprint, refuse_overloads
-from ..copy import indexes, shadow
+from ..copy import shadow
 from ..copy.batches import Cuts, cut, record_batches
 from ..copy.chunks import make_chunks
 from ..copy.whole_index import rows_that_it_lacks
@@ -28,6 +28,7 @@ from ..model.names import quote_ident
 from ..model.report import VerifyReport
 from ..model.rollout import Direction, Phase, Rollout
 from ..verify import verify
+from .analyzing import analyze
 from .building import build_indexes
 from .compressing import Compressing, told
 from .copying import copy as copy
@@ -175,7 +176,7 @@ def complete(
     if built or not store.last_events(conn, rollout.id, ["analyzed"]):
         monitor.should_stop()
         started = time.monotonic()
-        again_after_deadlock(lambda: indexes.analyze(conn, flow))
+        analyze(conn, connect, rollout, monitor, tick)
         store.event(conn, rollout.id, "analyzed", {"seconds": round(time.monotonic() - started, 3)})
     if not store.last_events(conn, rollout.id, ["reverse capture"]):
         again_after_deadlock(lambda: _reverse_capture(conn, rollout, flow.passive))
