@@ -42,6 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "community_db" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.community)
+    # First what takes longest: begun last, it would keep one worker after all others have ended.
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 
 @pytest.fixture(scope="session")

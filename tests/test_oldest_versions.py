@@ -29,7 +29,6 @@ PARTS = (
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.slow
 @pytest.mark.skipif(sys.version_info >= TOO_NEW, reason="SQLAlchemy 2.0.20 is older than this Python")
 def test_on_the_oldest_versions(request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--release") == "testing":

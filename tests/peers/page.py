@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from .cases import CASES
@@ -30,6 +31,7 @@ def _numbers(function: ast.FunctionDef) -> Iterator[int]:
                     yield ast.literal_eval(keyword.value)
 
 
+@cache
 def marked() -> dict[int, list[tuple[Path, str]]]:
     """Number -> the tests marked with it: file and name, in order."""
     found: dict[int, list[tuple[Path, str]]] = {}
