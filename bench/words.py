@@ -17,7 +17,9 @@ CASES = {
         "Conversion time",
         "Every way from a plain table to a filled, indexed hypertable, in turn within each round. ANALYZE is timed "
         "apart on every side (hyperferry's total is without it too); hyperferry's total is from the command's first "
-        "moment to `synced`, verification included. Batches, hyperferry's and since 2026-12-01 the runbook's too, commit without "
+        "moment to `synced`, verification included. The documentation of TimescaleDB has two ways: `INSERT ... SELECT` into a "
+        "hypertable with its indexes, against which the aim is, and, measured since 2026-12-01, `INSERT ... SELECT, indexes after`: into "
+        "one without any, whose key and indexes are made afterwards and count into its time. Batches, hyperferry's and since 2026-12-01 the runbook's too, commit without "
         "waiting for the disk, but for the last; all else is one transaction. `plain table` is the floor: the rows into a plain "
         "table, then the same indexes.",
     ),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from bench import backlog, capture, contenders, conversion, feel, footprint, growth, run, stall, swaps
+from bench import backlog, capture, contenders, conversion, feel, footprint, growth, run, stall, swaps, tables
 from bench.__main__ import bench as command
 from bench.cases import quick, usual
 from bench.kept import read
-from bench.place import Place
+from bench.place import Connection, Place
 from bench.result import Measured
 
 pytestmark = pytest.mark.slow
@@ -35,17 +36,38 @@ def whos(found: Measured, what: str = "") -> set[str]:
 
 def test_conversion(place: Place) -> None:
     everybody = tuple(contenders.CONTENDERS)
-    assert len(everybody) == 6
+    assert len(everybody) == 7
     sizes = conversion.Sizes((2_000,), ("narrow",), (3,), 1, everybody)
     found = conversion.measure(place, sizes, silent)
     assert {who for one in everybody for who in (one, f"{one}: ANALYZE")} <= whos(found)
     assert {"hyperferry: load and indexes", "hyperferry, 1,000 writes/s: verification"} <= whos(found)
     assert all(figure.median > 0 for figure in found.figures)
+    aims = {ratio.over: ratio.aim for ratio in found.ratios if ratio.who == "hyperferry"}
+    assert aims["INSERT ... SELECT"] is not None
+    assert aims["INSERT ... SELECT, indexes after"] is None
     [share] = [ratio for ratio in found.ratios if ratio.who == "hyperferry: verification"]
     assert share.aim == 0.1
     assert 0 < share.median < 100
     [rate] = [figure for figure in found.figures if figure.unit == "rows/s"]
     assert rate.better == "more"
+
+
+@pytest.mark.parametrize(("who", "rows"), [("INSERT ... SELECT", 0), ("INSERT ... SELECT, indexes after", 2_000)])
+def test_indexes_count_into_the_time_before_the_rows_or_after(place: Place, monkeypatch: pytest.MonkeyPatch, who: str, rows: int) -> None:
+    with place.connect() as conn:
+        tables.make_source(conn, shape="narrow", indexes=3, rows=2_000)
+        there: list[object] = []
+
+        def slowly(conn: Connection, table: str, indexes: int) -> None:
+            there.extend(conn.execute(f"SELECT count(*) FROM public.{table}").fetchone() or ())
+            tables.add_indexes(conn, table, indexes)
+            there.extend(conn.execute(f"SELECT count(*) FROM pg_index WHERE indrelid = 'public.{table}'::regclass").fetchone() or ())
+            time.sleep(1.0)
+
+        monkeypatch.setattr(contenders, "add_indexes", slowly)
+        timing = contenders.CONTENDERS[who](contenders.Job(place, conn, 2_000, 3))
+    assert there == [rows, 3]
+    assert timing.total > 1.0
 
 
 def test_a_conversion_with_another_statistics_target_is_another_case(place: Place) -> None:
