@@ -31,12 +31,14 @@ class Job:
 @dataclass(frozen=True)
 class Timing:
     """Seconds of one conversion. `total` is all but ANALYZE; where the result was proved `verify` is the part of it that did
-    so, and `load` the part from the first row copied to the last index built."""
+    so, and `load` the part from the first row copied to the last index built. `writes`: rows a second that others wrote
+    meanwhile, where any were to."""
 
     total: float
     analyze: float
     verify: float | None = None
     load: float | None = None
+    writes: float | None = None
 
 
 def _hypertable(job: Job, name: str) -> None:
@@ -169,9 +171,10 @@ def hyperferry_idle(job: Job) -> Timing:
 
 
 def hyperferry_writes(job: Job) -> Timing:
-    """The same while pgbench makes 1,000 single-row transactions a second on the table: half INSERT, half UPDATE."""
+    """The same while pgbench is to make 1,000 single-row transactions a second on the table: half INSERT, half UPDATE. What it
+    came to is counted: on a machine that is busy with both it can be less."""
     with writers(job.place, job.rows, rate=1_000):
-        return _hyperferry(job)
+        return _hyperferry(job, beside_writers=True)
 
 
 def ferry(place: Place, *words: str, seconds: float | None = None) -> str:
@@ -189,17 +192,26 @@ def ferry(place: Place, *words: str, seconds: float | None = None) -> str:
     return done.stdout
 
 
-def _hyperferry(job: Job) -> Timing:
+def rows_written(conn: Connection) -> int:
+    """Rows that were inserted into the source and updated in it so far, as far as sessions told: each does so once a second."""
+    row = conn.execute(
+        "SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relid = %s::regclass", [f"public.{SOURCE}"]
+    ).fetchone()
+    return int(str(row[0])) if row else 0
+
+
+def _hyperferry(job: Job, *, beside_writers: bool = False) -> Timing:
     table = f"public.{SOURCE}"
-    started = time.perf_counter()
+    before, started = rows_written(job.conn), time.perf_counter()
     try:
         ferry(job.place, "start", table, "--time", "game_date", "--chunk-interval", CHUNK, "--json")
         total = time.perf_counter() - started
+        writes = round((rows_written(job.conn) - before) / total) if beside_writers else None
         own = own_account(job.conn)
     finally:
         ferry(job.place, "abort", table)
         job.conn.execute(f"VACUUM public.{SOURCE}")
-    return Timing(total - own.analyze, own.analyze, own.verified - own.verifying, own.indexed - own.copying)
+    return Timing(total - own.analyze, own.analyze, own.verified - own.verifying, own.indexed - own.copying, writes)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .contenders import ferry
 from .footprint import disk_of, folders, watched, written
-from .place import Connection, Place
+from .place import Connection, Place, keep_segments, make_segments
 from .result import Figure, Measured, Ratio
 from .tables import CHUNK, SOURCE, make_source
 
@@ -38,10 +38,13 @@ def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
     found: dict[tuple[int, str], list[float]] = {}
     with ExitStack() as stack:
         places = {rows: stack.enter_context(place.made(f"rows_{rows}")) for rows in sizes.rows}
+        with place.connect() as conn:
+            keep_segments(conn)
         for rows, own in places.items():
             say(f"{place.release}: making {rows:,} rows")
             with own.connect() as conn:
                 make_source(conn, shape="narrow", indexes=3, rows=rows)
+                make_segments(conn, SOURCE)
         for number in range(sizes.rounds):
             for rows, own in places.items():
                 with own.connect() as conn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
@@ -23,6 +24,8 @@ SETTINGS = (
     "maintenance_work_mem", "max_parallel_workers_per_gather", "max_parallel_maintenance_workers", "jit",
 )  # fmt: skip
 """The settings that figures depend on; they are kept with the result."""
+
+MESSAGE_BYTES = 1_000_000
 
 RESULTS = ("bench/results", "bench/notes.md", "docs/speed.md")
 """What a run writes itself, or is written about it."""
@@ -86,6 +89,21 @@ def keep_segments(conn: Connection) -> None:
     [most] = conn.execute("SHOW max_wal_size").fetchone() or ("1GB",)
     conn.execute(sql.SQL("ALTER SYSTEM SET min_wal_size = {}").format(sql.Literal(most)))
     conn.execute("SELECT pg_reload_conf()")
+
+
+def make_segments(conn: Connection, table: str) -> None:
+    """Enough of them for twice the table with its indexes, or for max_wal_size, where there are fewer: what is measured first
+    does not make them then. The WAL that makes them says nothing."""
+    conn.execute("CHECKPOINT")
+    wanted, there = conn.execute(
+        "SELECT least(2 * pg_total_relation_size(%s::regclass), pg_size_bytes(current_setting('max_wal_size'))), "
+        "(SELECT sum(size) FROM pg_ls_waldir())",
+        [table],
+    ).fetchone() or (0, 0)
+    messages = math.ceil(int(str(wanted)) / MESSAGE_BYTES) if int(str(there)) < int(str(wanted)) else 0
+    for _ in range(messages):
+        conn.execute("SELECT pg_logical_emit_message(false, 'bench', repeat('x', %s))", [MESSAGE_BYTES])
+    conn.execute("CHECKPOINT")
 
 
 def as_installed() -> dict[str, str]:

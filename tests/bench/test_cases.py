@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,38 @@ def test_conversion(place: Place) -> None:
     [share] = [ratio for ratio in found.ratios if ratio.who == "hyperferry: verification"]
     assert share.aim == 0.1
     assert 0 < share.median < 100
+    [achieved] = [figure for figure in found.figures if figure.what == "achieved"]
+    assert (achieved.who, achieved.unit) == ("hyperferry, 1,000 writes/s", "writes/s")
+    assert 100 < achieved.median < 3_000
     [rate] = [figure for figure in found.figures if figure.unit == "rows/s"]
     assert rate.better == "more"
+
+
+def test_each_round_begins_with_another_contender_on_segments_that_are_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    there: list[object] = []
+
+    def noted(who: str) -> Callable[[contenders.Job], contenders.Timing]:
+        def contender(job: contenders.Job) -> contenders.Timing:
+            order.append(who)
+            there.extend(
+                job.conn.execute(
+                    "SELECT sum(size) >= 2 * pg_total_relation_size('public.player_stats') AND "
+                    "current_setting('min_wal_size') = current_setting('max_wal_size') FROM pg_ls_waldir()"
+                ).fetchone()
+                or ()
+            )
+            return contenders.Timing(1.0, 1.0)
+
+        return contender
+
+    monkeypatch.setattr(conversion, "CONTENDERS", {who: noted(who) for who in "abc"})
+    with place.connect() as conn:
+        conn.execute("ALTER SYSTEM RESET min_wal_size")
+        conn.execute("SELECT pg_reload_conf()")
+    conversion.measure(place, conversion.Sizes((200_000,), ("narrow",), (6,), 4, ("a", "b", "c")), silent)
+    assert "".join(order) == "abcbcacababc"
+    assert set(there) == {True}
 
 
 @pytest.mark.parametrize(("who", "rows"), [("INSERT ... SELECT", 0), ("INSERT ... SELECT, indexes after", 2_000)])
