@@ -76,7 +76,7 @@ def _statistics(conn: Connection, target: int | None) -> str:
 
 
 def turned(who: Sequence[str], number: int) -> Sequence[str]:
-    """The order of a round: the first one as given, each later one begun by the next in turn. Who comes after whom is the same."""
+    """The order of a round: the first as given, each later one begun by the next in turn. Who comes after whom is the same."""
     first = number % len(who)
     return (*who[first:], *who[:first])
 

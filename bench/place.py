@@ -22,6 +22,7 @@ from hyperferry import sandbox
 SETTINGS = (
     "shared_buffers", "fsync", "synchronous_commit", "full_page_writes", "wal_level", "max_wal_size", "work_mem",
     "maintenance_work_mem", "max_parallel_workers_per_gather", "max_parallel_maintenance_workers", "jit",
+    "data_checksums", "autovacuum", "default_statistics_target", "min_wal_size", "effective_cache_size", "wal_compression",
 )  # fmt: skip
 """The settings that figures depend on; they are kept with the result."""
 
@@ -146,11 +147,13 @@ def probe() -> float:
 
 
 def server_settings(conn: Connection) -> dict[str, str]:
-    """The settings that figures depend on."""
+    """The settings that figures depend on, and whose server it is: `role` is superuser or owner."""
     rows = conn.execute(
         "SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)", [list(SETTINGS)]
     )
-    return {str(name): str(value) for name, value in rows}
+    settings = {str(name): str(value) for name, value in rows}
+    [superuser] = conn.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() or (False,)
+    return {**settings, "role": "superuser" if superuser else "owner"}
 
 
 def revision() -> str:

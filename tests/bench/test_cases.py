@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,8 @@ def test_growth(place: Place) -> None:
     assert all(20 < figure.median < 400 for figure in found.figures if figure.unit == "MB")
     assert all(figure.median > 100 for figure in found.figures if figure.what in ("WAL", "disk written"))
     assert all(figure.median > 0.5 for figure in found.figures if figure.what == "additional disk at the peak")
+    times = {figure.what: figure.median for figure in found.figures if figure.who == "4,000 rows"}
+    assert 0 < times["time without ANALYZE"] < times["time"]
     [flat] = [ratio for ratio in found.ratios if ratio.aim is not None]
     assert (flat.who, flat.over, flat.aim) == ("4,000 rows", "2,000 rows", 1.1)
 
@@ -213,9 +216,36 @@ def test_a_case_that_fails_on_a_server_is_kept_as_not_measured(tmp_path: Path, p
 
     assert run.run("growth", (place.release,), fails, keep=True, folder=tmp_path) is False
     [kept] = read(tmp_path)
+    [settings] = kept.servers.values()
+    assert settings["role"] == "superuser"
+    assert settings["data_checksums"] == ("off" if place.title.startswith("PG 17") else "on")
+    assert {"autovacuum", "default_statistics_target", "min_wal_size", "effective_cache_size", "wal_compression"} <= set(settings)
     [line] = kept.missing
     assert line.endswith("hyperferry start ended with 1:")
     assert place.timescaledb in line
+
+
+def test_settings_are_kept_as_they_were_when_it_was_measured(tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def here(release: str) -> Iterator[Place]:
+        yield place
+
+    def sets_some(where: Place, say: object) -> Measured:
+        with where.connect() as conn:
+            conn.execute("ALTER SYSTEM SET default_statistics_target = 17")
+            conn.execute("SELECT pg_reload_conf()")
+        return Measured()
+
+    monkeypatch.setattr(run, "place", here)
+    try:
+        run.run("growth", (place.release,), sets_some, keep=True, folder=tmp_path)
+    finally:
+        with place.connect() as conn:
+            conn.execute("ALTER SYSTEM RESET default_statistics_target")
+            conn.execute("SELECT pg_reload_conf()")
+    [kept] = read(tmp_path)
+    [settings] = kept.servers.values()
+    assert settings["default_statistics_target"] == "17"
 
 
 def test_all_cases_have_usual_and_quick_sizes() -> None:
