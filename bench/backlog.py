@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hyperferry import engine
 
 from .capture import captured
-from .contenders import ferry, writers
+from .contenders import ferry, rows_written, writers
 from .place import Connection, Place
 from .result import Curve, Figure, Measured, joined
 from .tables import SOURCE
@@ -101,7 +101,7 @@ def _refilled(place: Place, conn: Connection, sizes: Sizes, number: int, rate: i
     """Empties a backlog while writers refill it, and after that what they left."""
     _change(conn, UPDATES, sizes, number)
     conn.execute("CHECKPOINT")
-    began, wrote = time.perf_counter(), _written(conn)
+    began, wrote = time.perf_counter(), rows_written(conn)
     took: float | None = None
     with writers(place, sizes.rows, rate=rate), _looking(place) as points:
         started = time.perf_counter()
@@ -110,7 +110,7 @@ def _refilled(place: Place, conn: Connection, sizes: Sizes, number: int, rate: i
             took = round(time.perf_counter() - started, 2)
     seconds = time.perf_counter() - began
     time.sleep(1.5)  # what sessions counted becomes known when they have ended
-    reached = round((_written(conn) - wrote) / seconds)
+    reached = round((rows_written(conn) - wrote) / seconds)
     _empty(place)
     return Refilled(took, reached, tuple(points))
 
@@ -127,14 +127,6 @@ def _empty(place: Place, conn: Connection | None = None) -> float:
     started = time.perf_counter()
     ferry(place, "sync", TABLE, "--until-empty")
     return time.perf_counter() - started
-
-
-def _written(conn: Connection) -> int:
-    """Rows that were inserted into the table and updated in it so far, as far as sessions told."""
-    row = conn.execute(
-        "SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relid = %s::regclass", [TABLE]
-    ).fetchone()
-    return int(str(row[0])) if row else 0
 
 
 @contextmanager

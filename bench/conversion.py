@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from .contenders import CONTENDERS, Job, Timing
-from .place import Connection, Place
+from .place import Connection, Place, keep_segments, make_segments
 from .result import Figure, Measured, Ratio, ratios_of
-from .tables import make_source
+from .tables import SOURCE, make_source
 
-OURS, BUSY = "hyperferry", "hyperferry, 1,000 writes/s"
+OURS, BUSY, BARE = "hyperferry", "hyperferry, 1,000 writes/s", "INSERT ... SELECT, indexes after"
 LOAD, PROOF = "hyperferry: load and indexes", "hyperferry: verification"
 AIMS = {
     "stable": {"INSERT ... SELECT": 0.55, "migrate_data": 0.65},
@@ -35,15 +35,17 @@ class Sizes:
 
 
 def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
-    """Every case, the contenders interleaved within each round."""
+    """Every case, the contenders in turn within each round, of which each begins with another."""
     figures: list[Figure] = []
     with place.connect() as conn:
+        keep_segments(conn)
         aside = _statistics(conn, sizes.statistics_target)
         for shape in sizes.shapes:
             for rows in sizes.rows:
                 for indexes in sizes.indexes:
                     say(f"{place.release}: {rows:,} {shape} rows, {indexes} indexes")
                     make_source(conn, shape=shape, indexes=indexes, rows=rows)
+                    make_segments(conn, SOURCE)
                     figures += _case(
                         Job(place, conn, rows, indexes),
                         f"{place.title}, {rows:,} {shape} rows, {indexes} indexes{aside}",
@@ -53,6 +55,7 @@ def measure(place: Place, sizes: Sizes, say: Callable[[str], None]) -> Measured:
     ratios: list[Ratio] = []
     for over, aim in {
         "INSERT ... SELECT": None,
+        BARE: None,
         "migrate_data": None,
         "plain table": None,
         **AIMS[place.release],
@@ -72,6 +75,12 @@ def _statistics(conn: Connection, target: int | None) -> str:
     return f", statistics target {target}"
 
 
+def turned(who: Sequence[str], number: int) -> Sequence[str]:
+    """The order of a round: the first as given, each later one begun by the next in turn. Who comes after whom is the same."""
+    first = number % len(who)
+    return (*who[first:], *who[:first])
+
+
 def parts_of(who: str, timing: Timing) -> dict[str, float]:
     """The timing's parts in seconds, by the names that the page has for them."""
     parts = {who: timing.total, f"{who}: ANALYZE": timing.analyze}
@@ -84,10 +93,14 @@ def parts_of(who: str, timing: Timing) -> dict[str, float]:
 
 def _case(job: Job, case: str, sizes: Sizes, say: Callable[[str], None]) -> list[Figure]:
     totals: dict[str, list[float]] = {}
+    writes: dict[str, list[float]] = {}
     for number in range(sizes.rounds):
-        for who in sizes.who:
+        for who in turned(sizes.who, number):
             job.conn.execute("CHECKPOINT")
-            parts = parts_of(who, CONTENDERS[who](job))
+            timing = CONTENDERS[who](job)
+            if timing.writes is not None:
+                writes.setdefault(who, []).append(timing.writes)
+            parts = parts_of(who, timing)
             for part, seconds in parts.items():
                 totals.setdefault(part, []).append(round(seconds, 3))
             say(
@@ -95,6 +108,7 @@ def _case(job: Job, case: str, sizes: Sizes, say: Callable[[str], None]) -> list
                 + ", ".join(f"{part} {seconds:.2f} s" for part, seconds in parts.items())
             )
     figures = [Figure(case, who, "s", tuple(values)) for who, values in totals.items()]
+    figures += [Figure(case, who, "writes/s", tuple(values), "achieved") for who, values in writes.items()]
     if PROOF in totals:
         rates = tuple(round(job.rows / seconds) for seconds in totals[PROOF])
         figures.append(Figure(case, PROOF, "rows/s", rates, better="more"))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from .derived import completed
 from .result import Better, Figure, Ratio, Result, from_json
 
 FOLDER = Path(__file__).with_name("results")
@@ -23,16 +24,16 @@ def keep(result: Result, folder: Path = FOLDER) -> Path:
 
 
 def read(folder: Path = FOLDER) -> list[Result]:
-    """Every kept result, the oldest first."""
-    results = [from_json(path.read_text("utf-8")) for path in folder.glob("*.json")]
+    """Every kept result, the oldest first, with what follows from its figures."""
+    results = [completed(from_json(path.read_text("utf-8"))) for path in folder.glob("*.json")]
     return sorted(results, key=lambda result: (result.at, result.name))
 
 
 def newest(results: Iterable[Result]) -> list[Result]:
     """The results without what a newer one of the same name measured anew, case by case; by name, the oldest first. What could
-    not be measured is told by the newest of a name alone."""
+    not be measured of a case is left until the same case was measured later, or could not be again."""
     seen: set[tuple[str, str]] = set()
-    names: set[str] = set()
+    newer: dict[str, list[Result]] = {}
     left = []
     for result in sorted(results, key=lambda result: result.at, reverse=True):
         new = {case for case in result.cases if (result.name, case) not in seen}
@@ -42,17 +43,29 @@ def newest(results: Iterable[Result]) -> list[Result]:
             figures=tuple(f for f in result.figures if f.case in new),
             ratios=tuple(r for r in result.ratios if r.case in new),
             curves=tuple(c for c in result.curves if c.case in new),
-            missing=() if result.name in names else result.missing,
+            missing=tuple(line for line in result.missing if not any(_settles(one, line) for one in newer.get(result.name, []))),
         )
-        names.add(result.name)
+        newer.setdefault(result.name, []).append(result)
         if new or rest.missing:
             left.append(rest)
     return sorted(left, key=lambda result: (result.name, result.at))
 
 
+def _settles(newer: Result, line: str) -> bool:
+    """Whether a newer result says of a case what the line said could not be measured. A line begins with its case, or, where all
+    of a server's failed, with the server's title, or the release where it did not start: any case settles that."""
+    what = line.partition(": ")[0]
+    if "," not in what:
+        of_server = [case for case in newer.cases if not what.startswith("PG ") or case.startswith(f"{what}, ")]
+        return bool(of_server) or any(other.startswith(f"{what}: ") for other in newer.missing)
+    failed_again = any(other.partition(": ")[0] == what for other in newer.missing)
+    return failed_again or any(line.startswith(f"{case}: ") for case in newer.cases)
+
+
 def worse(now: Result, kept: Iterable[Result]) -> list[str]:
-    """A line for each ratio that is worse than when it was kept last, by more than either run's own spread; for each figure
-    likewise where the machine is the same; and for each aim that was met then and is missed now."""
+    """A line for each ratio that is worse than when it was kept last, by more than either run's own spread, which one round alone
+    does not tell; for each figure likewise where the machine is the same and both had several rounds; and for each aim that was
+    met then and is missed now."""
     lines = []
     before = [result for result in newest(kept) if result.name == now.name]
     ratios = {(r.case, r.title): (r, old) for old in before for r in old.ratios}
@@ -63,7 +76,7 @@ def worse(now: Result, kept: Iterable[Result]) -> list[str]:
             grown = _grown(ratio.median, last.median, ratio.better)
             noise = max(ratio.spread, last.spread)
             if grown > noise or (ratio.missed_by and last.missed_by == 0.0):
-                lines.append(_line(ratio, last, old, f"spread {noise:.2f}"))
+                lines.append(_line(ratio, last, old, f"{noise:.2f}"))
     for figure in now.figures:
         if (figure.case, figure.title) in figures and figure.better is not None:
             last_figure, old = figures[figure.case, figure.title]
@@ -71,11 +84,8 @@ def worse(now: Result, kept: Iterable[Result]) -> list[str]:
                 continue
             grown = _grown(figure.median, last_figure.median, figure.better) / (last_figure.median or 1.0)
             noise = max(figure.spread, last_figure.spread)
-            several = (
-                min(len(figure.values), len(last_figure.values)) > 1
-            )  # one value alone tells of no spread
-            if (several and grown > noise) or (figure.missed_by and last_figure.missed_by == 0.0):
-                lines.append(_line(figure, last_figure, old, f"{figure.unit}, spread {100 * noise:.0f} %"))
+            if (_several(figure, last_figure) and grown > noise) or (figure.missed_by and last_figure.missed_by == 0.0):
+                lines.append(_line(figure, last_figure, old, f"{100 * noise:.0f} %"))
     return lines
 
 
@@ -92,7 +102,21 @@ def _grown(value: float, before: float, better: Better) -> float:
 
 def _line(now: Figure | Ratio, last: Figure | Ratio, old: Result, noise: str) -> str:
     aim = f"; aim {now.aim:g} missed" if now.missed_by else ""
-    return f"worse than {old.revision}: {now.title}, {now.case}: {number(last.median)} -> {number(now.median)} ({noise}){aim}"
+    unit = f" {now.unit}" if isinstance(now, Figure) and now.unit else ""
+    change = f"{now.title}, {now.case}: {number(last.median)} -> {number(now.median)}{unit}"
+    if _several(now, last):
+        return f"worse than {old.revision}: {change}, spread {noise}{aim}"
+    return f"perhaps worse than {old.revision}: {change}, spread unknown (one round){aim}"
+
+
+def _several(now: Figure | Ratio, last: Figure | Ratio) -> bool:
+    """Whether both had more rounds than one: one value alone tells of no spread."""
+    return min(len(now.values), len(last.values)) > 1
+
+
+def rounds(row: Figure | Ratio) -> str:
+    """On how many rounds it stands, in words."""
+    return "1 round" if len(row.values) == 1 else f"{len(row.values)} rounds"
 
 
 def number(value: float) -> str:

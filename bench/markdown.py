@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from .kept import newest, number, verdict
+from .derived import WITH_ANALYZE
+from .kept import newest, number, rounds, verdict
 from .result import Figure, Ratio, Result
 from .words import case as words_for
 
+INDEXES_AFTER = ", indexes after"
 PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
 NOTES = Path(__file__).with_name("notes.md")
 INTRO = """# How fast, and at what cost
@@ -17,7 +19,9 @@ INTRO = """# How fast, and at what cost
 What `make bench` measured last. (`python -m bench page` writes this page from the results kept in `bench/results`, and
 what is said by hand from `bench/notes.md`; change nothing here.) The ways that are compared are measured in turn, round
 after round, in one run on one server of its own with fsync on. Seconds of two machines cannot be compared, ratios of
-one run can. Each figure is the median of the rounds; in brackets the smallest and the largest.
+one run can. Each figure is the median of the rounds; in brackets the smallest and the largest: where there was one
+round, nothing tells how far a figure is from chance. PostgreSQL 18 computes checksums of data pages by default and 17
+does not; the bench leaves it at that, so figures of the two differ by that too.
 """
 
 
@@ -28,12 +32,12 @@ def render(results: Sequence[Result], notes: str = "") -> str:
     if not current:
         parts.append("Nothing is kept yet.\n")
     aims = [
-        [_where(result, row), _value(row), _aim(row).removeprefix("aim ")]
+        [_where(result, row), _value(row), rounds(row), _aim(row).removeprefix("aim "), _beside(result, row)]
         for result in current
         for row in result.aimed
     ]
     if aims:
-        parts.append("## The aims\n\n" + _table(["", "measured", "aim"], aims))
+        parts.append("## The aims\n\n" + _table(["", "measured", "on", "aim", "beside it, without an aim"], aims))
     for name, own in groupby(current, key=lambda result: result.name):
         parts.append(f"## {words_for(name).title}\n\n{words_for(name).about}\n")
         parts += [_section(result) for result in own]
@@ -87,6 +91,20 @@ def _value(row: Figure | Ratio) -> str:
 def _where(result: Result, row: Figure | Ratio) -> str:
     unit = f", {row.unit}" if isinstance(row, Figure) else ""
     return f"{words_for(result.name).title}: {row.title}{unit}; {row.case}"
+
+
+def _beside(result: Result, row: Figure | Ratio) -> str:
+    """Of a conversion's ratio: the same with each side's ANALYZE, and over the other way that the documentation has; '' where
+    they were not measured."""
+    if not isinstance(row, Ratio):
+        return ""
+    ratios = {(ratio.over, ratio.what): ratio for ratio in result.ratios if (ratio.case, ratio.who) == (row.case, row.who)}
+    found = []
+    if analyzed := ratios.get((row.over, WITH_ANALYZE)):
+        found.append(f"{WITH_ANALYZE} {number(analyzed.median)}")
+    if other := ratios.get((row.over + INDEXES_AFTER, "")):
+        found.append(f"over {other.over} {number(other.median)}")
+    return "; ".join(found)
 
 
 def _aim(row: Figure | Ratio) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 
-from .kept import newest, number, verdict
+from .kept import newest, number, rounds, verdict
 from .plots import bars, lines
 from .result import Figure, Ratio, Result
 from .words import case as words_for
@@ -58,16 +58,21 @@ def _case(result: Result, case: str) -> str:
 
 
 def _judged(figures: Sequence[Figure]) -> str:
-    rows = "".join(f"<tr><td>{escape(f.label)}{_verdict(f)}</tr>" for f in figures if f.aim is not None)
+    rows = "".join(f"<tr><td>{escape(f.label)}<td>{_rounds(f)}{_verdict(f)}</tr>" for f in figures if f.aim is not None)
     return rows and f"<table>{rows}</table>"
 
 
 def _ratios(ratios: Sequence[Ratio]) -> str:
     rows = "".join(
-        f"<tr><td>{escape(r.title)}<td>{number(r.median)}<td>{number(min(r.values))} to {number(max(r.values))}{_verdict(r)}</tr>"
+        f"<tr><td>{escape(r.title)}<td>{number(r.median)}<td>{_rounds(r)}{_verdict(r)}</tr>"
         for r in ratios
     )
     return rows and f"<table><tr><th>ratio<th>median<th>rounds<th>aim</tr>{rows}</table>"
+
+
+def _rounds(row: Figure | Ratio) -> str:
+    """How many there were, and from what to what their values are."""
+    return rounds(row) + (f": {number(min(row.values))} to {number(max(row.values))}" if len(row.values) > 1 else "")
 
 
 def _verdict(row: Figure | Ratio) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
@@ -21,8 +22,11 @@ from hyperferry import sandbox
 SETTINGS = (
     "shared_buffers", "fsync", "synchronous_commit", "full_page_writes", "wal_level", "max_wal_size", "work_mem",
     "maintenance_work_mem", "max_parallel_workers_per_gather", "max_parallel_maintenance_workers", "jit",
+    "data_checksums", "autovacuum", "default_statistics_target", "min_wal_size", "effective_cache_size", "wal_compression",
 )  # fmt: skip
 """The settings that figures depend on; they are kept with the result."""
+
+MESSAGE_BYTES = 1_000_000
 
 RESULTS = ("bench/results", "bench/notes.md", "docs/speed.md")
 """What a run writes itself, or is written about it."""
@@ -88,6 +92,21 @@ def keep_segments(conn: Connection) -> None:
     conn.execute("SELECT pg_reload_conf()")
 
 
+def make_segments(conn: Connection, table: str) -> None:
+    """Enough of them for twice the table with its indexes, or for max_wal_size, where there are fewer: what is measured first
+    does not make them then. The WAL that makes them says nothing."""
+    conn.execute("CHECKPOINT")
+    wanted, there = conn.execute(
+        "SELECT least(2 * pg_total_relation_size(%s::regclass), pg_size_bytes(current_setting('max_wal_size'))), "
+        "(SELECT sum(size) FROM pg_ls_waldir())",
+        [table],
+    ).fetchone() or (0, 0)
+    messages = math.ceil(int(str(wanted)) / MESSAGE_BYTES) if int(str(there)) < int(str(wanted)) else 0
+    for _ in range(messages):
+        conn.execute("SELECT pg_logical_emit_message(false, 'bench', repeat('x', %s))", [MESSAGE_BYTES])
+    conn.execute("CHECKPOINT")
+
+
 def as_installed() -> dict[str, str]:
     """The environment in which Python keeps what it compiled, as it has it of an installed program: else a start pays for that
     each time."""
@@ -128,11 +147,13 @@ def probe() -> float:
 
 
 def server_settings(conn: Connection) -> dict[str, str]:
-    """The settings that figures depend on."""
+    """The settings that figures depend on, and whose server it is: `role` is superuser or owner."""
     rows = conn.execute(
         "SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)", [list(SETTINGS)]
     )
-    return {str(name): str(value) for name, value in rows}
+    settings = {str(name): str(value) for name, value in rows}
+    [superuser] = conn.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() or (False,)
+    return {**settings, "role": "superuser" if superuser else "owner"}
 
 
 def revision() -> str:

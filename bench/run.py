@@ -14,6 +14,7 @@ from hyperferry.errors import HyperferryError
 
 from . import kept, markdown, page
 from .cases import Measure
+from .derived import completed
 from .place import Place, machine, place, revision, server_settings
 from .result import Measured, Result, joined
 
@@ -34,8 +35,8 @@ def run(
         parts.append(_on(release, measure, servers))
     found = joined(parts)
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    result = Result(
-        name, revision(), at, about, servers, found.figures, found.ratios, found.curves, found.missing
+    result = completed(
+        Result(name, revision(), at, about, servers, found.figures, found.ratios, found.curves, found.missing)
     )
     finish(result, print, keep=keep, folder=folder)
     say(f"== {name}: {time.monotonic() - began:.0f} s")
@@ -48,7 +49,9 @@ def _on(release: str, measure: Measure, servers: dict[str, dict[str, str]]) -> M
         with place(release) as where:
             title = where.title
             _describe(where, servers)
-            return measure(where, say)
+            found = measure(where, say)
+            _describe(where, servers)  # the settings that it was measured under: a case may set some
+            return found
     except (HyperferryError, psycopg.Error, RuntimeError, ValueError) as error:
         say(f"FAILED: {error}")
         return Measured(missing=(f"{title}: {error}".partition("\n")[0],))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from bench import backlog, capture, contenders, conversion, feel, footprint, growth, run, stall, swaps
+from bench import backlog, capture, contenders, conversion, feel, footprint, growth, run, stall, swaps, tables
 from bench.__main__ import bench as command
 from bench.cases import quick, usual
 from bench.kept import read
-from bench.place import Place
+from bench.place import Connection, Place
 from bench.result import Measured
 
 pytestmark = pytest.mark.slow
@@ -35,17 +38,68 @@ def whos(found: Measured, what: str = "") -> set[str]:
 
 def test_conversion(place: Place) -> None:
     everybody = tuple(contenders.CONTENDERS)
-    assert len(everybody) == 6
+    assert len(everybody) == 7
     sizes = conversion.Sizes((2_000,), ("narrow",), (3,), 1, everybody)
     found = conversion.measure(place, sizes, silent)
     assert {who for one in everybody for who in (one, f"{one}: ANALYZE")} <= whos(found)
     assert {"hyperferry: load and indexes", "hyperferry, 1,000 writes/s: verification"} <= whos(found)
     assert all(figure.median > 0 for figure in found.figures)
+    aims = {ratio.over: ratio.aim for ratio in found.ratios if ratio.who == "hyperferry"}
+    assert aims["INSERT ... SELECT"] is not None
+    assert aims["INSERT ... SELECT, indexes after"] is None
     [share] = [ratio for ratio in found.ratios if ratio.who == "hyperferry: verification"]
     assert share.aim == 0.1
     assert 0 < share.median < 100
+    [achieved] = [figure for figure in found.figures if figure.what == "achieved"]
+    assert (achieved.who, achieved.unit) == ("hyperferry, 1,000 writes/s", "writes/s")
+    assert 100 < achieved.median < 3_000
     [rate] = [figure for figure in found.figures if figure.unit == "rows/s"]
     assert rate.better == "more"
+
+
+def test_each_round_begins_with_another_contender_on_segments_that_are_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    there: list[object] = []
+
+    def noted(who: str) -> Callable[[contenders.Job], contenders.Timing]:
+        def contender(job: contenders.Job) -> contenders.Timing:
+            order.append(who)
+            there.extend(
+                job.conn.execute(
+                    "SELECT sum(size) >= 2 * pg_total_relation_size('public.player_stats') AND "
+                    "current_setting('min_wal_size') = current_setting('max_wal_size') FROM pg_ls_waldir()"
+                ).fetchone()
+                or ()
+            )
+            return contenders.Timing(1.0, 1.0)
+
+        return contender
+
+    monkeypatch.setattr(conversion, "CONTENDERS", {who: noted(who) for who in "abc"})
+    with place.connect() as conn:
+        conn.execute("ALTER SYSTEM RESET min_wal_size")
+        conn.execute("SELECT pg_reload_conf()")
+    conversion.measure(place, conversion.Sizes((200_000,), ("narrow",), (6,), 4, ("a", "b", "c")), silent)
+    assert "".join(order) == "abcbcacababc"
+    assert set(there) == {True}
+
+
+@pytest.mark.parametrize(("who", "rows"), [("INSERT ... SELECT", 0), ("INSERT ... SELECT, indexes after", 2_000)])
+def test_indexes_count_into_the_time_before_the_rows_or_after(place: Place, monkeypatch: pytest.MonkeyPatch, who: str, rows: int) -> None:
+    with place.connect() as conn:
+        tables.make_source(conn, shape="narrow", indexes=3, rows=2_000)
+        there: list[object] = []
+
+        def slowly(conn: Connection, table: str, indexes: int) -> None:
+            there.extend(conn.execute(f"SELECT count(*) FROM public.{table}").fetchone() or ())
+            tables.add_indexes(conn, table, indexes)
+            there.extend(conn.execute(f"SELECT count(*) FROM pg_index WHERE indrelid = 'public.{table}'::regclass").fetchone() or ())
+            time.sleep(1.0)
+
+        monkeypatch.setattr(contenders, "add_indexes", slowly)
+        timing = contenders.CONTENDERS[who](contenders.Job(place, conn, 2_000, 3))
+    assert there == [rows, 3]
+    assert timing.total > 1.0
 
 
 def test_a_conversion_with_another_statistics_target_is_another_case(place: Place) -> None:
@@ -119,6 +173,8 @@ def test_growth(place: Place) -> None:
     assert all(20 < figure.median < 400 for figure in found.figures if figure.unit == "MB")
     assert all(figure.median > 100 for figure in found.figures if figure.what in ("WAL", "disk written"))
     assert all(figure.median > 0.5 for figure in found.figures if figure.what == "additional disk at the peak")
+    times = {figure.what: figure.median for figure in found.figures if figure.who == "4,000 rows"}
+    assert 0 < times["time without ANALYZE"] < times["time"]
     [flat] = [ratio for ratio in found.ratios if ratio.aim is not None]
     assert (flat.who, flat.over, flat.aim) == ("4,000 rows", "2,000 rows", 1.1)
 
@@ -160,9 +216,36 @@ def test_a_case_that_fails_on_a_server_is_kept_as_not_measured(tmp_path: Path, p
 
     assert run.run("growth", (place.release,), fails, keep=True, folder=tmp_path) is False
     [kept] = read(tmp_path)
+    [settings] = kept.servers.values()
+    assert settings["role"] == "superuser"
+    assert settings["data_checksums"] == ("off" if place.title.startswith("PG 17") else "on")
+    assert {"autovacuum", "default_statistics_target", "min_wal_size", "effective_cache_size", "wal_compression"} <= set(settings)
     [line] = kept.missing
     assert line.endswith("hyperferry start ended with 1:")
     assert place.timescaledb in line
+
+
+def test_settings_are_kept_as_they_were_when_it_was_measured(tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def here(release: str) -> Iterator[Place]:
+        yield place
+
+    def sets_some(where: Place, say: object) -> Measured:
+        with where.connect() as conn:
+            conn.execute("ALTER SYSTEM SET default_statistics_target = 17")
+            conn.execute("SELECT pg_reload_conf()")
+        return Measured()
+
+    monkeypatch.setattr(run, "place", here)
+    try:
+        run.run("growth", (place.release,), sets_some, keep=True, folder=tmp_path)
+    finally:
+        with place.connect() as conn:
+            conn.execute("ALTER SYSTEM RESET default_statistics_target")
+            conn.execute("SELECT pg_reload_conf()")
+    [kept] = read(tmp_path)
+    [settings] = kept.servers.values()
+    assert settings["default_statistics_target"] == "17"
 
 
 def test_all_cases_have_usual_and_quick_sizes() -> None:

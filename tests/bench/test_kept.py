@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from made_results import MACHINE, pair, result
 
 from bench import place
-from bench.kept import keep, newest, number, read, verdict, worse
+from bench.kept import keep, newest, number, read, rounds, verdict, worse
 from bench.result import Figure, Ratio
 
 
@@ -27,6 +28,18 @@ def test_noise_of_the_kept_run_counts_too() -> None:
 def test_an_aim_that_was_met_and_is_missed_is_told_whatever_the_spread() -> None:
     [line] = worse(pair((5.0, 9.0), (10.0, 10.0)), [pair((6.0,), (10.0,))])
     assert "aim 0.65 missed" in line
+
+
+def test_one_round_alone_tells_of_no_spread() -> None:
+    before = pair((5.0, 5.0), (10.0, 10.0))
+    [line] = worse(pair((6.0,), (10.0,)), [before])
+    assert line.startswith("perhaps worse than abc: hyperferry over migrate_data, 1 row: 0.50 -> 0.60, spread unknown (one round)")
+    assert worse(pair((5.0,), (10.0,)), [before]) == []
+    [line] = worse(pair((7.0,), (10.0,)), [before])
+    assert line.endswith("spread unknown (one round); aim 0.65 missed")
+    [line] = worse(pair((6.0, 6.0), (10.0, 10.0)), [before])
+    assert line.startswith("worse than abc")
+    assert line.endswith("0.50 -> 0.60, spread 0.00")
 
 
 def test_more_can_be_better() -> None:
@@ -69,10 +82,32 @@ def test_the_last_kept_of_each_case_counts() -> None:
     assert worse(pair((7.0, 7.0), (10.0, 10.0), case="2 rows"), [old, other, again]) == []
 
 
-def test_what_was_not_measured_is_told_until_it_is() -> None:
-    failed = result(name="swap", missing=("4,000 chunks: no room",))
-    whole = result(Figure("a", "us", "s", (1.0,)), name="swap", at="2026-01-02T00:00:00Z")
-    assert [r.missing for r in newest([failed])] == [("4,000 chunks: no room",)]
+CASE = "PG 18.6 / TS 2.31.0, 4,000 chunks, 4 writers"
+
+
+@pytest.mark.parametrize(
+    ("line", "settling", "other"),
+    [
+        (f"{CASE}: no room: none", CASE, f"{CASE}, 500 writes/s"),
+        (f"{CASE}: updates: under 5,000 writes/s not empty", f"{CASE}: updates", f"{CASE}: apply"),
+        ("PG 18.6 / TS 2.31.0: no room", CASE, CASE.replace("18.6", "17.12")),
+    ],
+)
+def test_what_was_not_measured_is_told_until_the_same_case_is(line: str, settling: str, other: str) -> None:
+    failed = result(name="swap", missing=(line,))
+    others = result(Figure(other, "us", "s", (1.0,)), name="swap", at="2026-01-02T00:00:00Z")
+    again = result(name="swap", missing=(f"{line} again",), at="2026-01-03T00:00:00Z")
+    whole = result(Figure(settling, "us", "s", (1.0,)), name="swap", at="2026-01-04T00:00:00Z")
+    assert [r.missing for r in newest([failed])] == [(line,)]
+    assert [r.missing for r in newest([failed, others])] == [(line,), ()]
+    assert [r.missing for r in newest([failed, others, again])] == [(), (f"{line} again",)]
+    assert [r.missing for r in newest([failed, others, again, whole])] == [(), ()]
+    assert [r.missing for r in newest([failed, replace(whole, name="apply")])] == [(), (line,)]
+
+
+def test_of_a_release_whose_server_did_not_start_anything_measured_later_counts() -> None:
+    failed = result(name="swap", missing=("testing: no server",))
+    whole = result(Figure(CASE, "us", "s", (1.0,)), name="swap", at="2026-01-02T00:00:00Z")
     assert [r.missing for r in newest([failed, whole])] == [()]
 
 
@@ -88,4 +123,5 @@ def test_verdicts_and_numbers_in_words() -> None:
     assert verdict(Figure("a", "us", "ms", (75.0,), "", "less", 50.0)) == "aim ≤ 50: MISSED by 50 %"
     assert verdict(Figure("a", "us", "changes/s", (60_000.0,), "", "more", 50_000)) == "aim ≥ 50,000: met"
     assert verdict(Figure("a", "us", "ms", (75.0,))) == ""
+    assert [rounds(Figure("a", "us", "ms", values)) for values in ((1.0,), (1.0, 2.0))] == ["1 round", "2 rounds"]
     assert [number(value) for value in (0.0471, 0.5, 12.345, 512.34, 51_234.4)] == ["0.047", "0.50", "12.35", "512.3", "51,234"]
