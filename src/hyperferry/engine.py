@@ -559,7 +559,7 @@ def rollback(
 
     Refused without a clean verification, unless `unverified`; and where rows of dropped chunks would come back,
     unless `accept` names `dropped-ranges`. Sessions with an older snapshot are waited for, unless it names
-    `snapshot-transactions`: what was accepted at the cutover does not count here.
+    `snapshot-transactions`, or that was accepted for this rollout before: then they are told.
     """
     if unknown := accept - gates.AT_ROLLBACK:
         raise Usage(
@@ -584,13 +584,16 @@ def rollback(
             gates.refuse_half_finished(conn, rollout)
             _follow_owner(conn, rollout, monitor)
             store.event(conn, rollout.id, "rollback", {"unverified": unverified, "accept": sorted(accept)})
+            accepted = gates.SNAPSHOTS in accept | store.all_accepted(conn, rollout.id)
+            if accepted:
+                gates.tell_older_snapshots(conn, monitor.say)
             return swap(
                 conn,
                 connect,
                 rollout,
                 monitor,
                 attempts,
-                gates.SNAPSHOTS in accept,
+                accepted,
                 unverified=unverified,
                 dropped_accepted=dropped.RULE in accept,
                 pgbouncer=pgbouncer,

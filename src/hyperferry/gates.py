@@ -29,11 +29,12 @@ from .model.options import PreflightOptions
 from .model.plan import Plan, Strategy
 from .model.plan_options import PlanOptions
 from .model.rollout import Direction, Phase, Rollout
+from .words import plural
 
 SNAPSHOTS = "snapshot-transactions"
 """Accepted: that sessions with a snapshot from before a swap may miss the last changes, so that nobody is waited for."""
 AT_ROLLBACK = frozenset({dropped.RULE, SNAPSHOTS})
-"""What can be accepted at a rollback, each time anew: whoever needs the table back now decides then."""
+"""What can be accepted at a rollback."""
 
 
 def refuse_blockers(findings: tuple[Finding, ...], table: TableName) -> None:
@@ -315,6 +316,16 @@ def refused_by(*asked: Callable[[], object]) -> list[str]:
             facts = "; ".join(f"{name}: {value}" for name, value in error.facts.items() if name not in ("rollout", "phase"))
             found.append(f"{error.message} {facts}. What to do: {error.remedy}")
     return found
+
+
+def tell_older_snapshots(conn: Connection, say: Callable[[str], None]) -> None:
+    """Says who may see the plain table as it was before the changes that a rollback brings, where nobody is waited for."""
+    if holders := db.snapshot_holders_of(conn):
+        say(
+            f"{plural(len(holders), 'session')} in a transaction with a snapshot of before the rollback: one in REPEATABLE READ "
+            "or SERIALIZABLE that comes to the table only after it sees none of the changes that are applied now. "
+            + "; ".join(str(each) for each in holders[:3])
+        )
 
 
 def refuse_missing_rights(conn: Connection, rollout: Rollout) -> None:

@@ -87,34 +87,57 @@ def test_a_chunk_that_was_detached_is_in_no_endings_way(served: Job, back: bool)
     served.db.execute("INSERT INTO archived SELECT * FROM archived")
 
 
-def test_a_rollback_waits_for_who_would_not_see_what_it_brings(served: Job) -> None:
+@pytest.fixture
+def waiting(job: Make) -> Job:
+    """Cut over; that older snapshots do not matter was not accepted."""
+    own = job(HOURS, options=OPTIONS)
+    own.start()
+    own.cutover(accept=frozenset({"widened-key"}))
+    own.db.execute("CREATE TABLE other ()")
+    return own
+
+
+def test_a_rollback_waits_for_who_would_not_see_what_it_brings(waiting: Job) -> None:
     """A session in REPEATABLE READ with a snapshot from before reads the plain table as it was then: without what the rollback,
-    or a `sync` since, applied to it. What was accepted for the cutover (`all`) does not count; the emergency exit is named."""
+    or a `sync` since, applied to it. The emergency exit is named."""
+    with waiting.db.connect(autocommit=False, application_name="report") as session:
+        session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        session.execute("SELECT count(*) FROM other")
+        waiting.run("INSERT INTO t VALUES (1000, '2024-02-01', 'new')")
+        with pytest.raises(LockUnavailable, match="older than the swap") as caught:
+            waiting.rollback(attempts=2)
+        assert f"pid {session.info.backend_pid} " in str(caught.value)
+        assert "--accept snapshot-transactions" in str(caught.value.remedy)
+        accepted = frozenset({"snapshot-transactions"})
+        assert waiting.rollback(attempts=1, accept=accepted).phase is Phase.ROLLED_BACK
+        session.rollback()
+    assert waiting.value("SELECT count(*) FROM t WHERE id = 1000") == 1
+
+
+def test_what_a_session_saw_before_the_rollback_it_sees_after_it(waiting: Job) -> None:
+    """Committed before its snapshot, applied to the plain table after it: it would be gone for that session."""
+    waiting.run("INSERT INTO t VALUES (1000, '2024-02-01', 'new')")
+    with waiting.db.connect(autocommit=False) as session:
+        session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        session.execute("SELECT count(*) FROM other")
+        with pytest.raises(LockUnavailable):
+            waiting.rollback(attempts=1)
+        assert session.execute("SELECT count(*) FROM t WHERE id = 1000").fetchall() == [(1,)]
+
+
+def test_a_rollback_says_who_will_not_see_what_it_brings_where_that_was_accepted(served: Job) -> None:
+    """At the cutover, by `all`."""
     served.db.execute("CREATE TABLE other ()")
-    accepted = frozenset({"snapshot-transactions"})
     with served.db.connect(autocommit=False, application_name="report") as session:
         session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         session.execute("SELECT count(*) FROM other")
         served.run("INSERT INTO t VALUES (1000, '2024-02-01', 'new')")
-        with pytest.raises(LockUnavailable, match="older than the swap") as caught:
-            served.rollback(attempts=2)
-        assert f"pid {session.info.backend_pid} " in str(caught.value)
-        assert "--accept snapshot-transactions" in str(caught.value.remedy)
-        assert served.rollback(attempts=1, accept=accepted).phase is Phase.ROLLED_BACK
+        served.rollback()
+        [said] = [line for line in served.said if "snapshot of before the rollback" in line]
+        assert said.startswith("1 session in a transaction")
+        assert "application report" in said
         session.rollback()
     assert served.value("SELECT count(*) FROM t WHERE id = 1000") == 1
-
-
-def test_what_a_session_saw_before_the_rollback_it_sees_after_it(served: Job) -> None:
-    """Committed before its snapshot, applied to the plain table after it: it would be gone for that session."""
-    served.db.execute("CREATE TABLE other ()")
-    served.run("INSERT INTO t VALUES (1000, '2024-02-01', 'new')")
-    with served.db.connect(autocommit=False) as session:
-        session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        session.execute("SELECT count(*) FROM other")
-        with pytest.raises(LockUnavailable):
-            served.rollback(attempts=1)
-        assert session.execute("SELECT count(*) FROM t WHERE id = 1000").fetchall() == [(1,)]
 
 
 @pytest.mark.parametrize(("cache", "step"), [(1, 1), (100, 1), (50, 10)])
