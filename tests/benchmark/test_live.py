@@ -454,6 +454,18 @@ def test_a_plan_made_once(synced: Database) -> None:
     assert planning(report) < planning(measure(synced, POINT))
 
 
+def test_a_query_without_parameters_is_planned_each_time_too(synced: Database) -> None:
+    text = "-- name: text\nSELECT * FROM player_stats WHERE id = 1500;"
+
+    def planning(found: Report, name: str) -> float:
+        return statistics.median(run.planning_ms for run in of(found, name).after.runs)
+
+    report = measure(synced, POINT + text)
+    assert planning(report, "text") > planning(report, "point") / 10
+    once = measure(synced, text, generic=True)
+    assert planning(once, "text") < planning(report, "text") / 2
+
+
 def test_a_cold_cache_is_measured_where_it_can_be(synced: Database) -> None:
     without = measure(synced, POINT, cold=True)
     assert "pg_buffercache is not in this database" in without.cold

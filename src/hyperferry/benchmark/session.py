@@ -33,10 +33,10 @@ USERS_OWN = (
     "lc_monetary",
 )
 """Settings that a session of hyperferry's pins, and that a query of the application is to find as it is used to."""
-EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, SETTINGS, TIMING OFF, FORMAT JSON) EXECUTE {}"
+EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, SETTINGS, TIMING OFF, FORMAT JSON) {}"
 PART = 0.9
 """A statement that was cancelled after this part of the time limit was cancelled by it."""
-PLAN_ALONE = "EXPLAIN (FORMAT JSON) EXECUTE {}"
+PLAN_ALONE = "EXPLAIN (FORMAT JSON) {}"
 
 
 class CannotRun(Exception):
@@ -83,6 +83,7 @@ class Session:
         self._views = views
         self._numbers = count(1)
         self._timeout = options.timeout
+        self._generic = options.generic
         self.conn: Connection = connect(options.dsn, purpose="bench")
         try:
             self._prepare_session(options)
@@ -90,6 +91,7 @@ class Session:
             self.conn.close()
             raise
         self._names: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
         self._used: dict[str, Sequence[View]] = {}
         """The views that a query goes through, until it was run once."""
 
@@ -139,7 +141,7 @@ class Session:
         begun = time.monotonic()
         try:
             self._patiently(lambda: self._one(statement))
-            self._names[each.name] = name
+            self._names[each.name], self._texts[each.name] = name, text
             locked: set[int] = self._patiently(lambda: self._locked(each))
         except psycopg.Error as error:
             cancelled = isinstance(error, QueryCanceled) and time.monotonic() - begun < PART * self._timeout
@@ -225,13 +227,20 @@ class Session:
         return shape
 
     def _explain(self, how: str, each: Query, values: Sequence[str | None]) -> Node:
-        call: sql.Composable = sql.Identifier(self._names[each.name])
-        if values:
-            call = sql.SQL("{}({})").format(call, sql.SQL(", ").join(sql.Literal(value) for value in values))
-        cursor = self._one(sql.SQL(how).format(call).as_string(self.conn))
+        cursor = self._one(how.format(self._called(each, values)))
         result = cursor.pgresult
         assert result is not None
         return parse(result.get_value(0, 0) or b"[]")
+
+    def _called(self, each: Query, values: Sequence[str | None]) -> str:
+        """What is explained. A prepared statement without parameters is planned once, whatever plan_cache_mode says: where it
+        is to be planned anew each time, its text stands there instead."""
+        if not values and not self._generic:
+            return self._texts[each.name]
+        call: sql.Composable = sql.SQL("EXECUTE {}").format(sql.Identifier(self._names[each.name]))
+        if values:
+            call = sql.SQL("{}({})").format(call, sql.SQL(", ").join(sql.Literal(value) for value in values))
+        return call.as_string(self.conn)
 
     def close(self) -> None:
         """Ends the session."""
