@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from hyperferry.benchmark import as_json, from_text, to_text
 from hyperferry.benchmark.causes import causes
-from hyperferry.benchmark.figures import agreement, judge, p95
+from hyperferry.benchmark.figures import agreement, judge, losing_sets, p95
 from hyperferry.benchmark.options import (
     Index,
     LeftOut,
@@ -132,6 +133,75 @@ def test_a_verdict_keeps_what_it_says(old: list[float], new: list[float], thresh
 )
 def test_verdicts(before: tuple[float, ...], after: tuple[float, ...], verdict: Verdict) -> None:
     assert judge(measured(*before), measured(*after), 20, 0.2)[0] is verdict
+
+
+def drawn(*times: float, runs: int, apart: float = 1.01) -> Measured:
+    """Each time with a set of values of its own, `runs` times, each later one a little longer."""
+    return Measured(
+        tuple(Run(draw, 0.0, each * apart**turn, 0, 0, 0, 0, 0, 1.0) for turn in range(runs) for draw, each in enumerate(times)),
+        Shape(("Scan",)),
+    )
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 10])
+@pytest.mark.parametrize(
+    ("before", "after", "verdict", "sets"),
+    [
+        ((10, 10, 10, 10, 10), (100, 100, 100, 5, 5), Verdict.SLOWER, "3 of 5 sets of values are slower"),
+        ((1, 2, 10, 50, 60), (1, 2, 10, 500, 600), Verdict.SLOWER, "2 of 5 sets of values are slower"),
+        ((1, 2, 10, 50, 60), (1, 2, 10, 50, 60), Verdict.SAME, ""),
+        ((1, 2, 10, 50, 60), (10, 20, 100, 500, 600), Verdict.SLOWER, ""),
+        ((10, 10, 10, 10, 10), (5, 5, 5, 10, 10), Verdict.FASTER, ""),
+        ((10, 10, 10, 10, 10), (10, 10, 10, 5, 5), Verdict.SAME, ""),
+    ],
+)
+def test_each_set_of_values_is_judged(before: tuple[float, ...], after: tuple[float, ...], verdict: Verdict, sets: str, times: int) -> None:
+    old, new = drawn(*before, runs=times), drawn(*after, runs=times)
+    assert judge(old, new, 20, 0.2)[0] is verdict
+    said = losing_sets(old, new, 20, 0.2)
+    assert said.startswith(sets) if sets else said == ""
+
+
+def test_more_runs_are_asked_for_only_where_those_of_one_set_do_not_agree() -> None:
+    """One run of one set says nothing; one of two that is out of place says little; two that agree say enough."""
+    steady = drawn(10, 10, 10, runs=1)
+    assert judge(steady, drawn(10, 10, 90, runs=1), 20, 0.2)[0] is Verdict.UNCLEAR
+    twice = drawn(10, 10, 10, runs=2)
+    assert judge(twice, drawn(10, 10, 90, runs=2), 20, 0.2)[0] is Verdict.SLOWER
+    stumbled = replace(twice, runs=(*twice.runs[:2], replace(twice.runs[2], execution_ms=10.2), *twice.runs[3:5],
+                                    replace(twice.runs[5], execution_ms=90.0)))  # fmt: skip
+    assert judge(twice, stumbled, 20, 0.2)[0] is Verdict.UNCLEAR
+
+
+@given(
+    st.lists(TIMES, min_size=1, max_size=8), st.lists(st.floats(0.1, 10), min_size=8, max_size=8), st.integers(1, 4),
+    st.floats(0, 100), st.floats(0, 10),
+)  # fmt: skip
+def test_a_set_that_is_slower_beyond_doubt_is_never_let_pass(
+    times: list[float], factors: list[float], repeated: int, threshold: float, ignored: float
+) -> None:
+    """Runs that are alike to the last digit: what each set says is so."""
+    after_times = [each * factor for each, factor in zip(times, factors, strict=False)]
+    before, after = (drawn(*each, runs=repeated, apart=1) for each in (times, after_times))
+    losing = sum(a > b * (1 + threshold / 100) and a - b > ignored for b, a in zip(times, after_times, strict=True))
+    verdict = judge(before, after, threshold, ignored)[0]
+    if repeated > 1:
+        assert (verdict is Verdict.SLOWER) >= (losing > 0)
+    if not losing:
+        assert verdict in (Verdict.SAME, Verdict.FASTER, Verdict.UNCLEAR)
+    assert judge(before, before, threshold, ignored)[0] is Verdict.SAME
+
+
+@pytest.mark.parametrize(("runs", "draws"), [(5, 5), (10, 5), (20, 5), (40, 20)])
+def test_chance_alone_makes_hardly_a_loss(runs: int, draws: int) -> None:
+    """Equal sides whose runs differ by a tenth, as others at work make them, by a seed."""
+    chance = random.Random(7)
+
+    def side() -> Measured:
+        return Measured(tuple(Run(n % draws, 0.0, 10 * chance.lognormvariate(0, 0.1), 0, 0, 0, 0, 0, 1.0) for n in range(runs)))
+
+    lost = sum(judge(side(), side(), 20, 0.2)[0] is Verdict.SLOWER for _ in range(400))
+    assert lost <= 20
 
 
 def test_verdicts_of_what_did_not_run() -> None:
@@ -259,6 +329,33 @@ def test_a_file_with_values_missing_is_refused() -> None:
     data["queries"][0]["drawn"] = [[]]
     with pytest.raises(Usage):
         from_text(json.dumps(data), "f.json")
+
+
+def shown(whole: Report) -> str:
+    from rich.console import Console
+
+    from hyperferry.cli.render.text import Line
+
+    console = Console(width=200)
+    with console.capture() as captured:
+        for line in bench_lines(whole):
+            console.print(line.rich() if isinstance(line, Line) else line)
+    return captured.get()
+
+
+def test_the_summary_says_how_many_were_not_measured() -> None:
+    fine = Outcome(Query("a", "SELECT 1", {}, ((),)), measured(1), measured(1), Verdict.SAME, 1.0, 0.5)
+    slow = replace(fine, after=Measured(error="too long"), verdict=Verdict.NOT_MEASURED)
+    left = tuple(LeftOut(name, "SELECT $1", "not known", "say it") for name in "bcd")
+    some = replace(report(), outcomes=(fine, slow), left_out=left)
+    assert "Not measured: 4 of 5 queries." in shown(some)
+    assert "Not measured" not in shown(replace(some, outcomes=(fine,), left_out=()))
+
+
+def test_what_a_comparison_rests_on_is_said_whatever_the_verdict() -> None:
+    fine = Outcome(Query("a", "SELECT 1", {}, ((),)), measured(1), measured(1), Verdict.SAME, 1.0, 0.5)
+    for note in ("2 of 5 sets of values hold a NULL, so", "planned under other settings: jit is on before and off after"):
+        assert note in shown(replace(report(), outcomes=(replace(fine, notes=(note, "else")),)))
 
 
 def test_text_for_people_has_no_control_characters() -> None:

@@ -242,6 +242,7 @@ def test_only_what_was_measured_alike_is_compared(stats: Database) -> None:
     point = of(measure(stats, None, against=kept, runs=10), "point")
     assert point.before is not None
     assert {run.draw for run in point.before.runs} == {run.draw for run in point.after.runs} == {0, 1}
+    assert len(point.before.runs) == len(point.after.runs) == 2
 
 
 def test_a_function_that_reads_the_other_table_is_noticed(synced: Database) -> None:
@@ -454,6 +455,18 @@ def test_a_plan_made_once(synced: Database) -> None:
     assert planning(report) < planning(measure(synced, POINT))
 
 
+def test_a_query_without_parameters_is_planned_each_time_too(synced: Database) -> None:
+    text = "-- name: text\nSELECT * FROM player_stats WHERE id = 1500;"
+
+    def planning(found: Report, name: str) -> float:
+        return statistics.median(run.planning_ms for run in of(found, name).after.runs)
+
+    report = measure(synced, POINT + text)
+    assert planning(report, "text") > planning(report, "point") / 10
+    once = measure(synced, text, generic=True)
+    assert planning(once, "text") < planning(report, "text") / 2
+
+
 def test_a_cold_cache_is_measured_where_it_can_be(synced: Database) -> None:
     without = measure(synced, POINT, cold=True)
     assert "pg_buffercache is not in this database" in without.cold
@@ -525,3 +538,142 @@ def test_it_says_when_statements_were_dropped_for_room(synced: Database) -> None
     with pytest.raises(Failed) as dropped:
         bench(BenchOptions(synced.dsn, "player_stats", alone=True))
     assert "pg_stat_statements.max = " in str(dropped.value)
+
+
+NAPS = """
+CREATE FUNCTION naps(oid, here float8, there float8) RETURNS boolean LANGUAGE plpgsql STABLE AS $$ BEGIN
+    PERFORM pg_sleep(CASE WHEN relnamespace::regnamespace::text = 'public' THEN here ELSE there END) FROM pg_class WHERE oid = $1;
+    RETURN true;
+END $$
+"""
+
+
+def test_a_loss_with_some_of_the_values_is_a_loss(stats: Database) -> None:
+    make(stats, interval="365 days")
+    stats.execute(NAPS)
+    query = (
+        "-- name: some\n-- param 1: id\n-- param 2: CASE WHEN id % 2 = 0 THEN 0.05 ELSE 0 END\n"
+        "SELECT * FROM player_stats WHERE id = $1 AND naps(tableoid, 0, $2);"
+    )
+    report = measure(stats, query, runs=10, draws=5, ignored=10)
+    some = of(report, "some")
+    slow = sum(values[1] == "0.05" for values in some.query.drawn)
+    assert 0 < slow < 3, some.query.drawn
+    assert some.verdict is Verdict.SLOWER
+    assert any(f"{slow} of 5 sets of values are slower" in note for note in some.notes)
+    assert some.causes
+
+
+def test_a_time_limit_that_leaves_no_room_above_before_says_nothing_of_a_loss(synced: Database) -> None:
+    synced.execute(NAPS)
+    report = measure(synced, "-- name: near\nSELECT * FROM player_stats WHERE id = 1 AND naps(tableoid, 1, 3)", timeout=1.15)
+    near = of(report, "near")
+    assert near.verdict is Verdict.NOT_MEASURED
+    assert "raise --timeout" in (near.after.error or "")
+    assert not report.failed
+
+
+@pytest.mark.parametrize("row", ["tableoid", "1"])
+def test_a_query_that_is_slow_the_first_time_alone_is_measured(synced: Database, row: str) -> None:
+    """In its run, or in being planned, where what has no column is evaluated."""
+    synced.execute(
+        "CREATE FUNCTION once(oid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$ BEGIN "
+        "IF NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) THEN "
+        "PERFORM pg_advisory_lock_shared(42); PERFORM pg_sleep(3); END IF; RETURN true; END $$"
+    )
+    report = measure(synced, f"-- name: cold\nSELECT count(*) FROM player_stats WHERE id = 1 AND once({row})", timeout=1.5)
+    assert of(report, "cold").after.runs, of(report, "cold")
+
+
+def test_before_is_run_where_after_is_refused(synced: Database) -> None:
+    report = measure(synced, "-- name: neither\nSELECT id, player_id / (id - id) FROM player_stats GROUP BY id;" + POINT)
+    neither = of(report, "neither")
+    assert neither.verdict is Verdict.NOT_MEASURED
+    assert neither.before is not None
+    assert "division by zero" in (neither.before.error or "")
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_what_has_no_value_is_not_drawn_for_an_inferred_parameter(synced: Database, swapped: bool) -> None:
+    synced.execute("ALTER TABLE player_stats DISABLE TRIGGER USER; UPDATE player_stats SET value = value")
+    for table in ("public.player_stats", "hyperferry_new_1.player_stats"):
+        synced.execute(f"ALTER TABLE {table} ADD score int, ADD nothing int; UPDATE {table} SET score = id WHERE id % 40 = 0")
+    queries = (
+        "-- name: score\nSELECT * FROM player_stats WHERE score = $1;-- name: any\nSELECT * FROM player_stats WHERE score = ANY($1);"
+        "-- name: said\n-- param 1: score\nSELECT * FROM player_stats WHERE score = $1;"
+        "-- name: nothing\nSELECT * FROM player_stats WHERE nothing = $1;"
+    )
+    table = "hyperferry_new_1.player_stats" if swapped else "player_stats"
+    queries = queries.replace("FROM player_stats", f"FROM {table}")
+    report = measure(synced, queries, table, draws=5, alone=True)
+    for name in ("score", "any"):
+        assert len(of(report, name).query.drawn) == 5
+        assert {run.rows for run in of(report, name).after.runs} == {1}
+    assert "of the rows looked at" in reasons(report)["nothing"]
+    said = of(report, "said")
+    empty = sum(values == (None,) for values in said.query.drawn)
+    assert empty
+    assert any(f"{empty} of 5 sets of values hold a NULL" in note for note in said.notes)
+
+
+def test_what_writing_views_into_a_query_breaks_is_left_out(stats: Database) -> None:
+    stats.execute(
+        "CREATE VIEW totals AS SELECT player_id AS who, sum(value) AS total FROM player_stats GROUP BY 1;"
+        "CREATE FUNCTION good(totals) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';"
+        "CREATE FUNCTION good(pg_class) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true'"
+    )
+    make(stats)
+    report = measure(
+        stats,
+        POINT + "-- name: named alike\nWITH totals AS (SELECT * FROM public.totals) SELECT * FROM totals;"
+        "-- name: by type\nSELECT x.who FROM totals x WHERE good(x)",
+    )
+    left = {each.name: each for each in report.left_out}
+    assert set(left) == {"named alike", "by type"}
+    assert "public.totals" in left["named alike"].reason
+    assert "good(record)" in left["by type"].reason
+    assert all("--alone --save" in each.remedy for each in left.values())
+
+
+def test_statements_that_are_hidden_are_said_where_others_are_seen(synced: Database) -> None:
+    synced.execute("CREATE EXTENSION pg_stat_statements")
+    role = synced.make_role()
+    synced.execute(f'GRANT SELECT ON player_stats TO "{role}"')
+    with synced.connect() as conn:
+        conn.execute("SELECT count(*) FROM player_stats WHERE player_id = 1")
+        conn.execute(f'SET SESSION AUTHORIZATION "{role}"')  # type: ignore[arg-type]
+        for _ in range(SO_OFTEN):
+            conn.execute("SELECT * FROM player_stats WHERE id = 1")
+    report = bench(BenchOptions(synced.dsn_as(role), "player_stats", alone=True, runs=1))
+    assert report.outcomes
+    assert any("hidden from this role" in note and "pg_read_all_stats" in note for note in report.notes)
+
+
+def test_a_bare_column_of_a_subquerys_relation_is_not_taken_for_the_tables(stats: Database) -> None:
+    stats.execute("CREATE TABLE awards (id int, player_id text)")
+    awards = "SELECT * FROM player_stats WHERE id IN (SELECT a.id FROM awards a WHERE player_id = $1)"
+    report = measure(stats, POINT + f"-- name: awards\n{awards}", alone=True)
+    assert "write it qualified" in reasons(report)["awards"]
+
+
+def test_another_tables_column_of_the_times_name_is_no_condition_on_the_time(synced: Database) -> None:
+    synced.execute("CREATE TABLE games (player_id int, game_date timestamptz); INSERT INTO games SELECT 7, '2024-01-20'")
+    joined = "SELECT s.* FROM player_stats s JOIN games g ON g.player_id = s.player_id WHERE g.game_date > '2024-01-10'"
+    report = measure(
+        synced,
+        f"-- name: theirs\n{joined};-- name: both\n{joined} AND s.game_date > '2024-01-10';"
+        f"-- name: joined\n{joined} AND s.game_date = g.game_date",
+    )
+    shapes = {outcome.query.name: outcome.after.shape for outcome in report.outcomes}
+    assert {name: shape and shape.time_condition for name, shape in shapes.items()} == {"theirs": False, "both": True, "joined": True}
+    assert "no-time-predicate" in codes(report, "theirs")
+
+
+def test_other_planner_settings_on_both_sides_are_said(stats: Database) -> None:
+    def under(work_mem: str, **more: Report) -> Report:
+        dsn = make_conninfo(stats.dsn, options=f"-cwork_mem={work_mem}")
+        return bench(BenchOptions(dsn, "player_stats", queries=None if more else (POINT, "q"), runs=1, draws=1, **more))  # type: ignore[arg-type]
+
+    kept = under("5MB")
+    said = of(under("9MB", against=kept), "point").notes
+    assert "planned under other settings: work_mem is 5MB before and 9MB after" in said

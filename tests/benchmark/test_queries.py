@@ -65,6 +65,31 @@ def test_what_is_not_plain_has_a_reason(where: str) -> None:
     assert reasons[1]
 
 
+BARE = "SELECT * FROM player_stats s WHERE id IN (SELECT x FROM players{} WHERE player_id = $1)"
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        (BARE.format(""), False),
+        (BARE.format(" p"), False),
+        (BARE.format(" p, player_stats t"), True),
+        (BARE.format("").replace("player_id", "s.player_id"), True),
+        ("SELECT 1 FROM player_stats UNION SELECT 2 FROM players WHERE player_id = $1", False),
+        ("SELECT 2 FROM players UNION SELECT 1 FROM player_stats WHERE player_id = $1", True),
+        ("SELECT * FROM (players p JOIN player_stats s ON true) WHERE (player_id = $1)", True),
+        ("WITH a AS (SELECT * FROM player_stats) SELECT * FROM a WHERE player_id = $1", True),
+        ("WITH a AS (SELECT * FROM player_stats) SELECT * FROM a, players p WHERE player_id = $1", False),
+        ("SELECT * FROM (SELECT extract(year FROM game_date) FROM player_stats) x WHERE player_id = $1", True),
+        ("SELECT * FROM player_stats WHERE 1 IS DISTINCT FROM id AND player_id = $1", True),
+    ],
+)
+def test_a_bare_name_where_the_table_is_not_read_is_not_its_column(text: str, known: bool) -> None:
+    found, reasons = infer(text, [STATS], COLUMNS)
+    assert bool(found) is known
+    assert known or "write it qualified" in reasons[1]
+
+
 FILE = """
 -- what a file may begin with
 -- name: latest of a player

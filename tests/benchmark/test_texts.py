@@ -188,6 +188,18 @@ def test_a_view_is_written_into_the_query(text: str, begins: str, ends: str) -> 
     assert moved.endswith(ends)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "WITH totals AS (SELECT * FROM public.totals) SELECT * FROM totals",
+        "WITH a AS (SELECT 1), totals (b) AS NOT MATERIALIZED (SELECT * FROM public.totals) SELECT * FROM totals",
+        "SELECT * FROM public.totals, (WITH RECURSIVE totals AS MATERIALIZED (SELECT 1) TABLE totals) x",
+    ],
+)
+def test_a_view_is_not_written_beside_a_with_of_its_name(text: str) -> None:
+    assert inline(text, [TOTALS], STATS, "new") is None
+
+
 def test_a_view_on_a_view_comes_after_it() -> None:
     moved = inline("TABLE other.outer", [OUTER, TOTALS], STATS, "new")
     assert moved is not None

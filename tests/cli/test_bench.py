@@ -33,7 +33,7 @@ def queries(hyperferry: Hyperferry) -> Path:
 def test_alone_then_against_it(unchanged: Database, hyperferry: Hyperferry, queries: Path) -> None:
     ran = hyperferry(
         "bench", "player_stats", "--time", "game_date", "--queries", "queries.sql", "--runs", "2", "--save", "kept.json", "--html", "page.html",
-        "--json", dsn=unchanged.dsn,
+        "--timeout", "50 s", "--json", dsn=unchanged.dsn,
     )  # fmt: skip
     assert ran.code == 0, ran.stderr
     assert set(ran.json) == KEYS
@@ -51,6 +51,8 @@ def test_alone_then_against_it(unchanged: Database, hyperferry: Hyperferry, quer
     assert again.code == 3, again.stdout + again.stderr
     assert "slower a day" in again.stdout
     assert "What to do" in again.stdout
+    # Its time limit is the kept one.
+    assert hyperferry("bench", "player_stats", "--against", "kept.json", "--json", dsn=unchanged.dsn).json["timeout_seconds"] == 50
 
 
 @pytest.mark.parametrize(

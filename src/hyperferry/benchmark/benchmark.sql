@@ -85,10 +85,11 @@ SELECT to_regclass(format('%%I.pg_stat_statements_info', %(schema)s::text))::oid
 SELECT dealloc, pg_catalog.current_setting('pg_stat_statements.max') FROM {info};
 
 -- name: sample
--- Rows of a plain table, always the same for a seed while the table stays as it is: from some of its pages, in an order by the seed.
+-- Rows of a plain table that have what is wanted, always the same for a seed while the table stays as it is: from some of its pages,
+-- in an order by the seed.
 SELECT /* hyperferry */ {values} FROM (
     SELECT t.* FROM ONLY {table} AS t TABLESAMPLE system ({percent}) REPEATABLE ({seed})
-    ORDER BY hashtextextended(t.ctid::text, {seed}) LIMIT {rows}
+    WHERE {present} ORDER BY hashtextextended(t.ctid::text, {seed}) LIMIT {rows}
 ) AS {alias};
 
 -- name: span
@@ -96,13 +97,16 @@ SELECT /* hyperferry */ {values} FROM (
 SELECT /* hyperferry */ min({time})::text, max({time})::text FROM {table};
 
 -- name: row_from
--- The first row at a part of the way from the first time to the last, by the index on the time.
-SELECT /* hyperferry */ {values} FROM (SELECT t.* FROM {table} AS t WHERE t.{time} >= {bound} ORDER BY t.{time} LIMIT 1) AS {alias};
+-- The first row at a part of the way from the first time to the last that has what is wanted, of some, by the index on the time.
+SELECT /* hyperferry */ {values} FROM (
+    SELECT f.* FROM (SELECT t.* FROM {table} AS t WHERE t.{time} >= {bound} ORDER BY t.{time} LIMIT {most}) AS f
+    WHERE {present} ORDER BY f.{time} LIMIT 1
+) AS {alias};
 
 -- name: first_rows
 -- Some rows, whichever come first, in an order by the seed.
 SELECT /* hyperferry */ {values} FROM (
-    SELECT f.* FROM (SELECT t.* FROM {table} AS t LIMIT 10000) AS f ORDER BY hashtextextended(f::text, {seed}) LIMIT {rows}
+    SELECT f.* FROM (SELECT t.* FROM {table} AS t LIMIT 10000) AS f WHERE {present} ORDER BY hashtextextended(f::text, {seed}) LIMIT {rows}
 ) AS {alias};
 
 -- name: buffercache

@@ -15,6 +15,8 @@ HALF = 0.5
 FEW = 4
 """Fewer planned chunks than this explain no loss of planning time."""
 OTHER_ROWS = "the two returned different numbers of rows; rows are still on their way, or were written meanwhile"
+OTHER_SETTINGS = "planned under other settings"
+USUAL = "the server's own default"
 REFUSED, TOO_SLOW = "refused", "too-slow"
 FAILURES = frozenset({REFUSED, TOO_SLOW})
 MOST = 0.9
@@ -303,10 +305,11 @@ def notes(before: Side | None, after: Side, old: Measured | None, new: Measured)
         differ = [draw for draw in counts[0] if draw in counts[1] and counts[0][draw] != counts[1][draw]]
         if differ:
             found.append(OTHER_ROWS)
-    for measured in (each for each in (old, new) if each is not None and each.shape is not None):
-        assert measured.shape is not None
-        if measured.shape.settings:
-            settings = ", ".join(f"{k} = {v}" for k, v in sorted(measured.shape.settings.items()))
-            found.append(f"planned under {settings}")
-            break
+    under = [each.shape.settings for each in (old, new) if each is not None and each.shape is not None]
+    differing = sorted(name for name in {*under[0], *under[-1]} if under[0].get(name) != under[-1].get(name)) if under else []
+    if differing:
+        said = (f"{name} is {under[0].get(name, USUAL)} before and {under[-1].get(name, USUAL)} after" for name in differing)
+        found.append(f"{OTHER_SETTINGS}: {', '.join(said)}")
+    elif under and under[0]:
+        found.append(f"planned under {', '.join(f'{name} = {value}' for name, value in sorted(under[0].items()))}")
     return found

@@ -6,7 +6,7 @@ Cheap on large tables: some pages of a plain one, the index on the time of a hyp
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import psycopg
 from psycopg import sql
@@ -17,6 +17,7 @@ from ..db import fetch_one, is_lost_connection, is_transient, patient_read
 from ..db.connection import Connection
 from ..errors import Failed
 from ..model.statement import fragment
+from ..words import plural
 from .options import LeftOut, Query, Side
 from .sides import query
 from .statements import loud
@@ -24,6 +25,11 @@ from .volatile import volatile_calls
 
 PAGES = 400
 """About as many pages of a plain table are sampled; ten times as many where they do not hold enough rows, and so on."""
+MOST_LOOKED_AT = 1_000
+"""So many rows of a hypertable are looked at from a random time on for one that has every value."""
+ATTEMPTS = 3
+"""So often as many random times are taken as rows are wanted, where some find none."""
+HOLD_NULL = "hold a NULL"
 Row = tuple[str | None, ...]
 
 _BOUNDS = {
@@ -46,13 +52,14 @@ def draw(conn: Connection, side: Side, each: Query, draws: int, seed: int) -> Qu
     numbers = sorted(each.values)
     span = max(value.row for value in each.values.values())
     expressions = [each.values[number].expression for number in numbers]
+    wanted = [value.expression for value in each.values.values() if value.inferred]
     unfit = _unfit(conn, expressions)
     if unfit is not None:
         remedy = "take an expression that only reads the columns of one row of the table"
         return LeftOut(each.name, each.sql, f"its values are not drawn: {unfit}", remedy)
     try:
         rows = patient_read(
-            conn, f"read {side.name}", [side.name], lambda: _rows(conn, side, expressions, draws * span, seed)
+            conn, f"read {side.name}", [side.name], lambda: _rows(conn, side, expressions, wanted, draws * span, seed)
         )
     except psycopg.errors.QueryCanceled:
         raise
@@ -64,6 +71,10 @@ def draw(conn: Connection, side: Side, each: Query, draws: int, seed: int) -> Qu
         if isinstance(error, psycopg.errors.InsufficientPrivilege):
             remedy = "grant this role what the server names: a benchmark reads the table as the application does"
         return LeftOut(each.name, each.sql, f"its values cannot be drawn ({', '.join(expressions)}): {said}", remedy)
+    if len(rows) < span and wanted and _rows(conn, side, ["1"], [], 1, seed):
+        reason = f"its values are not drawn: of the rows looked at, {len(rows)} hold a value in each of {', '.join(wanted)}"
+        remedy = f"{plural(span, 'row')} are needed; say what the application asks for, with `-- param N: EXPRESSION`"
+        return LeftOut(each.name, each.sql, reason, remedy)
     if len(rows) < span:
         raise Failed(
             f"{side.name} has too few rows to draw values from.",
@@ -75,6 +86,16 @@ def draw(conn: Connection, side: Side, each: Query, draws: int, seed: int) -> Qu
         for at in range(0, len(rows) - span + 1, span)
     )
     return Query(each.name, each.sql, each.values, sets, each.calls, each.total_ms)
+
+
+def nulls(each: Query) -> Iterator[str]:
+    """A note on a query whose author's expressions gave NULL: compared with it, no row is found, nor looked for."""
+    sets = sum(None in drawn for drawn in each.drawn)
+    if sets:
+        yield (
+            f"{sets} of {plural(len(each.drawn), 'set')} of values {HOLD_NULL}, with which a comparison finds nothing and costs "
+            "nothing; take another `-- param`, such as COALESCE(...), if the application asks for values alone"
+        )
 
 
 def _unfit(conn: Connection, expressions: Sequence[str]) -> str | None:
@@ -102,8 +123,10 @@ def _read(conn: Connection, statement: sql.Composed) -> list[Row]:
     return conn.execute(statement, binary=True).fetchall()
 
 
-def _rows(conn: Connection, side: Side, expressions: Sequence[str], rows: int, seed: int) -> list[Row]:
-    """Up to `rows` drawn rows, each the expressions' values as text."""
+def _rows(
+    conn: Connection, side: Side, expressions: Sequence[str], wanted: Sequence[str], rows: int, seed: int
+) -> list[Row]:
+    """Up to `rows` drawn rows, each the expressions' values as text; of rows where each of `wanted` has a value."""
     parts: dict[str, sql.Composable] = {
         # A line of its own for what is behind an expression: it may end in a comment.
         "values": sql.SQL(", ").join(sql.SQL("({}\n)::pg_catalog.text").format(fragment(each)) for each in expressions),
@@ -111,6 +134,8 @@ def _rows(conn: Connection, side: Side, expressions: Sequence[str], rows: int, s
         "alias": sql.Identifier(side.name.name),
         "seed": sql.Literal(seed),
         "rows": sql.Literal(rows),
+        "most": sql.Literal(MOST_LOOKED_AT if wanted else 1),
+        "present": sql.SQL(" AND ").join(map(_present, wanted)) if wanted else sql.SQL("true"),
     }
     with conn.transaction():
         # The server pushes no writing function past this.
@@ -120,6 +145,12 @@ def _rows(conn: Connection, side: Side, expressions: Sequence[str], rows: int, s
         if side.chunks is not None:
             return _by_time(conn, side, parts, rows, seed)
         return _by_pages(conn, side, parts, rows)
+
+
+def _present(expression: str) -> sql.Composed:
+    """Whether an inferred expression, of the table's columns alone, has a value; an array, all of them."""
+    every = "VARIADIC " if expression.startswith("ARRAY[") else ""
+    return sql.SQL("pg_catalog.num_nulls(" + every + "{}) = 0").format(fragment(expression))
 
 
 def _by_pages(conn: Connection, side: Side, parts: dict[str, sql.Composable], rows: int) -> list[Row]:
@@ -145,7 +176,9 @@ def _by_time(conn: Connection, side: Side, parts: dict[str, sql.Composable], row
         return []
     numbers = random.Random(seed)
     found: list[Row] = []
-    for _ in range(rows):
+    for attempt in range(ATTEMPTS * rows):
+        if len(found) == rows or (attempt >= rows and not found):
+            break
         at = sql.SQL(bound).format(
             low=sql.Literal(low), high=sql.Literal(high), part=sql.Literal(round(numbers.random(), 9))
         )

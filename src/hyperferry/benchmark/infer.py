@@ -6,11 +6,11 @@ Only what is plain is inferred; everything else is left out with a reason, for t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..model.names import TableName, quote_ident
 from .options import Value
-from .statements import loud, qualifiers
+from .statements import chains, loud, places, qualifiers, with_names
 from .tokens import Kind, Token
 
 _LOWER = frozenset({">", ">="})
@@ -51,7 +51,16 @@ def infer(
 ) -> tuple[dict[int, Value], dict[int, str]]:
     """Values by parameter, and reasons by parameter for those that have none."""
     own = qualifiers(sql, tables, database)
-    reader = _Reader(loud(sql), {column.name: column for column in columns}, own, squashed=_SQUASHED in sql)
+    words = loud(sql)
+    scopes = _scopes(words)
+    foreign = _foreign(words, scopes, tables, database)
+    reader = _Reader(
+        words,
+        {column.name: column for column in columns},
+        own,
+        squashed=_SQUASHED in sql,
+        foreign=[scope in foreign for scope in scopes],
+    )
     values: dict[int, Value] = {}
     reasons: dict[int, str] = {}
     compared: dict[int, Compared] = {}
@@ -68,6 +77,7 @@ def infer(
         if isinstance(found, Compared):
             compared.setdefault(number, found)
     _ranges(values, reasons, compared)
+    values = {number: replace(value, inferred=True) for number, value in values.items()}
     return values, {number: why for number, why in reasons.items() if number not in values}
 
 
@@ -87,16 +97,79 @@ def _ranges(values: dict[int, Value], reasons: dict[int, str], compared: Mapping
             reasons[number] = f"it ends a range of {end.sql}, and nothing says how wide (of the time column --time would)"
 
 
+_SET_OPERATIONS = frozenset({"union", "intersect", "except"})
+_SELECTS = frozenset({"select", "with", "values", "table"})
+_AFTER_FROM = frozenset({"where", "group", "having", "order", "limit", "offset", "window", "fetch", "for"})
+_FROM_INSIDE = frozenset({"extract", "substring", "trim", "overlay"})
+"""Functions with a FROM among their arguments."""
+
+
+def _scopes(words: Sequence[Token]) -> list[int]:
+    """For each token the number of the SELECT that it stands in, the innermost."""
+    found: list[int] = []
+    stack, last = [0], 0
+    for at, token in enumerate(words):
+        if token.text == "(":
+            found.append(stack[-1])
+            begins = words[at + 1].word in _SELECTS if at + 1 < len(words) else False
+            last += begins
+            stack.append(last if begins else stack[-1])
+            continue
+        if token.text == ")" and len(stack) > 1:
+            stack.pop()
+        elif token.word in _SET_OPERATIONS:
+            last += 1
+            stack[-1] = last
+        found.append(stack[-1])
+    return found
+
+
+def _foreign(words: Sequence[Token], scopes: Sequence[int], tables: Sequence[TableName], database: str) -> set[int]:
+    """The SELECTs that read some relation by name and none of `tables`: a bare name in them means a column of that where it has
+    one. Where both are read, the server itself takes no name that both have."""
+    ours = {scopes[chain.first] for chain in places(words, tables, database)}
+    defined = with_names(words)
+    begins = {chain.first: chain for chain in chains(words)}
+    found: set[int] = set()
+    reading: set[int] = set()
+    for at, token in enumerate(words):
+        scope, before = scopes[at], words[at - 1] if at else None
+        if token.word == "from" and not _no_from(words, at):
+            reading.add(scope)
+        elif token.word in _AFTER_FROM:
+            reading.discard(scope)
+        chain = begins.get(at)
+        if chain is None or chain.called or before is None or scope not in reading:
+            continue
+        if (before.word in ("from", "join", "only") or before.text == ",") and chain.parts[-1] not in defined:
+            found.add(scope)
+    return found - ours
+
+
+def _no_from(words: Sequence[Token], at: int) -> bool:
+    """Whether this FROM names no relation: IS DISTINCT FROM, or one among a function's arguments."""
+    if at > 1 and words[at - 1].word == "distinct" and words[at - 2].word in ("is", "not"):
+        return True
+    depth = 0
+    for place in range(at - 1, 0, -1):
+        depth += {")": 1, "(": -1}.get(words[place].text, 0)
+        if depth < 0:
+            return words[place - 1].word in _FROM_INSIDE
+    return False
+
+
 class _Reader:
     """A statement's tokens, and what its names mean."""
 
     def __init__(
-        self, words: list[Token], columns: Mapping[str, Column], own: frozenset[str], *, squashed: bool = False
-    ) -> None:
+        self, words: list[Token], columns: Mapping[str, Column], own: frozenset[str], *, squashed: bool = False,
+        foreign: Sequence[bool] = (),
+    ) -> None:  # fmt: skip
         self.words = words
         self._squashed = squashed
         self._columns = columns
         self._own = own
+        self._foreign = foreign  # by token: whether a bare name there may be another relation's
 
     def value(self, at: int) -> Value | Compared:
         """What the parameter at this place stands for. Raises Unknown."""
@@ -217,4 +290,6 @@ class _Reader:
         shown = "".join(token.text for token in self.words[first : end + 1])
         if name not in self._columns or (qualifier is not None and qualifier not in self._own):
             raise Unknown(f"it is compared with {shown}, which is no column of the table")
+        if qualifier is None and self._foreign and self._foreign[first]:
+            raise Unknown(f"it is compared with {shown}, which may be a column of another relation; write it qualified")
         return self._columns[name], quote_ident(name) + cast

@@ -19,11 +19,12 @@ DEFAULT_TOP = 20
 @dataclass(frozen=True)
 class Value:
     """Where a parameter's value comes from: SQL over the columns of the `row`-th drawn row. `assumed` says in words what was
-    guessed, '' where the query's author said it."""
+    guessed, '' where nothing was. `inferred`: from the query's text; what its author said is not."""
 
     expression: str
     row: int = 1
     assumed: str = ""
+    inferred: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from .options import Run, Shape, Side
@@ -79,7 +79,7 @@ def shape_of(explained: Node, side: Side) -> Shape:
         lines=tuple(_lines(top, side)),
         indexes=tuple(sorted({_root_index(node["Index Name"], side) for node in nodes if "Index Name" in node})),
         sequential=any(node["Node Type"] == "Seq Scan" for node in own),
-        time_condition=side.time_column is not None and any(_speaks_of(node, side.time_column) for node in nodes),
+        time_condition=side.time_column is not None and _on_time(nodes, side, side.time_column),
         planned_chunks=len(_chunks(top, side, executed=False)),
         decompressed=any(node.get("Custom Plan Provider") in _DECOMPRESSING and node.get("Actual Loops") for node in nodes),
         spilled=any(int(node.get("Temp Written Blocks", 0)) > 0 for node in nodes),
@@ -119,10 +119,29 @@ _TYPE = re.compile(
 """What a value is cast to: a column may be called `time`, as a type is."""
 
 
-def _speaks_of(node: Node, column: str) -> bool:
+_NUMBERED = re.compile(r"_\d+$")
+"""What the planner writes behind an alias for each chunk."""
+
+
+def _on_time(nodes: Sequence[Node], side: Side, column: str) -> bool:
+    """Whether a condition has the side's own time column: bare where the side is read, or by an alias of its own anywhere.
+    Another relation's column may have the same name."""
+    own = [node for node in nodes if _reads(node, side)]
+    aliases = {str(node.get("Alias", side.name.name)) for node in own} | {str(node["Relation Name"]) for node in own}
+    aliases |= {_NUMBERED.sub("", alias) for alias in aliases}
+    return any(_speaks_of(node, column, aliases, bare=_reads(node, side)) for node in nodes)
+
+
+def _speaks_of(node: Node, column: str, aliases: Collection[str], *, bare: bool) -> bool:
     text = _TYPE.sub(" ", _STRING.sub("''", " ".join(str(node[key]) for key in _CONDITIONS if key in node)))
-    quoted = '"' + column.replace('"', '""') + '"'
-    return quoted in text or re.search(rf'(?<![\w"$]){re.escape(column)}(?![\w"$])', text) is not None
+    names = "|".join(re.escape(each) for each in (column, '"' + column.replace('"', '""') + '"'))
+    for found in re.finditer(rf'(?:([\w$]+|"(?:[^"]|"")*")\.)?(?<![\w"$])(?:{names})(?![\w"$])', text):
+        qualifier = found[1]
+        if qualifier is None and bare:
+            return True
+        if qualifier is not None and qualifier.strip('"').replace('""', '"') in aliases:
+            return True
+    return False
 
 
 def _root_index(name: str, side: Side) -> str:

@@ -33,10 +33,13 @@ USERS_OWN = (
     "lc_monetary",
 )
 """Settings that a session of hyperferry's pins, and that a query of the application is to find as it is used to."""
-EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, SETTINGS, TIMING OFF, FORMAT JSON) EXECUTE {}"
+EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, SETTINGS, TIMING OFF, FORMAT JSON) {}"
 PART = 0.9
 """A statement that was cancelled after this part of the time limit was cancelled by it."""
-PLAN_ALONE = "EXPLAIN (FORMAT JSON) EXECUTE {}"
+PLAN_ALONE = "EXPLAIN (FORMAT JSON) {}"
+
+
+ONE_BY_ONE = "measure it with --alone --save FILE before the cutover and --against FILE after it"
 
 
 class CannotRun(Exception):
@@ -83,6 +86,7 @@ class Session:
         self._views = views
         self._numbers = count(1)
         self._timeout = options.timeout
+        self._generic = options.generic
         self.conn: Connection = connect(options.dsn, purpose="bench")
         try:
             self._prepare_session(options)
@@ -90,6 +94,7 @@ class Session:
             self.conn.close()
             raise
         self._names: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
         self._used: dict[str, Sequence[View]] = {}
         """The views that a query goes through, until it was run once."""
 
@@ -128,7 +133,12 @@ class Session:
         inlined = inline(preparable(each.sql), used, self._table, self.side.schema, self.conn.info.dbname)
         if inlined is not None:
             self._refuse_volatile(inlined)
-            locked = self._plan(each, inlined)
+            try:
+                locked = self._plan(each, inlined)
+            except ServerRefuses as why:
+                raise CannotRun(
+                    f"with {_named(used)} written into it, as it has to be until the cutover, {why.reason}", ONE_BY_ONE
+                ) from None
         self._check(locked, used)
         return f"on the {self.side.label} with {_named(used)} written into it, since that reads the {self._other.label}"
 
@@ -139,18 +149,32 @@ class Session:
         begun = time.monotonic()
         try:
             self._patiently(lambda: self._one(statement))
-            self._names[each.name] = name
-            locked: set[int] = self._patiently(lambda: self._locked(each))
+            self._names[each.name], self._texts[each.name] = name, text
+            try:
+                locked: set[int] = self._patiently(lambda: self._locked(each))
+            except QueryCanceled:
+                if self._early(begun):
+                    raise  # somebody cancelled it
+                begun = time.monotonic()  # once more: what planning reads may have come from the disk
+                locked = self._patiently(lambda: self._locked(each))
         except psycopg.Error as error:
-            cancelled = isinstance(error, QueryCanceled) and time.monotonic() - begun < PART * self._timeout
-            if is_transient(error) or is_lost_connection(error) or cancelled:
+            cancelled = isinstance(error, QueryCanceled)
+            if is_transient(error) or is_lost_connection(error) or (cancelled and self._early(begun)):
                 raise
+            if cancelled:
+                raise ServerRefuses(
+                    f"planning it takes longer than {self._timeout:g} s on the {self.side.label}", "raise --timeout"
+                ) from None
             raise ServerRefuses(
                 f"the server refuses it on the {self.side.label}: {error.diag.message_primary or error}",
                 "correct the query, or the expressions of its parameters; a text that pg_stat_statements changed has to be "
                 "written into a file, as the application has it",
             ) from None
         return locked
+
+    def _early(self, begun: float) -> bool:
+        """Whether what was cancelled now, and began then, cannot have been cancelled by the time limit."""
+        return time.monotonic() - begun < PART * self._timeout
 
     def _refuse_volatile(self, text: str) -> None:
         names = volatile_calls(self._control, text, self._path)
@@ -176,7 +200,7 @@ class Session:
         if self._other is not None and self._other.oid in locked:
             raise WrongTable(
                 f"on the {self.side.label} it would still read the {self._other.label}, through {_named(used) or 'a function'}",
-                "measure it with --alone --save FILE before the cutover and --against FILE after it",
+                ONE_BY_ONE,
             )
         if self.side.oid not in locked:
             raise CannotRun(f"it does not read {self._table}", "leave it out, or name the table with its schema")
@@ -197,7 +221,7 @@ class Session:
         try:
             result: tuple[Run, Shape] = self._patiently(once)
         except QueryCanceled:
-            if time.monotonic() - begun >= PART * self._timeout:
+            if not self._early(begun):
                 raise TimedOut(f"it took longer than {self._timeout:g} s on the {self.side.label}") from None
             raise  # somebody cancelled it
         except psycopg.Error as error:
@@ -225,13 +249,20 @@ class Session:
         return shape
 
     def _explain(self, how: str, each: Query, values: Sequence[str | None]) -> Node:
-        call: sql.Composable = sql.Identifier(self._names[each.name])
-        if values:
-            call = sql.SQL("{}({})").format(call, sql.SQL(", ").join(sql.Literal(value) for value in values))
-        cursor = self._one(sql.SQL(how).format(call).as_string(self.conn))
+        cursor = self._one(how.format(self._called(each, values)))
         result = cursor.pgresult
         assert result is not None
         return parse(result.get_value(0, 0) or b"[]")
+
+    def _called(self, each: Query, values: Sequence[str | None]) -> str:
+        """What is explained. A prepared statement without parameters is planned once, whatever plan_cache_mode says: where it
+        is to be planned anew each time, its text stands there instead."""
+        if not values and not self._generic:
+            return self._texts[each.name]
+        call: sql.Composable = sql.SQL("EXECUTE {}").format(sql.Identifier(self._names[each.name]))
+        if values:
+            call = sql.SQL("{}({})").format(call, sql.SQL(", ").join(sql.Literal(value) for value in values))
+        return call.as_string(self.conn)
 
     def close(self) -> None:
         """Ends the session."""

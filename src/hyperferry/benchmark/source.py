@@ -130,6 +130,21 @@ def from_statements(conn: Connection, names: Sequence[TableName], top: int, *, w
     ]
 
 
+def unseen(conn: Connection) -> tuple[str, ...]:
+    """What pg_stat_statements may have that is not among the queries found in it, in words: notes on a report. It is there,
+    and can be read."""
+    schema = fetch_value(conn, load_queries("hyperferry.catalog", "statements.sql")["extension_schema"])
+    hidden = int(fetch_value(conn, query("hidden").format(view=sql.Identifier(schema, "pg_stat_statements"))))
+    said = []
+    if hidden:
+        what = "statement is" if hidden == 1 else "statements are"
+        said.append(
+            f"pg_stat_statements: {hidden} {what} hidden from this role, of any table; costlier queries may be missing: {GRANT}"
+        )
+    said += [f"pg_stat_statements: {what} {times}; queries may be missing" for what, times in _dropped(conn, schema).items()]
+    return tuple(said)
+
+
 def _dropped(conn: Connection, schema: str) -> dict[str, object]:
     """What to tell where pg_stat_statements had no room for all statements: the rarest are dropped first."""
     if fetch_value(conn, query("info"), {"schema": schema}) is None:

@@ -202,6 +202,21 @@ def qualifiers(text: str, tables: Collection[TableName], database: str = "") -> 
     return frozenset(found)
 
 
+def with_names(words: Sequence[Token]) -> frozenset[str]:
+    """The names that WITH gives, at any depth: `name (columns) AS [NOT] [MATERIALIZED] (`."""
+    found = set()
+    for at, token in enumerate(words):
+        if not token.name or not at or (words[at - 1].word not in ("with", "recursive") and words[at - 1].text != ","):
+            continue
+        after = at + 1
+        if after < len(words) and words[after].text == "(":
+            after = next((n for n in range(after, len(words)) if words[n].text == ")"), len(words)) + 1
+        following = [each.word or each.text for each in words[after : after + 4]]
+        if following[:1] == ["as"] and [each for each in following[1:] if each not in ("not", "materialized")][:1] == ["("]:
+            found.add(token.name)
+    return frozenset(found)
+
+
 def called(text: str) -> frozenset[tuple[str | None, str]]:
     """Schema (None: not written) and name of everything that looks like a function call."""
     words = loud(text)

@@ -19,16 +19,16 @@ from ..db import connect, patient_read
 from ..db.connection import Connection
 from ..errors import Failed, Interrupted, Refused, Usage
 from ..model.names import TableName
-from ..words import plural
+from ..words import milliseconds, plural
 from . import cold as cold_runs
 from . import query_file
 from .causes import REFUSED, TOO_SLOW, causes, causes_of_failure, notes
-from .draw import draw
-from .figures import judge
+from .draw import draw, nulls
+from .figures import judge, losing_sets, lost_for_certain, median, slowest_allowed
 from .options import BenchOptions, Cause, LeftOut, Measured, Outcome, Query, Report, Run, Shape, Side, Verdict
 from .session import CannotRun, ServerRefuses, Session, TimedOut, WrongTable
 from .sides import sides, views
-from .source import gather
+from .source import gather, unseen
 from .views import View
 
 Say = Callable[[str], None]
@@ -42,18 +42,22 @@ class _Case:
 
     query: Query
     notes: list[str] = field(default_factory=list)
+    first: dict[int, list[Run]] = field(default_factory=dict)
+    """Before the rounds: to see what it reads, and to warm the cache."""
     runs: dict[int, list[Run]] = field(default_factory=dict)
     cold: dict[int, list[Run]] = field(default_factory=dict)
     shapes: dict[int, list[Shape]] = field(default_factory=dict)
     errors: dict[int, Cause] = field(default_factory=dict)
 
-    def measured(self, side: int) -> Measured:
-        """The side's part of it, with the shape that most runs had."""
-        shapes = self.shapes.get(side, [])
+    def measured(self, side: int, draws: frozenset[int] | None = None) -> Measured:
+        """The side's part of it, with the shape that most runs had; most of those with the sets of values in `draws`."""
+        runs, shapes = self.runs.get(side, []), self.shapes.get(side, [])
+        if draws is not None:
+            shapes = [shape for run, shape in zip(runs, shapes, strict=False) if run.draw in draws]
         lines = Counter(shape.lines for shape in shapes).most_common(1)
         shape = next((each for each in shapes if each.lines == lines[0][0]), None) if lines else None
         error = self.errors[side].words if side in self.errors else None
-        return Measured(tuple(self.runs.get(side, ())), shape, tuple(self.cold.get(side, ())), error)
+        return Measured(tuple(runs), shape, tuple(self.cold.get(side, ())), error)
 
 
 def bench(options: BenchOptions, *, say: Say = lambda text: None, stop: threading.Event | None = None) -> Report:
@@ -75,6 +79,7 @@ def bench(options: BenchOptions, *, say: Say = lambda text: None, stop: threadin
         if options.against is not None:
             _refuse_another(options.against, options, table)
         queries, left_out = _gather(control, options, before or after, [table, *(view.name for view in found)])
+        said = unseen(control) if options.queries is None and options.against is None else ()
         queries, more = _draw(control, before or after, queries, options)
         both = [after] if before is None else [before, after]
         sessions = []
@@ -98,7 +103,7 @@ def bench(options: BenchOptions, *, say: Say = lambda text: None, stop: threadin
         server=f"PostgreSQL {facts.version}, TimescaleDB {facts.timescaledb_installed or 'not installed'}",
         at=datetime.now(UTC).isoformat(timespec="seconds"), seed=options.seed, runs=options.runs, draws=options.draws,
         threshold=options.threshold, ignored=options.ignored, timeout=options.timeout, cold=cold,
-        plans="generic" if options.generic else "custom", seconds=time.monotonic() - begun,
+        plans="generic" if options.generic else "custom", notes=said, seconds=time.monotonic() - begun,
     )  # fmt: skip
     if options.against is not None:
         return _against(report, options.against, options, ready)
@@ -189,7 +194,7 @@ def _prepare(
     ready: list[_Case] = []
     refused: list[LeftOut] = []
     for each in queries:
-        case = _Case(each)
+        case = _Case(each, list(nulls(each)))
         try:
             for at, session in enumerate(sessions):
                 try:
@@ -200,7 +205,9 @@ def _prepare(
                     note, case.errors[at] = None, Cause(REFUSED, why.reason, why.remedy)
                 case.notes += [] if note is None else [note]
             for at, session in enumerate(sessions):
-                _run(case, at, session, 0, [], stop)
+                # What the side after refuses says nothing of before.
+                if not any(failed <= at for failed in case.errors):
+                    _run(case, at, session, 0, case.first.setdefault(at, []), stop, first=True)
         except CannotRun as why:
             refused.append(LeftOut(each.name, each.sql, why.reason, why.remedy, (), each.values))
         else:
@@ -235,19 +242,23 @@ def _measure(
         say("Measuring with a cold cache, once for each query and side.")
         for case in cases:
             for at, session in enumerate(sessions):
-                evictor.evict(session.side)
-                _run(case, at, session, 0, case.cold.setdefault(at, []), stop, cold=True)
+                if not case.errors:
+                    evictor.evict(session.side)
+                    _run(case, at, session, 0, case.cold.setdefault(at, []), stop, cold=True)
     say(f"Warming up: {plural(len(cases), 'query').replace('querys', 'queries')}.")
     for case in cases:
         for at, session in enumerate(sessions):
             for number in range(0 if case.cold else 1, len(case.query.drawn)):
-                _run(case, at, session, number, [], stop)
+                if not case.errors:
+                    _run(case, at, session, number, case.first.setdefault(at, []), stop)
     for turn in range(options.runs):
         say(f"Round {turn + 1} of {options.runs}.")
         for case in cases:
             order = list(enumerate(sessions))
             for at, session in order if turn % 2 == 0 else reversed(order):
-                _run(case, at, session, turn % len(case.query.drawn), case.runs.setdefault(at, []), stop, keep=True)
+                if not case.errors:
+                    drawn = turn % len(case.query.drawn)
+                    _run(case, at, session, drawn, case.runs.setdefault(at, []), stop, keep=True)
     if evictor is None:
         return cold_runs.NOT_ASKED
     return evictor.reason or cold_runs.MEASURED
@@ -263,18 +274,23 @@ def _run(
     *,
     keep: bool = False,
     cold: bool = False,
+    first: bool = False,
 ) -> None:
-    """One run, where the query has not failed on either side. Raises WrongTable where it reads what it should not. A `cold`
-    one that takes too long says nothing of the query with its pages in the cache."""
+    """One run. Raises WrongTable where the `first` reads what it should not. One that takes too long is tried once more where
+    its figures are not kept, since its pages may have come from the disk; a `cold` one says nothing of the query with its
+    pages in the cache."""
     if stop.is_set():
         raise _interrupted()
-    if case.errors:
-        return
     try:
-        run, shape = session.run(case.query, number)
-    except WrongTable:
-        raise
+        try:
+            run, shape = session.run(case.query, number)
+        except TimedOut:
+            if keep or cold or stop.is_set():
+                raise
+            run, shape = session.run(case.query, number)
     except CannotRun as why:
+        if first and isinstance(why, WrongTable):
+            raise
         case.errors[at] = Cause(REFUSED, why.reason, why.remedy)
         return
     except TimedOut as why:
@@ -304,6 +320,15 @@ def _outcome(
 ) -> Outcome:
     verdict, ratio, agreed = judge(old, new, options.threshold, options.ignored)
     why: tuple[Cause, ...] = ()
+    sets = ""
+    if verdict is Verdict.FAILED and (short := _limit_too_short(case, old, options)) is not None:
+        verdict, new = Verdict.NOT_MEASURED, replace(new, error=short)
+    elif verdict is Verdict.SLOWER and old is not None:
+        sets = losing_sets(old, new, options.threshold, options.ignored)
+    if sets and old is not None:
+        draws = frozenset(each.draw for each in lost_for_certain(old.runs, new.runs, options.threshold, options.ignored))
+        new = replace(new, shape=case.measured(max(case.runs), draws).shape)
+        old = old if options.against is not None else replace(old, shape=case.measured(0, draws).shape)
     if (
         verdict is Verdict.SLOWER
         and before is not None
@@ -311,11 +336,38 @@ def _outcome(
         and old.shape is not None
         and new.shape is not None
     ):
-        why = causes(before, after, old, new)
+        why = causes(before, after, *(_of_sets(each, draws if sets else None) for each in (old, new)))
     elif verdict is Verdict.FAILED:
         why = causes_of_failure(after, new, *case.errors.values())
-    said = (*case.notes, *notes(before, after, old, new))
+    said = (*([sets] if sets else ()), *case.notes, *notes(before, after, old, new))
     return Outcome(case.query, old, new, verdict, ratio, agreed, why, said)
+
+
+def _of_sets(measured: Measured, draws: frozenset[int] | None) -> Measured:
+    """The part of it that ran with these sets of values; all of it for None."""
+    if draws is None:
+        return measured
+    return replace(measured, runs=tuple(run for run in measured.runs if run.draw in draws))
+
+
+def _limit_too_short(case: _Case, old: Measured | None, options: BenchOptions) -> str | None:
+    """In words, why a query that took too long on the side after is no loss for certain: within the time limit it may take
+    as long, by what it takes before. None where it is one, or failed of something else."""
+    [error] = case.errors.values()
+    if error.code != TOO_SLOW or old is None:
+        return None
+    runs = old.runs or case.first.get(0, []) if options.against is None else old.runs
+    if not runs:
+        return None
+    # Before the rounds some pages came from the disk: the fastest run tells most.
+    usual = median(runs, lambda run: run.total_ms) if old.runs else min(run.total_ms for run in runs)
+    allowed = slowest_allowed(usual, options.threshold, options.ignored)
+    if options.timeout * 1000 > allowed:
+        return None
+    return (
+        f"{error.words}, and may take {milliseconds(allowed)}, since it takes {milliseconds(usual)} before; "
+        "raise --timeout to have it measured"
+    )
 
 
 def _against(report: Report, earlier: Report, options: BenchOptions, ready: Sequence[_Case]) -> Report:
@@ -332,13 +384,23 @@ def _against(report: Report, earlier: Report, options: BenchOptions, ready: Sequ
 
 
 def _with_the_same_values(old: Measured | None, new: Measured) -> tuple[Measured | None, Measured]:
-    """Both with the runs alone whose values the other one ran with too: fewer --runs than --draws leave values out."""
+    """Both with as many runs of each set of values, the first ones: another number of --runs leaves values out, or gives some
+    of them more weight on one side."""
     if old is None or not old.runs or not new.runs:
         return old, new
-    common = {run.draw for run in old.runs} & {run.draw for run in new.runs}
-    return tuple(  # type: ignore[return-value]
-        replace(each, runs=tuple(run for run in each.runs if run.draw in common)) for each in (old, new)
-    )
+    counts = [Counter(run.draw for run in each.runs) for each in (old, new)]
+    most = counts[0] & counts[1]
+    return _first_runs(old, most), _first_runs(new, most)
+
+
+def _first_runs(measured: Measured, most: Counter[int]) -> Measured:
+    kept: list[Run] = []
+    left = most.copy()
+    for run in measured.runs:
+        if left[run.draw] > 0:
+            left[run.draw] -= 1
+            kept.append(run)
+    return replace(measured, runs=tuple(kept))
 
 
 def _refuse_another(earlier: Report, options: BenchOptions, table: TableName) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..model.names import TableName, quote_ident
-from .statements import loud, retarget, unqualify
+from .statements import loud, retarget, unqualify, with_names
 from .tokens import tokens
 
 
@@ -24,9 +24,12 @@ class View:
 
 def inline(text: str, views: Sequence[View], table: TableName, schema: str, database: str = "") -> str | None:
     """The query as it reads once the views read the table's namesake in `schema`: each view a WITH of its name, which the
-    planner takes as it takes a view. None where that cannot be: a barrier, or two of one name."""
+    planner takes as it takes a view. None where that cannot be: a barrier, or two of one name, a WITH of the query's or of a
+    view's own included."""
     names = [view.name.name for view in views]
     if not views or any(view.barrier for view in views) or len({*names, table.name}) <= len(names):
+        return None
+    if any(not with_names(loud(each)).isdisjoint(names) for each in (text, *(view.definition for view in views))):
         return None
 
     def pointed(part: str) -> str:

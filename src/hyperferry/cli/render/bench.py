@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from rich.console import RenderableType
 from rich.table import Table
 
-from hyperferry.benchmark.causes import OTHER_ROWS
+from hyperferry.benchmark.causes import OTHER_ROWS, OTHER_SETTINGS
+from hyperferry.benchmark.draw import HOLD_NULL
 from hyperferry.benchmark.figures import median, p95
 from hyperferry.benchmark.options import Measured, Outcome, Report, Run, Side, Verdict
 from hyperferry.words import count, duration, plural, visible
@@ -21,6 +22,8 @@ STYLES = {
     Verdict.NOT_MEASURED: "bold yellow",
     Verdict.FASTER: "bold green",
 }
+TELLING = (OTHER_ROWS, OTHER_SETTINGS, HOLD_NULL)
+"""Notes that count whatever the verdict."""
 SHOWN_LINES = 30
 PLAN_WIDTH = 90
 
@@ -108,6 +111,7 @@ def chunks(measured: Measured, side: Side) -> str:
 
 def _outcome(outcome: Outcome) -> list[Line | RenderableType]:
     lines: list[Line | RenderableType] = []
+    telling = [text for text in outcome.notes if any(part in text for part in TELLING)]
     wrong = outcome.verdict in (Verdict.SLOWER, Verdict.FAILED, Verdict.UNCLEAR, Verdict.NOT_MEASURED)
     if wrong:
         lines.append(Line(outcome.query.name, mark=outcome.verdict.value, mark_style=STYLES[outcome.verdict]))
@@ -119,13 +123,13 @@ def _outcome(outcome: Outcome) -> list[Line | RenderableType]:
         lines.append(Line(cause.remedy, indent=4, mark="What to do:"))
     if outcome.verdict is Verdict.UNCLEAR:
         lines.append(
-            Line("the median is beyond the threshold, but the runs do not agree; measure with more --runs", indent=2)
+            Line("figures are beyond the threshold, but too few runs agree on it; measure with more --runs", indent=2)
         )
     if outcome.causes and any(each is not None and each.shape is not None for each in (outcome.before, outcome.after)):
         lines.append(_plans(outcome))
-    elif OTHER_ROWS in outcome.notes:
+    elif telling and not wrong:
         lines.append(Line(outcome.query.name, mark=outcome.verdict.value, mark_style=STYLES.get(outcome.verdict, "")))
-    lines += [Line(text, indent=2, mark="note") for text in outcome.notes if wrong or text == OTHER_ROWS]
+    lines += [Line(text, indent=2, mark="note") for text in (outcome.notes if wrong else telling)]
     return lines
 
 
@@ -149,4 +153,8 @@ def _verdict(report: Report) -> Line:
     said = ", ".join(f"{n} {v.value}" for v, n in counts if n)
     left = f", {len(report.left_out)} left out" if report.left_out else ""
     text = f"{plural(len(report.outcomes), 'query').replace('querys', 'queries')}: {said}{left} ({duration(report.seconds)})."
-    return Line(text, style="bold red" if report.failed else "bold green")
+    asked = len(report.outcomes) + len(report.left_out)
+    missed = len(report.left_out) + sum(outcome.verdict is Verdict.NOT_MEASURED for outcome in report.outcomes)
+    if missed:
+        text += f" Not measured: {missed} of {plural(asked, 'query').replace('querys', 'queries')}."
+    return Line(text, style="bold red" if report.failed else "bold yellow" if missed else "bold green")
