@@ -279,9 +279,10 @@ def check_accept(accept: frozenset[str]) -> None:
         )
 
 
-def refuse_dropped(conn: Connection, flow: Flow) -> None:
-    """Rows that drop_chunks or retention took from the hypertable are in old still: a rollback would bring them back."""
-    ranges = dropped.look(conn, flow)
+def refuse_dropped(conn: Connection, flow: Flow) -> str:
+    """Rows that drop_chunks or retention took from the hypertable are in old still: a rollback would bring them back. Returns
+    what was noted as dropped (`dropped.noted`) when that was found not to be so."""
+    noted, ranges = dropped.judged(conn, flow)
     rows = dropped.rows_left(conn, flow, ranges)
     if rows:
         raise Refused(
@@ -293,6 +294,7 @@ def refuse_dropped(conn: Connection, flow: Flow) -> None:
             remedy=f"if they are to come back: `hyperferry rollback {flow.rollout.table} --accept {dropped.RULE}`. "
             f"If not, delete them from the old table first: {dropped.delete_text(flow, ranges)};",
         )
+    return noted
 
 
 def refuse_half_finished(conn: Connection, rollout: Rollout) -> None:

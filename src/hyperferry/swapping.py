@@ -188,10 +188,11 @@ def _gate(
             facts={"rollout": rollout.id, "server said": "the verification was voided while it was made"},
             remedy="run `hyperferry verify`, then try again.",
         )
+    noted: str | None = None
     if flow.direction is Direction.FORWARD:
         dropped.begin(conn, flow)
     elif not dropped_accepted:
-        gates.refuse_dropped(conn, flow)
+        noted = gates.refuse_dropped(conn, flow)
     return Gate(
         verification=verification.id if verification else None,
         fingerprint=fingerprint,
@@ -199,6 +200,7 @@ def _gate(
         snapshots_accepted=snapshots_accepted,
         dropped_accepted=dropped_accepted,
         moves_accepted=moves_accepted,
+        noted=noted,
     )
 
 

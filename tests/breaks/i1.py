@@ -112,13 +112,21 @@ BREAKS = (
         "A row without a key that was written under another DateStyle is not found again: it stays, or is there twice.",
     ),
     Break(
+        "hash-of-names",
+        "the hash must not depend on what is done to other objects",
+        (Edit("ledger/image.py", "    if image >= 2:\n", "    if False:\n"),),
+        f"{FILE}::test_what_becomes_of_other_objects_does_not_change_the_hash_of_a_row",
+        "A table, a role or an enum's value is renamed, and the rows without a key that name it are not found again.",
+        case="a table",
+    ),
+    Break(
         "virtual-columns-hashed",
         "an image hash covers stored columns",
         (
             Edit(
                 "ledger/image.py",
-                'term for column in columns if column.generated != "v" for term in coarse_terms(alias, column)',
-                "term for column in columns for term in coarse_terms(alias, column)",
+                'term for column in columns if column.generated != "v" for term in coarse_terms(alias, column, image)',
+                "term for column in columns for term in coarse_terms(alias, column, image)",
             ),
             Edit("ledger/pairs.py", "columns = plan.inspection.stored_columns", "columns = plan.inspection.columns"),
         ),

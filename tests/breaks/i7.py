@@ -6,7 +6,7 @@ from .i5 import SILENT
 from .model import COMMUNITY, Break, Edit
 
 SWAP = "cutover/swap.py"
-DROPPED = "cutover/dropped.sql"
+KNOWN = "ledger/known.py"
 FUNCTIONS = "capture/functions.py"
 FILE = "engine/test_i7_way_back.py"
 
@@ -102,7 +102,7 @@ BREAKS = (
     Break(
         "dropped-rows-come-back",
         "drop_chunks fires no trigger: recorded and shown",
-        (Edit("swapping.py", "    elif not dropped_accepted:\n        gates.refuse_dropped(conn, flow)\n", ""),),
+        (Edit("swapping.py", "        noted = gates.refuse_dropped(conn, flow)\n", "        noted = None\n"),),
         f"{FILE}::test_rows_of_dropped_chunks_do_not_come_back_unless_accepted",
         "A rollback brings back what was deleted on purpose, in silence.",
     ),
@@ -114,9 +114,36 @@ BREAKS = (
         "The same, when retention runs while we roll back.",
     ),
     Break(
+        "dropped-and-noted-by-others",
+        "drop_chunks fires no trigger: what was noted since the look is looked for under the lock",
+        (Edit("cutover/block.py", "        if noted is not None:", "        if False:"),),
+        f"{FILE}::test_a_chunk_that_somebody_else_notes_as_dropped_at_the_last_moment_stops_the_rollback",
+        "The same, when a `sync` beside us notes it: noted is not judged.",
+    ),
+    Break(
+        "carried-from-unknown-chunks",
+        "drop_chunks fires no trigger: every chunk that rows were carried from is known",
+        (Edit("apply/applier.py", "        if self.flow.direction is Direction.REVERSE:\n            self._chunks", "        if False:\n            self._chunks"),),
+        f"{FILE}::test_a_chunk_that_came_and_went_between_two_looks_is_known",
+        "A chunk that comes and goes between two looks leaves its rows in old, and a rollback brings them back in silence.",
+    ),
+    Break(
+        "known-before-noted",
+        "ranges recorded as dropped stay so, also where none was recorded before the chunk was made anew",
+        (
+            Edit(
+                KNOWN,
+                "def note(conn: Connection, flow: Flow, *, attached: bool) -> None:\n",
+                "def note(conn: Connection, flow: Flow, *, attached: bool) -> None:\n    execute(conn, record(flow, attached=attached))\n",
+            ),
+        ),
+        f"{FILE}::test_a_chunk_that_was_made_anew_between_two_looks_hides_none_that_was_dropped",
+        "A late row makes a chunk anew in the range, which then counts as never dropped.",
+    ),
+    Break(
         "dropped-chunk-made-anew",
         "ranges recorded as dropped stay so",
-        (Edit(DROPPED, "SELECT FROM ({present}) AS p JOIN {known} AS o ON o.chunk = p.chunk WHERE", "SELECT FROM ({present}) AS p WHERE"),),
+        (Edit("ledger/known.sql", "SELECT FROM ({present}) AS p JOIN {known} AS o ON o.chunk = p.chunk WHERE", "SELECT FROM ({present}) AS p WHERE"),),
         f"{FILE}::test_rows_written_into_a_dropped_range_later_are_kept",
         "One late row in a dropped range, and the range counts as never dropped.",
     ),
@@ -165,7 +192,7 @@ BREAKS = (
     Break(
         "attached-chunks-known-without-a-proof",
         "rollback needs a proof too: a table attached as a chunk voids it",
-        (Edit("cutover/dropped.py", "execute(conn, known_chunks.record(flow, attached=verifying))", "execute(conn, known_chunks.record(flow, attached=True))"),),
+        (Edit("cutover/dropped.py", "known_chunks.note(conn, flow, attached=verifying)", "known_chunks.note(conn, flow, attached=True)"),),
         "engine/test_unseen.py::test_rows_attached_as_a_chunk_after_the_verification_are_not_lost",
         "Whoever looks at the chunks, a sync say, takes its rows for proved: they are left behind in the hypertable.",
         release=COMMUNITY,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import replace
+
 import psycopg
 import pytest
 from job import HOURS, THIRDS, Job, Make, Rows, aside
@@ -319,6 +322,87 @@ def test_the_writers_settings_do_not_change_the_hash_of_a_row(captured: Make) ->
     job.apply()
     assert job.value("SELECT count(*) FROM {shadow}") == 1
     job.assert_equal()
+
+
+NAMED = """
+CREATE TYPE mood AS ENUM ('glad', 'sad');
+CREATE TYPE moods AS RANGE (subtype = mood);
+CREATE TYPE seat AS (n integer, m mood);
+CREATE ROLE {role};
+CREATE TABLE other (n integer);
+CREATE FUNCTION work(integer) RETURNS integer LANGUAGE sql AS 'SELECT 1';
+CREATE TABLE t (at timestamptz NOT NULL, n integer, c regclass, cs regclass[], ty regtype, f regproc, r regrole, s regnamespace, a aclitem,
+    m mood, ms mood[], mr moods, mm moods_multirange, pl seat, pls seat[], plain integer[]);
+CREATE INDEX t_at ON t (at);
+INSERT INTO t (at, n) SELECT timestamptz '2024-01-01' + i * interval '1 hour', i FROM generate_series(1, 20) AS i;
+"""
+"""A table without a key, of columns whose text follows what is done to other objects."""
+RENAMED = {
+    "a table": ("c", "'other'::regclass", "ALTER TABLE other RENAME TO another"),
+    "a table that goes": ("c", "'other'::regclass", "DROP TABLE other"),
+    "an array's table": ("cs", "ARRAY['other'::regclass]", "ALTER TABLE other RENAME TO another"),
+    "a type": ("ty", "'mood'::regtype", "ALTER TYPE mood RENAME TO humour"),
+    "a function": ("f", "'work'::regproc", "ALTER FUNCTION work RENAME TO labour"),
+    "a role": ("r", "'{role}'::regrole", "ALTER ROLE {role} RENAME TO {role}_2"),
+    "a role in a grant": ("a", "'{role}=r/postgres'::aclitem", "ALTER ROLE {role} RENAME TO {role}_2"),
+    "a schema": ("s", "'nest'::regnamespace", "ALTER SCHEMA nest RENAME TO den"),
+    "an enum's value": ("m", "'sad'", "ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'"),
+    "a value in an array": ("ms", "'{sad}'", "ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'"),
+    "a value in a range": ("mr", "'[glad,sad]'", "ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'"),
+    "a value in a multirange": ("mm", "'{[glad,sad]}'", "ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'"),
+    "a value in a row": ("pl", "ROW(1, 'sad')::seat", "ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'"),
+    "an attribute more": ("pl", "ROW(1, 'sad')::seat", "ALTER TYPE seat ADD ATTRIBUTE o integer"),
+    "an attribute more in an array": ("pls", "ARRAY[ROW(1, 'sad')::seat]", "ALTER TYPE seat ADD ATTRIBUTE o integer"),
+}
+
+
+@pytest.mark.parametrize("what", RENAMED)
+def test_what_becomes_of_other_objects_does_not_change_the_hash_of_a_row(captured: Make, what: str) -> None:
+    """A row that is written before and applied afterwards is found, and one that is deleted before goes."""
+    role = f"r_{uuid.uuid4().hex[:8]}"
+    column, value, ddl = (text.replace("{role}", role) for text in RENAMED[what])
+    job = captured("CREATE SCHEMA nest;" + NAMED.replace("{role}", role), options=THIRDS)
+    try:
+        job.db.execute(f"UPDATE t SET {column} = {value} WHERE n < 10")
+        job.copy_all().apply()
+        job.assert_equal()
+        job.db.execute(f"INSERT INTO t (at, n, {column}) VALUES ('2024-01-01 01:00+00', 1, {value}), ('2024-02-02', 30, {value})")
+        job.db.execute("UPDATE t SET plain = '{1,2}' WHERE n IN (3, 11)")
+        job.db.execute("DELETE FROM t WHERE n IN (4, 12)")
+        job.db.execute(ddl)
+        settle(job)
+        assert job.value("SELECT count(*) FROM {shadow}") == 20
+    finally:
+        job.db.execute("DROP TABLE IF EXISTS t CASCADE")
+        for name in (role, f"{role}_2"):
+            job.db.execute(f"DROP ROLE IF EXISTS {name}")
+
+
+def test_a_rollout_keeps_the_hash_of_rows_that_it_began_with(job: Make) -> None:
+    """One whose plan an older hyperferry made: what stands in its log is found, and what is written from now on. Its hash is of
+    names as they are written, but not as the writer's session quotes them."""
+    made = job(
+        "CREATE TABLE other (n integer); CREATE TABLE t (at timestamptz NOT NULL, n integer, c regclass, ns integer[]);"
+        "CREATE INDEX t_at ON t (at); "
+        "INSERT INTO t SELECT '2024-01-01 00:00+00', i, 'other', ARRAY[i] FROM generate_series(1, 9) AS i",
+        options=THIRDS,
+    )
+    made.__dict__["plan"] = replace(made.plan, image=1)
+    made.cut()
+    made.db.execute("UPDATE hyperferry.rollout SET plan = plan::jsonb - 'image'")
+    assert made.rollout.plan.image == 1
+    made.copy_all().apply()
+    row = "INSERT INTO t VALUES ('2024-01-01 00:00+00', 20, 'other', '{20}')"
+    made.db.execute(row)
+    texts = "'public.other'::text COLLATE \"C\", '{20}'::text COLLATE \"C\""
+    before = f"SELECT hash_record_extended(ROW(timestamptz '2024-01-01 00:00+00', 20, {texts}), 0)"
+    assert made.db.execute("SELECT h FROM hyperferry.forward_log_1") == made.db.execute(before)
+    with made.db.connect() as conn:
+        conn.execute("SET quote_all_identifiers = on")
+        conn.execute(row)
+        conn.execute("DELETE FROM t WHERE n < 5")
+    settle(made)
+    assert made.value("SELECT count(*) FROM {shadow}") == 9 - 4 + 2
 
 
 def test_a_virtual_column_is_no_part_of_a_rows_image(captured: Make, db: object) -> None:

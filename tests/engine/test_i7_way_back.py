@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import psycopg
 import pytest
+from job import aside
 from swap_support import (
     Ready,
     before_swap_message,
     insert,
+    outcome,
     ready_fixture,  # noqa: F401
     refused,
     same_after_sync,
     templates_fixture,  # noqa: F401
 )
 
-from hyperferry.cutover import dropped
+from hyperferry.cutover import dropped, runner
+from hyperferry.db.connection import Connection
 from hyperferry.errors import Refused, Usage
 from hyperferry.model.plan_options import PlanOptions
 from hyperferry.model.rollout import Phase
@@ -281,6 +287,111 @@ def test_a_chunk_that_is_dropped_at_the_last_moment_stops_the_rollback(
     assert job.phase() == "cut_over"
     with pytest.raises(Refused, match="bring back"):
         job.rollback()
+
+
+LONG_AGO = "2019-03-03"
+DROP_LONG_AGO = "SELECT drop_chunks('t', timestamptz '2020-01-01')"
+
+
+def test_a_chunk_that_came_and_went_between_two_looks_is_known(ready: Ready) -> None:
+    """Its rows were carried back while nobody looked at the chunks: the transaction that did it knows them."""
+    job = ready()
+    job.cutover()
+    assert job.verify().match
+    dropped.look(job.conn, job.flow)
+    insert(job, at=LONG_AGO)
+    assert job.apply_all(slice_rows=1) == 1
+    job.run(DROP_LONG_AGO)
+    with refused(job, Refused, "bring back 1 rows"):
+        job.rollback()
+    assert len(job.status().dropped_ranges) == 1
+    job.rollback(accept=ACCEPT)
+
+
+def test_a_chunk_that_was_made_anew_between_two_looks_hides_none_that_was_dropped(ready: Ready) -> None:
+    """What is dropped is noted before what is new is known."""
+    job = ready()
+    job.cutover()
+    assert job.verify().match
+    gone = job.value("SELECT count(*) FROM t WHERE at < '2024-01-11'")
+    applier = job.applier()
+    insert(job, at="2024-02-10")
+    applier.drain(pending_batches=False)
+    job.run("SELECT drop_chunks('t', timestamptz '2024-01-11')")
+    gone -= job.value("SELECT count(*) FROM t WHERE at < '2024-01-11'")
+    assert gone > 10
+    insert(job, at="2024-01-05", note="late")
+    applier.drain(pending_batches=False)
+    insert(job, at="2024-01-06", note="later")
+    applier.drain(pending_batches=False)
+    assert job.value("SELECT count(*) FROM hyperferry.event WHERE kind = 'dropped'") > 0
+    with refused(job, Refused, f"bring back {gone} rows"):
+        job.rollback()
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["nothing else is written", "and the next attempt carries another row"])
+def test_a_chunk_that_came_and_went_between_two_attempts_stops_the_rollback(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    """The first attempt carries its row to old and gives way; what the second notes as dropped was judged by nobody."""
+    job = ready()
+    job.cutover()
+    assert job.verify().match
+    drain = runner.drain
+    drains: list[int] = []
+
+    def first_insert(*args: Any) -> None:
+        if not drains:
+            insert(job, at=LONG_AGO)
+        drains.append(1)
+        drain(*args)
+
+    def give_way(conn: Connection) -> None:
+        assert job.value("SELECT count(*) FROM {source} WHERE at = %s", LONG_AGO) == 1
+        job.run(DROP_LONG_AGO)
+        if written:
+            insert(job)
+        raise psycopg.errors.LockNotAvailable("somebody is in the way")
+
+    monkeypatch.setattr(runner, "drain", first_insert)
+    before_swap_message(monkeypatch, give_way)
+    with pytest.raises(Refused, match="bring back 1 rows"):
+        job.rollback()
+    assert len(drains) >= 2
+    assert job.phase() == "cut_over"
+
+
+def test_a_chunk_that_somebody_else_notes_as_dropped_at_the_last_moment_stops_the_rollback(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `sync` beside it looks when the rollback has looked: noted is not judged."""
+    job = ready()
+    job.cutover()
+    assert job.verify().match
+
+    def drop(conn: Connection) -> None:
+        job.run(DROP_JANUARY)
+        dropped.look(job.conn, job.flow)
+
+    with monkeypatch.context() as patch:
+        before_swap_message(patch, drop)
+        with pytest.raises(Refused, match="would bring back"):
+            job.rollback()
+    assert job.phase() == "cut_over"
+    job.rollback(accept=ACCEPT)
+
+
+def test_a_look_waits_for_an_applier_that_notes_the_same(ready: Ready) -> None:
+    """It does not fail: it is tried again."""
+    job = ready()
+    job.cutover()
+    job.run(DROP_JANUARY)
+    with job.application() as other:
+        job.on(other, "UPDATE hyperferry.chunk_1 SET dropped_at = now() WHERE high < '2024-02-01'")
+        looking = aside(lambda: dropped.look(job.conn, job.flow))
+        time.sleep(1)  # longer than any lock is waited for
+        other.commit()
+        assert len(outcome(looking)) == 1
 
 
 def test_a_chunk_without_rows_that_is_dropped_stops_nothing(ready: Ready) -> None:

@@ -217,3 +217,46 @@ def test_an_ended_rollout_leaves_no_part_behind(synced: Make) -> None:
     job = synced(HOURS)
     job.abort()
     assert job.db.execute("SELECT relname FROM pg_class WHERE relname ~ '_log_[0-9]+$'") == []
+
+
+OPTIONS = (
+    "SELECT c.relname, COALESCE(c.reloptions, '{{}}') || COALESCE(t.reloptions, '{{}}') FROM pg_class c "
+    "LEFT JOIN pg_class t ON t.oid = c.reltoastrelid WHERE c.relnamespace = 'hyperferry'::regnamespace "
+    "AND c.relname ~ '_log_[0-9]+$' AND c.relkind = 'r' ORDER BY 1"
+)
+
+
+def test_vacuum_gives_no_page_of_the_log_back_while_writers_write_to_it(copied: Make) -> None:
+    """That takes ACCESS EXCLUSIVE on what every writer writes to, whenever the backlog was applied."""
+    job = copied(HOURS)
+    job.run("INSERT INTO {table} SELECT i, '2024-06-01', 'new' FROM generate_series(1000, 9000) AS i")
+    log = job.flow.log.as_string(None)
+    before = job.value(f"SELECT pg_relation_size('{log}')")
+    assert before > 200_000
+    job.apply()
+    assert job.backlog() == 0
+    for _ in range(2):
+        job.run(f"VACUUM {log}")
+    assert job.value(f"SELECT pg_relation_size('{log}')") == before
+
+
+def test_no_part_of_a_log_may_be_truncated_by_vacuum(captured: Make) -> None:
+    """Of neither direction; nor what of it is too long to stand in it (a key of text)."""
+    options = captured("CREATE TABLE t (k text PRIMARY KEY, at timestamptz NOT NULL); CREATE INDEX ON t (at)").run(OPTIONS)
+    assert len(options) == 4
+    for name, set_ in options:
+        assert set_.count("vacuum_truncate=false") == 2, f"{name}: {set_}"
+
+
+def test_a_log_that_an_older_version_made_is_told_not_to_be_truncated(copied: Make) -> None:
+    job = copied(HOURS)
+    for part in (job.flow.log, job.flow.spare_log):
+        job.run(f"ALTER TABLE {part.as_string(None)} RESET (vacuum_truncate)")
+    with job.application() as writer:
+        writer.execute("INSERT INTO t VALUES (2000, '2024-06-01', 'new')")
+        in_step(job)  # nobody is waited for
+        writer.commit()
+    forward = [set_ for name, set_ in job.run(OPTIONS) if name.startswith("forward")]
+    assert len(forward) == 2
+    assert all("vacuum_truncate=false" in set_ for set_ in forward)
+    assert not tidy_log(job.conn, job.flow), "it is done once"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -83,6 +83,8 @@ class Applier:
         self._moves_seen = self._told = False
         self._places: Places | None = None
         self._places_known = False
+        self._chunks: str | None = None
+        self._chunks_known: str | None = None
         self.settings = (_KEEP_INDEXES if flow.pairs.by_image else _NESTED_LOOPS) | UNFLUSHED
         if self.compressed or cold.may_be_compressed(flow):
             self.settings |= cold.settings(conn)
@@ -214,7 +216,7 @@ class Applier:
         params = {"ids": ids.text}
         timed = self._located([group for group in part.groups if group.bounds is not None])
         below = compressed_below(self.conn, self.flow) if self.compressed else None
-        # In the forward direction a chunk that is made here and dropped later would be missed by nobody (cutover/dropped.py).
+        # A chunk that is made here and dropped later would be missed by nobody (cutover/dropped.py).
         making = self.flow.direction is Direction.FORWARD and any(chunk is None for _, chunk in timed)
         chunks = known.count(self.conn, self.flow) if making else 0
         among_compressed = cold.cold(self.conn, self.flow, [group for group, chunk in timed if chunk is None], below)
@@ -238,7 +240,17 @@ class Applier:
             self.conn, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(self.flow.of_ledger("quarantine"))
         ):
             execute(self.conn, slices.forget_quarantine(self.flow), params)
-        return execute(self.conn, slices.remove(self.flow), params).rowcount
+        removed = execute(self.conn, slices.remove(self.flow), params).rowcount
+        self._know_chunks()
+        return removed
+
+    def _know_chunks(self) -> None:
+        """Last in a slice of the way back: whatever chunks its rows were read in are known from its commit on. Of one that is
+        dropped before anybody looks the rows would stay in old, and come back by a rollback (I7)."""
+        if self.flow.direction is Direction.REVERSE:
+            self._chunks = known.chunk_set(self.conn, self.flow)
+            if self._chunks != self._chunks_known:
+                known.note(self.conn, self.flow, attached=False)
 
     def _located(self, groups: list[Group]) -> list[tuple[Group, str | None]]:
         """Each group with the chunk that may be used in the root's place, None where none may. Looked for at this transaction's
@@ -318,10 +330,10 @@ class Applier:
             shown = ", ".join(f"{name} {value}" for name, value in pair.items())
             self.say(f"{self.flow.passive.name} cannot take the row {shown}: {reason}")
 
-    def _transaction(
-        self, nothing_read: Callable[[], bool] = lambda: False
-    ) -> AbstractContextManager[None]:
-        return flow_transaction(
+    @contextmanager
+    def _transaction(self, nothing_read: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        self._chunks = self._chunks_known
+        with flow_transaction(
             self.conn,
             self.flow,
             snapshot=True,
@@ -329,7 +341,9 @@ class Applier:
             passive_mode=LockMode.ROW_EXCLUSIVE,
             settings=self.settings,
             nothing_read=nothing_read,
-        )
+        ):
+            yield
+        self._chunks_known = self._chunks  # not where it was rolled back
 
     def _patiently(self, work: Callable[[], T]) -> T:
         """Runs a transaction again after lock, deadlock and serialization failures, a bounded number of times."""

@@ -10,12 +10,14 @@ holds the part is not waited for, and it is tried again later. Nothing rests on 
 from __future__ import annotations
 
 import psycopg
+from psycopg import sql
 
 from ..capture import wake_statements
 from ..capture.functions import events, function_name
 from ..db import execute, fetch_one, fetch_value, is_transient, load_queries
 from ..db.connection import Connection
 from ..ledger.flow import Flow
+from ..ledger.objects import not_truncated
 from ..ledger.transaction import UNFLUSHED, flow_transaction
 
 PART_BYTES = 32 << 20
@@ -35,6 +37,9 @@ def tidy_log(conn: Connection, flow: Flow) -> bool:
             "function": f"{function_name(flow, events(flow)[0]).as_string(None)}()",
         },
     )
+    truncated = [] if row is None else [part for part, may in zip((flow.log, flow.spare_log), row[3:], strict=True) if may]
+    if truncated:
+        return _keep_size(conn, truncated)
     if row is None or row[0] is None or row[1] is None:  # a rollout of an older hyperferry
         return False
     spare_in_use = bool(row[2])
@@ -48,6 +53,18 @@ def tidy_log(conn: Connection, flow: Flow) -> bool:
         if not is_transient(error):
             raise
     return False
+
+
+def _keep_size(conn: Connection, parts: list[sql.Identifier]) -> bool:
+    """Has vacuum truncate none of the parts: each time it would keep writers waiting."""
+    try:
+        for part in parts:
+            execute(conn, not_truncated(part))
+    except psycopg.Error as error:
+        if not is_transient(error):
+            raise
+        return False
+    return True
 
 
 def _go_over(conn: Connection, flow: Flow, *, spare: bool) -> bool:

@@ -261,6 +261,7 @@ def _checks(
     excused: Sequence[Group] | None,
     dropped_accepted: bool,
     moves_accepted: bool,
+    noted: str | None,
     places: Places | None,
     below: str | None,
     most: int,
@@ -353,6 +354,14 @@ def _checks(
             )
         )
     elif not dropped_accepted:
+        if noted is not None:  # by an applier of ours, or whoever else looks, since the rows of what was dropped were counted
+            parts.append(
+                _raise(
+                    NOT_PROVED,
+                    sql.SQL("{} IS DISTINCT FROM {}").format(dropped.noted(flow), sql.Literal(noted)),
+                    "another chunk was noted as dropped since: its rows would come back",
+                )
+            )
         # Apart, so that the look at every chunk is not even planned where none is missing.
         parts.append(
             sql.SQL("IF {} THEN\n{}END IF;\n").format(
@@ -415,6 +424,7 @@ def swap_block(
     snapshots_accepted: bool,
     dropped_accepted: bool,
     moves_accepted: bool = True,
+    noted: str | None = None,
     places: Places | None = None,
     below: str | None = None,
     most: int = MAX_UNDER_LOCK,
@@ -423,6 +433,7 @@ def swap_block(
     """The whole DO block: check, drain, swap, record. `verification` None: overridden by name (rollback only). `places`: how
     chunks are found; without it every statement goes to the root. `below`: the time below which chunks are compressed, if any
     are. Changes of `most` chunks may be applied at the most; a statement on the root counts as `cost` chunks.
+    `noted`: what `dropped.noted` was when the rows of dropped chunks were counted; None where that is not looked at.
     Unless `moves_accepted`, updates that moved rows across chunks keep the cutover from being done, those under the lock too.
     Raises Failed for a cutover without a verification."""
     after = target_phase(flow)
@@ -441,7 +452,7 @@ def swap_block(
         "{chunk_writers}{snapshots}END"
     ).format(
         checks=_checks(
-            flow, verification, fingerprint, excused, dropped_accepted, moves_accepted, places, below, most, cost
+            flow, verification, fingerprint, excused, dropped_accepted, moves_accepted, noted, places, below, most, cost
         ),
         swap=swap,
         phase=sql.Literal(after.value),

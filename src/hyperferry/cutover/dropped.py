@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from ..db import LockMode, execute, fetch_all, fetch_value, load_queries, patient_read
+from ..db import LockMode, execute, fetch_all, fetch_value, load_queries, patient_read, yield_and_retry
 from ..db.connection import Connection
 from ..ledger import known as known_chunks
 from ..ledger import store
 from ..ledger.flow import Flow, flow_of
 from ..ledger.transaction import lock_statement
-from ..model.rollout import Direction, Phase, Rollout
+from ..model.rollout import Phase, Rollout
 from ..verify.ranges import dropped_condition
 
 RULE = "dropped-ranges"
@@ -28,15 +28,8 @@ Ranges = tuple[tuple[str, str], ...]
 
 def _of(name: str, flow: Flow) -> sql.Composed:
     """A statement of `dropped.sql`, whichever way the flow goes."""
-    queries = load_queries(__package__, "dropped.sql")
-    kind, chunks, present = known_chunks.text_of(flow), flow.of_ledger("chunk"), known_chunks.present(flow)
-    return queries[name].format(
-        known=chunks,
-        gone=queries["gone"].format(
-            present=present, known=chunks, log=flow_of(flow.rollout, Direction.REVERSE).log
-        ),
-        low_text=queries[kind].format(value=sql.Identifier("k", "low")),
-        high_text=queries[kind].format(value=sql.Identifier("k", "high")),
+    return load_queries(__package__, "dropped.sql")[name].format(
+        known=flow.of_ledger("chunk"), gone=known_chunks.gone(flow), **known_chunks.ends(flow)
     )
 
 
@@ -62,11 +55,15 @@ def begin(conn: Connection, flow: Flow) -> None:
 
 def look(conn: Connection, flow: Flow, *, verifying: bool = False) -> Ranges:
     """Records new chunks and dropped ones, an event for each of these; returns every dropped range. A table that was attached as
-    a chunk is recorded where a verification begins (`verifying`), and by nothing else: until then its rows are unproved."""
-    with conn.transaction():
-        for low, high in fetch_all(conn, _of("mark", flow)):
-            store.event(conn, flow.rollout.id, "dropped", {"from": low, "to": high})
-        execute(conn, known_chunks.record(flow, attached=verifying))  # afterwards: a chunk that was made anew is not known before
+    a chunk is recorded where a verification begins (`verifying`), and by nothing else: until then its rows are unproved. Tried
+    again where an applier, or another command, notes the same at the same time."""
+
+    def work() -> None:
+        with conn.transaction():
+            execute(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            known_chunks.note(conn, flow, attached=verifying)
+
+    yield_and_retry(conn, f"note which chunks {flow.rollout.table} has", [flow.rollout.table], work)
     return known(conn, flow)
 
 
@@ -96,6 +93,17 @@ def unproved(flow: Flow) -> sql.Composed:
             attached=known_chunks.attached(flow),
         )
     )
+
+
+def noted(flow: Flow) -> sql.Composed:
+    """A text that is another one once other chunks are noted as dropped, as an expression."""
+    return load_queries(__package__, "dropped.sql")["noted"].format(known=flow.of_ledger("chunk"))
+
+
+def judged(conn: Connection, flow: Flow) -> tuple[str, Ranges]:
+    """`look`, with what `noted` is: taken before the ranges are read, so that what is noted later is no part of it."""
+    look(conn, flow)
+    return str(fetch_value(conn, sql.SQL("SELECT {}").format(noted(flow)))), known(conn, flow)
 
 
 def unnoticed(flow: Flow) -> sql.Composed:

@@ -81,7 +81,7 @@ ANSWER_SECONDS = 2 * (STATEMENT_TIMEOUT_MS + IDLE_TIMEOUT_MS) / 1000
 class Gate:
     """What allows the swap: the verification that counts (None: overridden by name), the fingerprint it was made of, whether it
     excused pairs, and whether sessions with older snapshots, rows of dropped chunks coming back, and updates of the time across
-    chunks were accepted."""
+    chunks were accepted. `noted`: where rows coming back were not, which dropped chunks were found to have none."""
 
     verification: int | None
     fingerprint: str
@@ -89,6 +89,7 @@ class Gate:
     snapshots_accepted: bool
     dropped_accepted: bool = False
     moves_accepted: bool = False
+    noted: str | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ def _message(
         snapshots_accepted=gate.snapshots_accepted,
         dropped_accepted=gate.dropped_accepted,
         moves_accepted=gate.moves_accepted,
+        noted=gate.noted,
         places=places,
         below=below,
         most=block.most_chunks(attempt),

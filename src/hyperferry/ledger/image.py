@@ -2,7 +2,10 @@
 
 `exact_hash` follows `record_image_eq`: two rows hash alike only when every column is stored alike. `hash_record_extended` alone
 calls 1.0 and 1.00, 0 and -0.0, '1 mon' and '30 days' equal. `coarse_hash` need only be a function of the row that the writer's
-settings cannot change: it serves as the identity of rows without a key.
+settings cannot change: it serves as the identity of rows without a key. Nor may anything else change it that happens between
+a change and its being applied, as it stands in the change log: so it leaves out what has nothing but a text in which names stand
+(of tables, roles, an enum's values) or whose form follows another type, and rows that differ in no more are applied together. A
+rollout keeps the hash that it began with (`Plan.image`); the first one took such texts in.
 
 Verification spends most of its time in `exact_hash`, so the commonest types are hashed by their own hash functions, which is
 twice as fast as a record of binary forms. Traits of these functions, all measured, decide the rest:
@@ -25,6 +28,7 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from ..model.inspection import Column
+from ..model.plan import IMAGE
 
 # Hashable by hash_record_extended with an equality that is the same as the image.
 _PLAIN = frozenset(
@@ -60,6 +64,26 @@ _SENDERS = {
     "pg_catalog.interval": "interval_send",
     "pg_catalog.bpchar": "bpcharsend",
 }
+# Shown as a name that may be another one tomorrow; stored as an OID.
+_OIDS = frozenset(
+    f"pg_catalog.reg{name}"
+    for name in [
+        "class",
+        "collation",
+        "config",
+        "database",
+        "dictionary",
+        "namespace",
+        "oper",
+        "operator",
+        "proc",
+        "procedure",
+        "role",
+        "type",
+    ]
+)
+_TEXT_OF_NAMES = ("reg", "pg_", "aclitem", "record")
+"""How the names of those types of PostgreSQL's own begin in whose arrays such texts stand (pg_: rows of catalogs)."""
 _TEXTUAL = frozenset(("pg_catalog.text", "pg_catalog.varchar", "pg_catalog.name"))
 # Near our century a time is hashed as its seconds since 2000, in double precision: below 2^32 seconds numbers a microsecond
 # apart stay apart (the doubles there are less than half of one apart). Further away, and infinite, in its binary form.
@@ -121,9 +145,23 @@ def _rest(alias: str, column: Column) -> sql.Composable:
     return sql.SQL('{}::text COLLATE "C"').format(value)
 
 
-def coarse_terms(alias: str, column: Column) -> list[sql.Composable]:
-    """The part of a ROW(...) that equal stored values always share, whatever the session's settings."""
+def _named_elsewhere(column: Column) -> bool:
+    """Whether DDL on something else changes the value's text: RENAME, DROP, ADD ATTRIBUTE."""
+    schema, _, name = column.base_type.partition(".")
+    if column.type_kind in ("a", "r", "m"):
+        return schema != "pg_catalog" or name.removeprefix("_").startswith(_TEXT_OF_NAMES)
+    return column.type_kind == "c" or (schema == "pg_catalog" and name == "aclitem")
+
+
+def coarse_terms(alias: str, column: Column, image: int = IMAGE) -> list[sql.Composable]:
+    """The part of a ROW(...) that equal stored values always share, whatever the session's settings; nothing of a column that
+    has nothing for it. `image`: of which plans."""
     value = _column(alias, column)
+    if image >= 2:
+        if column.base_type in _OIDS:
+            return [sql.SQL("{}::oid").format(value)]
+        if _named_elsewhere(column):
+            return []
     hashable = column.base_type in _PLAIN or column.base_type in _SENDERS or column.type_kind == "e"
     if hashable:
         if not column.deterministic and column.base_type in _TEXTUAL:
@@ -162,10 +200,10 @@ def exact_hash(alias: str, columns: Iterable[Column]) -> sql.Composed:
     return sql.SQL("pg_catalog.hashint4extended(0, {})").format(sql.SQL(" OPERATOR(pg_catalog.#) ").join(parts))
 
 
-def coarse_hash(alias: str, columns: Iterable[Column]) -> sql.Composed:
-    """bigint: the hash by which a row without a key is found again, over the columns that are stored."""
+def coarse_hash(alias: str, columns: Iterable[Column], *, image: int = IMAGE) -> sql.Composed:
+    """bigint: the hash by which a row without a key is found again, over the columns that are stored. `image`: of which plans."""
     return _hash(
-        term for column in columns if column.generated != "v" for term in coarse_terms(alias, column)
+        term for column in columns if column.generated != "v" for term in coarse_terms(alias, column, image)
     )
 
 

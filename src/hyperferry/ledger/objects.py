@@ -41,10 +41,17 @@ def range_columns(flow: Flow) -> list[tuple[str, sql.Composable]]:
     return [(field.name, field.type) for field in range_fields(flow)]
 
 
+# Vacuum gives pages back under ACCESS EXCLUSIVE, and every writer writes to the log; `apply.tidy` does it where nobody writes.
+_NO_TRUNCATION = sql.SQL("vacuum_truncate = false, toast.vacuum_truncate = false")
 _LOG_OPTIONS = sql.SQL(
     "autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, "
-    "autovacuum_vacuum_insert_threshold = -1, autovacuum_vacuum_cost_delay = 0"
-)
+    "autovacuum_vacuum_insert_threshold = -1, autovacuum_vacuum_cost_delay = 0, {}"
+).format(_NO_TRUNCATION)
+
+
+def not_truncated(part: sql.Composable) -> sql.Composed:
+    """Has vacuum leave the size of a part of the log, or of a log of an older hyperferry's, as it is. Locks no writer out."""
+    return sql.SQL("ALTER TABLE {} SET ({})").format(part, _NO_TRUNCATION)
 
 
 def create_statements(flow: Flow) -> tuple[Statement, ...]:

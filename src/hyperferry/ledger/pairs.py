@@ -168,7 +168,7 @@ def pairs_of(plan: Plan) -> Pairs:
             PairField(
                 "h",
                 sql.SQL("bigint"),
-                lambda alias: coarse_hash(alias, columns),
+                lambda alias: coarse_hash(alias, columns, image=plan.image),
                 PG_EQUALS,
                 "(hash of the row)",
             )

@@ -10,6 +10,8 @@ from .inspection import Inspection
 from .names import TableName
 
 PLAN_FORMAT = 1
+IMAGE = 2
+"""How the image of a row without a key is hashed by the plans that are made now (ledger/image.py)."""
 
 
 class Strategy(StrEnum):
@@ -131,3 +133,4 @@ class Plan:
     drop_from_publications: tuple[str, ...] = field(default=())
     compression: PlannedCompression | None = None  # None: nothing is compressed by us
     format: int = PLAN_FORMAT
+    image: int = 1  # which hash of a row's image the rollout goes by to its end; a plan from before `IMAGE` was 2 does not say

@@ -9,7 +9,7 @@ from ..errors import Refused, Usage
 from ..model.finding import Finding
 from ..model.inspection import Column, Inspection
 from ..model.names import quote_ident
-from ..model.plan import Plan, Strategy
+from ..model.plan import IMAGE, Plan, Strategy
 from ..model.plan_options import PlanOptions, default_workers
 from .compression import plan_compression
 from .identity import find_batch_by, find_identity
@@ -69,6 +69,7 @@ def plan(inspection: Inspection, findings: Sequence[Finding], options: PlanOptio
         drop_inbound_fks=options.drop_inbound_fks,
         drop_from_publications=options.drop_from_publications,
         compression=plan_compression(inspection, identity, batch_by, interval, strategy, options.compression),
+        image=IMAGE,
     )
 
 

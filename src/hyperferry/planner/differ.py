@@ -10,7 +10,8 @@ from typing import Any
 from ..model.plan import Plan
 
 _MEASURED = frozenset(
-    {"table", "fingerprint", "inspection", "findings", "accepts_needed", "notes", "hyperferry_version", "format", "batch_by"}
+    {"table", "fingerprint", "inspection", "findings", "accepts_needed", "notes", "hyperferry_version", "format", "batch_by",
+     "image"}
 )
 """What a plan says of the table as it was found (by a sample in what order its rows lie, too: nobody wishes that), and of itself.
 Whatever else stands in it is done."""
