@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import psycopg
 
 from . import catalog, db
 from .db.connection import Connection
@@ -27,7 +29,8 @@ def working(conn: Connection, rollout: Rollout) -> Iterator[None]:
     try:
         yield
     finally:
-        if not conn.closed:
+        # With its session the claim is gone anyway; whatever ended the work is what is to be told.
+        with suppress(psycopg.Error):
             db.execute(conn, "SELECT pg_advisory_unlock(%s, %s)", [WORK_LOCK, rollout.id])
 
 

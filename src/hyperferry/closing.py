@@ -7,9 +7,12 @@ from collections.abc import Callable
 
 from . import catalog, db
 from .claim import open_rollout, orphan, working
+from .cutover.validate import to_validate, validate_foreign_keys, validate_statement
 from .db.connection import Connection
-from .errors import Refused, Usage
+from .errors import LockUnavailable, Refused, Usage
 from .ledger import store
+from .ledger.flow import flow_of
+from .ledger.halfway import unsettled
 from .model.report import StatusReport
 from .model.rollout import Phase, Rollout
 from .status import status_of
@@ -26,12 +29,11 @@ def finish(dsn: str, table: str, *, say: Say = lambda text: None) -> StatusRepor
         rollout = _ended(conn, table, Phase.FINISHED) or open_rollout(conn, table)
         if rollout.phase is Phase.FINISHED:
             return _done_before(conn, rollout, say)
-        if rollout.phase is not Phase.CUT_OVER:
-            raise Refused(
-                f"The rollout of {rollout.table} is in phase {rollout.phase}, so it cannot be finished.",
-                remedy="finish comes after `hyperferry cutover`.",
-            )
+        _refuse_to_finish(rollout)
         with working(conn, rollout):
+            rollout = store.get(conn, rollout.id)  # another may have worked on it until now
+            _refuse_to_finish(rollout)
+            _settle_keys(conn, rollout, monitor)
             return status_of(conn, ending.finish(conn, rollout, monitor))
 
 
@@ -45,13 +47,51 @@ def abort(dsn: str, table: str, *, say: Say = lambda text: None) -> StatusReport
             rollout = orphan(conn, table, Phase.ABORTED, missing)
         if rollout.phase is Phase.ABORTED:
             return _done_before(conn, rollout, say)
-        if rollout.phase is Phase.CUT_OVER:
-            raise Refused(
-                f"{rollout.table} is cut over: its hypertable serves the application.",
-                remedy="roll back first (`hyperferry rollback`), or keep it (`hyperferry finish`).",
-            )
+        _refuse_to_abort(rollout)
         with working(conn, rollout):
+            rollout = store.get(conn, rollout.id)
+            _refuse_to_abort(rollout)
+            _settle_keys(conn, rollout, monitor)
             return status_of(conn, ending.abort(conn, rollout, monitor))
+
+
+def _refuse_to_finish(rollout: Rollout) -> None:
+    if rollout.phase is not Phase.CUT_OVER:
+        raise Refused(
+            f"The rollout of {rollout.table} is in phase {rollout.phase}, so it cannot be finished.",
+            remedy="finish comes after `hyperferry cutover`.",
+        )
+
+
+def _refuse_to_abort(rollout: Rollout) -> None:
+    if rollout.phase is Phase.CUT_OVER:
+        raise Refused(
+            f"{rollout.table} is cut over: its hypertable serves the application.",
+            remedy="roll back first (`hyperferry rollback`), or keep it (`hyperferry finish`).",
+        )
+    if rollout.phase.ended:
+        raise Refused(
+            f"The rollout of {rollout.table} is {rollout.phase} by now.",
+            facts={"rollout": rollout.id},
+            remedy="see `hyperferry status`.",
+        )
+
+
+def _settle_keys(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
+    """Validates what a swap that was interrupted behind its commit left NOT VALID: nobody comes back to it after the end. A lock
+    that is not to be had ends nothing."""
+    if not unsettled(conn, rollout):
+        return
+    monitor.say("what comes after the last swap was interrupted: foreign keys that are not validated yet are validated first")
+    flow = flow_of(rollout)
+    try:
+        validate_foreign_keys(conn, flow, say=monitor.say, should_stop=monitor.should_stop)
+    except LockUnavailable as error:
+        for table, name in to_validate(conn, flow):
+            monitor.say(
+                f"foreign key {name} of {table} stays NOT VALID: {error.message} It holds for every new row; later: "
+                f"{validate_statement(table, name).as_string(None)};"
+            )
 
 
 def _ended(conn: Connection, table: str, phase: Phase) -> Rollout | None:

@@ -52,8 +52,8 @@ from .strategies.monitor import Monitor
 from .strategies.preview import preview as _preview
 from .strategies.throttling import throttling
 from .strategies.workers import Connect, keep_connected
-from .swapping import settled_late, swap
-from .waiting import Appointment, keep, what_for
+from .swapping import refuse_changed_as_settled, settle, settled_late, swap
+from .waiting import Appointment, Presence, keep, what_for
 from .words import plural
 
 DEFAULT_ROLE = "hyperferry"
@@ -418,7 +418,7 @@ def cutover_dry_run(
         refusals += [f"{found.rule}: {found.message}" for found in gates.blockers_now(conn, rollout)]
         refusals += gates.refused_by(
             partial(gates.refuse_unplanned, rollout.plan, drop_inbound_fks, drop_from_publications),
-            partial(gates.refuse_changed, conn, rollout),
+            partial(refuse_changed_as_settled, conn, rollout),
             partial(gates.refuse_missing_rights, conn, rollout),
         )
         if rollout.phase is not Phase.PLANNED and (quarantined := quarantine_size(conn, flow)):
@@ -498,7 +498,7 @@ def _wait(
     progress: Progress,
 ) -> None:
     """Waits in sync for the appointment. A lost connection is made anew, however often: the wait may be long."""
-    waits: list[int] = []
+    presence = Presence()
 
     def once(conn: Connection) -> None:
         rollout = _open(conn, table)
@@ -506,13 +506,12 @@ def _wait(
             return
         with _working(conn, rollout):
             gates.refuse_cutover(conn, rollout, accept)
+            settle(conn, rollout, monitor, late=True, keys=False)
             gates.refuse_changed(conn, rollout)
             gates.refuse_new_blockers(conn, rollout)
             monitor.say(f"waiting in sync for {appointment.text(rollout.table)}")
             store.install(conn)
             with throttling(connect, rollout, monitor, limits, copying=False):
-                again = bool(waits)
-                waits.append(rollout.id)
                 keep(
                     conn,
                     rollout,
@@ -520,7 +519,8 @@ def _wait(
                     monitor,
                     prove=lambda: prove(conn, connect, rollout, monitor),
                     tick=Ticker(conn, rollout, progress),
-                    again=again,
+                    again=presence.until is not None,
+                    presence=presence,
                 )
 
     keep_connected(lambda: connect("cutover"), once, monitor, also=Conflict, most=WAIT_RECONNECTS)

@@ -15,7 +15,7 @@ from .db import fetch_all, fetch_value, patient_read
 from .db.connection import Connection
 from .ledger import controls, objects, store
 from .ledger.flow import Flow, flow_of
-from .ledger.halfway import half_finished
+from .ledger.halfway import half_finished, unsettled
 from .model.report import QuarantinedPair, StatusReport, ThrottleReport
 from .model.rollout import Control, Phase, Rollout
 from .model.throttle import DEFAULTS
@@ -119,6 +119,7 @@ def status_now(conn: Connection, rollout: Rollout) -> StatusReport:
         shadow=str(rollout.table if phase.hypertable_serves else names.shadow),
         throttle=throttle,
         finishing=half_finished(conn, rollout),
+        unsettled=unsettled(conn, rollout),
     )
     if phase.ended:
         copied = store.last_events(conn, rollout.id, ["copied", "in place"])

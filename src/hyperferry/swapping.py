@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import psycopg
 
@@ -13,9 +14,11 @@ from .advance import prove
 from .apply import quarantine_size
 from .cutover import Gate, dropped, run_swap, validate_foreign_keys
 from .cutover.before import EXCUSED_UNDER_LOCK
-from .db.connection import Connection, without_password
+from .cutover.gone import without_gone
+from .db.connection import Connection, cancelled_when, without_password
 from .db.pgbouncer import Pools
 from .errors import (
+    ConnectionFailed,
     Failed,
     HyperferryError,
     Interrupted,
@@ -23,11 +26,11 @@ from .errors import (
     NotProved,
     NotSettled,
     Refused,
-    SchemaChanged,
 )
 from .ledger import store
 from .ledger.codec import dump_inspection, load_inspection
 from .ledger.flow import flow_of
+from .ledger.halfway import swap_to_settle
 from .model.inspection import Inspection
 from .model.report import SwapReport
 from .model.rollout import Direction, Phase, Rollout
@@ -56,11 +59,14 @@ def swap(
     """Swaps in the direction that the phase has. A proof that somebody voids meanwhile (a TRUNCATE, say) is made anew, a bounded
     number of times; `attempts` are those of all together. `unverified`, `dropped_accepted`: of a rollback alone; `moves_accepted`
     of a cutover: that updates of the time across chunks fail afterwards (I9), whether or not any was seen yet."""
-    settle(conn, rollout, monitor, late=True)
+    settle(conn, rollout, monitor, late=True, keys=False)  # those keys go with the swap: nobody needs to know that they hold
     gates.refuse_changed(conn, rollout)
     gates.refuse_missing_rights(conn, rollout)
     gates.refuse_new_blockers(conn, rollout)
     port = int(db.fetch_value(conn, "SELECT setting FROM pg_settings WHERE name = 'port'"))
+    flow, gone = without_gone(conn, flow_of(rollout))
+    for line in gone:
+        monitor.say(line)
     used, longest = 0, 0.0
     proof: int | None = None
     void: int | None = None
@@ -70,14 +76,15 @@ def swap(
                 conn, connect, rollout, monitor, snapshots_accepted, unverified, dropped_accepted, moves_accepted, void
             )
             proof = gate.verification
-            with _void_after_change(conn, rollout), Pools(pgbouncer, conn.info.dbname, port) as pools:
+            with Pools(pgbouncer, conn.info.dbname, port) as pools:
                 report = run_swap(
                     lambda: connect("swap"),
-                    flow_of(rollout),
+                    flow,
                     gate,
                     attempts=max(attempts - used, 1),
                     pools=pools,
                     should_stop=monitor.should_stop,
+                    still_ours=partial(_still_ours, conn, rollout),
                     say=monitor.say,
                 )
             break
@@ -98,6 +105,7 @@ def swap(
 def settled_late(conn: Connection, rollout: Rollout, monitor: Monitor, message: str) -> SwapReport:
     """For a swap that is done already: what may be missing of what comes after it. The report of an answer to be given again."""
     report = SwapReport(rollout.phase, 0, 0.0, 0, (message,), str(rollout.table))
+    monitor.give_up_after(None)
     try:
         with _after_commit(report):
             settle(conn, rollout, monitor, late=True)
@@ -135,15 +143,16 @@ def _remedy(error: Exception) -> str:
     return "End or wait for the sessions named first." if isinstance(error, LockUnavailable) else ""
 
 
-@contextmanager
-def _void_after_change(conn: Connection, rollout: Rollout) -> Iterator[None]:
-    """What is found under the locks may have changed rows that no trigger saw (a subscription, a child table): once it has ended
-    everything looks as it did, so whatever was proved before does not count any more."""
+def _still_ours(conn: Connection, rollout: Rollout) -> None:
+    """Raises ConnectionFailed where the session that claims the rollout is gone: an `abort` or a `finish` may be at work now."""
     try:
-        yield
-    except SchemaChanged:
-        store.bump_epoch(conn, rollout.id)
-        raise
+        db.fetch_value(conn, "SELECT 1")
+    except psycopg.Error as error:
+        raise ConnectionFailed(
+            f"The session that claims the rollout of {rollout.table} was lost; nothing was swapped.",
+            facts={"rollout": rollout.id, "server said": without_password(str(error).strip())},
+            remedy="run the same command again.",
+        ) from error
 
 
 def _gate(
@@ -204,20 +213,18 @@ def _gate(
     )
 
 
-def settle(conn: Connection, rollout: Rollout, monitor: Monitor, *, late: bool = False) -> None:
-    """What comes after a swap's commit: what hangs on the table noted, foreign keys validated. Does nothing where it was done.
+def settle(conn: Connection, rollout: Rollout, monitor: Monitor, *, late: bool = False, keys: bool = True) -> None:
+    """What comes after a swap's commit: what hangs on the table noted, foreign keys validated (not without `keys`: before the
+    next swap, which drops them). Does nothing where it was done.
 
     It is noted first, so that what others add while keys are validated is told by the next swap as what it is. `late`: for a
     swap that was interrupted before. Raises SchemaChanged where something was added between that and now.
     """
-    events = store.last_events(conn, rollout.id, ["swap", "fingerprint"])
-    if not events:
-        return
-    _, kind, detail = events[0]
-    if kind == "fingerprint" and detail.get("settled", True):
+    detail = swap_to_settle(conn, rollout)
+    if detail is None:
         return
     changed: tuple[str, ...] = ()
-    if kind == "fingerprint":
+    if "inspection" in detail:
         noted = load_inspection(detail["inspection"])
     else:
         noted = _inspect(conn, rollout)
@@ -228,13 +235,35 @@ def settle(conn: Connection, rollout: Rollout, monitor: Monitor, *, late: bool =
             monitor.say("changed by others as soon as the swap was done, and not so on the other table: " + "; ".join(changed))
         else:
             _note(conn, rollout, noted, settled=False)
-    validate_foreign_keys(conn, flow_of(rollout), say=monitor.say, should_stop=monitor.should_stop)
+    if not keys:
+        return
+    with _ended_by_stop(conn, monitor):
+        validate_foreign_keys(conn, flow_of(rollout), say=monitor.say, should_stop=monitor.should_stop)
     if changed:
         return
     now = _inspect(conn, rollout)
     # Where others changed something meanwhile, what was noted stays: the next swap tells them.
-    if not planner.changes_between(planner.without_validity(noted), planner.without_validity(now)):
-        _note(conn, rollout, now, settled=True)
+    others = planner.changes_between(planner.without_validity(noted), planner.without_validity(now))
+    _note(conn, rollout, noted if others else now, settled=True)
+
+
+@contextmanager
+def _ended_by_stop(conn: Connection, monitor: Monitor) -> Iterator[None]:
+    """A statement that looks at every row is not waited for once somebody asked to stop. Raises Interrupted."""
+    try:
+        with cancelled_when(conn, monitor.stop):
+            yield
+    except psycopg.errors.QueryCanceled:
+        monitor.should_stop()
+        raise
+
+
+def refuse_changed_as_settled(conn: Connection, rollout: Rollout) -> None:
+    """What `settle` and `gates.refuse_changed` would refuse before the next swap, and nothing noted: for a preview."""
+    if swap_to_settle(conn, rollout) == {}:
+        gates.refuse_changed_by_others(rollout, _inspect(conn, rollout))
+    else:
+        gates.refuse_changed(conn, rollout)
 
 
 def _inspect(conn: Connection, rollout: Rollout) -> Inspection:

@@ -23,6 +23,8 @@ EVENTS = ["waiting", "go", "waited"]
 PROOF_SECONDS = 30.0
 """How often it is looked whether the verification still counts."""
 IDLE_SECONDS = 0.5
+LATE_SECONDS = 900.0
+"""A moment that came while nobody was there for it counts for as long afterwards."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,20 @@ class Appointment:
         return word if self.at is None else f"{self.at:%Y-%m-%d %H:%M:%S %z}, or {word}"
 
 
+@dataclass
+class Presence:
+    """Until when a cutover that waits is known to have been there, at work and not paused, in seconds since the epoch; None:
+    it was not yet. Outlives its connections."""
+
+    until: float | None = None
+
+    def missed(self, appointment: Appointment) -> bool:
+        """The moment came while nobody was there, and is over for long."""
+        assert appointment.at is not None
+        at = appointment.at.timestamp()
+        return self.until is not None and self.until < at < time.time() - LATE_SECONDS
+
+
 def keep(
     conn: Connection,
     rollout: Rollout,
@@ -50,11 +66,18 @@ def keep(
     prove: Callable[[], object],
     tick: Callable[[], None],
     again: bool = False,
+    presence: Presence | None = None,
 ) -> None:
     """Keeps applying changes until the appointment comes or is called off (Interrupted); proves anew what no longer counts as
     proved, so that the swap need not wait for that. While the rollout is paused it does neither, nor lets the cutover begin.
+    Raises Refused where the moment came while it was paused or its connection was lost, and is over by more than LATE_SECONDS:
+    whoever chose it did not choose this one.
 
-    `again`: this command waited before, on a connection that was lost: a word that came meanwhile was for it."""
+    `again`: this command waited before, on a connection that was lost: a word that came meanwhile was for it.
+    `presence` is kept across such losses."""
+    presence = presence or Presence()
+    if presence.until is None:
+        presence.until = time.time()
     if not again or [event[1] for event in store.last_events(conn, rollout.id, EVENTS)] != ["go"]:
         store.event(
             conn,
@@ -73,11 +96,14 @@ def keep(
             if store.control(conn, rollout.id) is Control.PAUSE:
                 monitor.stop.wait(IDLE_SECONDS)
                 continue
-            if appointment.come():
-                why = "the time came"
-                return
             if store.last_events(conn, rollout.id, EVENTS)[0][1] == "go":
                 why = "told so"
+                return
+            if appointment.come():
+                if presence.missed(appointment):
+                    why = "missed"
+                    raise _missed(rollout, appointment)
+                why = "the time came"
                 return
             begun = time.monotonic()
             try:
@@ -97,12 +123,22 @@ def keep(
             except LockUnavailable as error:  # somebody rewrites the table, say, and may be done long before the moment comes
                 monitor.say(f"{error.message} It is tried again.")
                 looked, empty = time.monotonic(), True
+            presence.until = time.time()  # a verification that ran over is no absence
             monitor.rest_from_applying(time.monotonic() - begun)
             if empty:
                 monitor.stop.wait(IDLE_SECONDS)
     finally:
         if not conn.closed:
             store.event(conn, rollout.id, "waited", {"why": why})
+
+
+def _missed(rollout: Rollout, appointment: Appointment) -> Refused:
+    assert appointment.at is not None
+    return Refused(
+        f"The moment for the cutover of {rollout.table} was over while it was paused or its connection was lost.",
+        facts={"moment": f"{appointment.at:%Y-%m-%d %H:%M:%S %z}", "rollout": rollout.id},
+        remedy="give a new --at, or run `hyperferry cutover` without one. Nothing was changed.",
+    )
 
 
 def _refusal(conn: Connection, rollout: Rollout) -> Refused | None:

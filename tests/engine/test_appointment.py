@@ -23,10 +23,10 @@ from swap_support import (  # noqa: F401
 
 from hyperferry import engine, waiting
 from hyperferry.db.connection import Connection
-from hyperferry.errors import Conflict, Interrupted, NotInTime, OutOfTime, Refused
+from hyperferry.errors import Conflict, ConnectionFailed, Interrupted, NotInTime, OutOfTime, Refused
 from hyperferry.ledger import store
 from hyperferry.model.rollout import Control, Phase
-from hyperferry.waiting import Appointment
+from hyperferry.waiting import Appointment, Presence
 
 POSTPONED = Appointment(None)
 
@@ -158,14 +158,15 @@ def told_and_lost(job: Job, monkeypatch: pytest.MonkeyPatch, *, paused: bool = F
     lost = job.session("lost")
     keep = waiting.keep
 
-    def dies(*args: Any, again: bool = False, **options: Any) -> None:
+    def dies(*args: Any, again: bool, presence: Presence, **options: Any) -> None:
         if not again:
             store.event(lost, job.rollout.id, "waiting", {"for": "a word", "pid": lost.info.backend_pid})
             store.event(lost, job.rollout.id, "go")
             if paused:
                 engine.pause(job.dsn, "t")
+            presence.until = time.time()
             raise psycopg.OperationalError("the connection was lost")
-        keep(*args, again=again, **options)
+        keep(*args, again=again, presence=presence, **options)
 
     monkeypatch.setattr("hyperferry.engine.keep", dies)
     return aside(lambda: job.cutover(appointment=POSTPONED))
@@ -230,6 +231,58 @@ def test_somebody_who_rewrites_the_table_does_not_end_the_wait(ready: Ready, mon
         assert not future.done()
     engine.cutover_now(job.dsn, "t")
     assert outcome(future).phase is Phase.CUT_OVER
+
+
+@pytest.mark.parametrize("how", ["paused", "connection lost"])
+def test_a_moment_that_came_while_nobody_was_there_is_over_some_time(ready: Ready, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Whoever chose the night did not choose the morning."""
+    monkeypatch.setattr(waiting, "LATE_SECONDS", 1.0)
+    job = ready()
+    at = datetime.now(UTC) + timedelta(seconds=8)
+    future = waits(job, appointment=Appointment(at))
+    if how == "paused":
+        engine.pause(job.dsn, "t")
+        time.sleep(11)
+        assert not future.done()
+        engine.resume(job.dsn, "t")
+    else:
+        monkeypatch.setattr(engine.db, "connect", no_way(engine.db.connect, until=at.timestamp() + 3))
+        ended = (
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'hyperferry cutover' "
+            "AND datname = current_database()"
+        )
+        job.db.execute(ended)
+    with pytest.raises(Refused, match="was over while it was paused or its connection was lost"):
+        outcome(future)
+    assert job.phase() == "synced"
+    assert job.value("SELECT detail ->> 'why' FROM hyperferry.event WHERE kind = 'waited' ORDER BY id DESC LIMIT 1") == "missed"
+
+
+def no_way(connect: Any, until: float) -> Any:
+    """Connections are refused until then."""
+
+    def refused(*args: Any, **options: Any) -> Any:
+        if time.time() < until:
+            raise ConnectionFailed("Cannot connect.")
+        return connect(*args, **options)
+
+    return refused
+
+
+def test_a_verification_that_runs_over_the_moment_misses_nothing(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LATE_SECONDS", 0.5)
+    job = ready()
+    job.run("UPDATE hyperferry.rollout SET epoch = epoch + 1")
+    at = datetime.now(UTC) + timedelta(seconds=5)
+    real = engine.prove
+
+    def slowly(*args: Any, **options: Any) -> Any:
+        time.sleep(max(0.0, at.timestamp() + 3 - time.time()))
+        return real(*args, **options)
+
+    monkeypatch.setattr(engine, "prove", slowly)
+    assert outcome(aside(lambda: job.cutover(appointment=Appointment(at)))).phase is Phase.CUT_OVER
+    assert datetime.now(UTC) > at + timedelta(seconds=2)
 
 
 @pytest.mark.parametrize("way", ["cutover", "rollback"])

@@ -176,9 +176,11 @@ def run_swap(
     attempts: int = 60,
     pools: Pools | None = None,
     should_stop: Callable[[], None] = lambda: None,
+    still_ours: Callable[[], None] = lambda: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> SwapReport:
     """Swaps the flow's two tables in one transaction, or leaves everything as it is. `pools` are paused for each attempt.
+    `still_ours` is called before each, and raises where the rollout may be another's by now.
 
     Raises LockUnavailable after the bounded number of attempts, naming the blockers, NotInTime where `should_stop` raised
     OutOfTime after an attempt; Failed where it takes longer than STATEMENT_TIMEOUT_MS, TOO_LONG times; Refused where a check
@@ -192,6 +194,7 @@ def run_swap(
         while state.number < attempts:
             try:
                 should_stop()
+                still_ours()
                 state.number += 1
                 if conn.closed:
                     conn = connect()
@@ -264,22 +267,34 @@ def _attempt(
         began = time.monotonic()
         try:
             changes: int | None = None
+            failure: Exception | None = None
             try:
                 with nullcontext() if pools is None else pools.paused():
-                    changes = _try_once(conn, flow, gate, state, message)
+                    try:
+                        changes = _try_once(conn, flow, gate, state, message)
+                    except Exception as error:
+                        failure = error
+                        raise
             except Failed as error:
-                if changes is None:
+                if failure is error or (failure is None and changes is None):
                     raise
+                # What became of the attempt counts, whatever the pools do behind it.
+                behind = f"{flow.rollout.table} is swapped; but behind that" if failure is None else "behind the attempt"
                 say(
-                    f"{flow.rollout.table} is swapped; but behind that: {error.message} See with SHOW DATABASES on PgBouncer's "
-                    "admin console that no pool is paused any more; RESUME lets one go on"
+                    f"{behind}: {error.message} See with SHOW DATABASES on PgBouncer's admin console that no pool is paused any "
+                    "more; RESUME lets one go on"
                 )
+                if failure is not None:
+                    raise failure from None
             return changes
         finally:
             if pools is not None:  # who comes through them waits from the PAUSE on
                 state.longest_ms = max(state.longest_ms, (time.monotonic() - began) * 1000)
     except _Lost as lost:
         return after_loss(connect, flow, lost.xid, seconds=2 * ANSWER_SECONDS)
+    except (SchemaChanged, CaptureBroken):
+        _void(connect, conn, flow)
+        raise
     except PoolBusy as busy:
         state.reason, state.code = busy.message, ""
         return None
@@ -293,6 +308,17 @@ def _attempt(
         state.reason = "the connection was lost"
         conn.close()
         return None
+
+
+def _void(connect: Callable[[], Connection], conn: Connection, flow: Flow) -> None:
+    """What is found under the locks may have changed rows that no trigger saw (a subscription, a child table): once it has ended
+    everything looks as it did, so whatever was proved before does not count any more. Noted by a session that is alive, which
+    that of the rollout's claim need not be."""
+    try:
+        store.bump_epoch(conn, flow.rollout.id)
+    except psycopg.Error:
+        with connect() as other:
+            store.bump_epoch(other, flow.rollout.id)
 
 
 def _names(blockers: tuple[Blocker, ...]) -> str:

@@ -13,6 +13,7 @@ from ..ledger.flow import Flow
 from ..model.names import TableName
 from ..model.rollout import Direction
 from . import hanging, inbound
+from .gone import without_gone
 
 
 def _expected(flow: Flow) -> list[tuple[TableName, str, list[TableName]]]:
@@ -29,6 +30,28 @@ def _expected(flow: Flow) -> list[tuple[TableName, str, list[TableName]]]:
     return own + [(key.table, key.name, [flow.active.name]) for key in keys if key.validated]
 
 
+def _is_pending(conn: Connection, table: TableName, name: str) -> bool:
+    return bool(
+        fetch_all(
+            conn,
+            "SELECT 1 FROM pg_catalog.pg_constraint WHERE conrelid = pg_catalog.to_regclass(%s) AND conname = %s "
+            "AND contype = 'f' AND NOT convalidated",
+            [table.quoted, name],
+        )
+    )
+
+
+def to_validate(conn: Connection, flow: Flow) -> list[tuple[TableName, str]]:
+    """The foreign keys, by their table and name, that were valid before the swap and are not now. `flow` as for
+    `validate_foreign_keys`."""
+    return [(table, name) for table, name, _ in _expected(flow) if _is_pending(conn, table, name)]
+
+
+def validate_statement(table: TableName, name: str) -> sql.Composed:
+    """What validates the foreign key of that name."""
+    return sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(hanging.ident(table), sql.Identifier(name))
+
+
 def validate_foreign_keys(
     conn: Connection, flow: Flow, *, say: Callable[[str], None], should_stop: Callable[[], None]
 ) -> None:
@@ -40,25 +63,16 @@ def validate_foreign_keys(
     (it holds for every new row), and that is said.
     """
     if flow.direction is Direction.FORWARD:
-        for member in flow.rollout.plan.inspection.replication.memberships:
+        for member in without_gone(conn, flow)[0].rollout.plan.inspection.replication.memberships:
             say(
                 f"the publication {member.name} publishes {flow.active.name} again; what was written since the cutover its "
                 "subscribers never received: copy the table anew there"
             )
     for table, name, others in _expected(flow):
-        pending = fetch_all(
-            conn,
-            "SELECT 1 FROM pg_catalog.pg_constraint WHERE conrelid = pg_catalog.to_regclass(%s) AND conname = %s "
-            "AND contype = 'f' AND NOT convalidated",
-            [table.quoted, name],
-        )
-        if not pending:
+        if not _is_pending(conn, table, name):
             continue
         should_stop()
-        statement = sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(
-            hanging.ident(table), sql.Identifier(name)
-        )
-
+        statement = validate_statement(table, name)
         on_chunks = flow.active.hypertable and table == flow.active.name
         if on_chunks:
             say(f"validating {name}: every row is looked at, and whoever needs a new chunk meanwhile waits for it")

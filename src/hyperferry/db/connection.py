@@ -56,8 +56,15 @@ and is skipped for others, whose default it is."""
 NEWER_SETTINGS = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
 """Time limits to be lifted as well, with the server version that brought each."""
 
+GONE_CLIENT = ("client_connection_check_interval", "2s", 140000)
+"""While a statement runs the server looks so often whether its client is still there, and ends it where it is not: VALIDATE of a
+large table would keep the place of whoever works on a rollout for hours. With the server version that brought it."""
+
 FIRST_LOCK_MS = 300
 """How long any lock is waited for, at most: less than deadlock_timeout's default, so that we yield first (I0)."""
+
+LOOK_SECONDS = 0.2
+"""How often it is looked whether a statement is to be ended."""
 
 _PASSWORD = re.compile(r"(password\s*=\s*)('[^']*'|[^\s&]+)|(://[^:/@\s]*:)[^@\s]*@", re.IGNORECASE)
 
@@ -134,15 +141,11 @@ def connect(dsn: str, *, purpose: str = "", connect_timeout: int = 10) -> Connec
     superuser = conn.info.parameter_status("is_superuser") == "on"
     if not superuser:
         settings.pop("session_replication_role")
-    execute(
-        conn,
-        sql.SQL("SELECT {}").format(
-            sql.SQL(", ").join(
-                sql.SQL("pg_catalog.set_config({}, {}, false)").format(sql.Literal(k), sql.Literal(v))
-                for k, v in settings.items()
-            )
-        ),
-    )
+    gone, interval, since = GONE_CLIENT
+    try:
+        _set(conn, {**settings, gone: interval} if conn.info.server_version >= since else settings)
+    except psycopg.errors.InvalidParameterValue:  # the server's system cannot tell whether a client is still there
+        _set(conn, settings)
     # Never as long as deadlock_timeout: in a deadlock with the application it is always we who give way.
     execute(
         conn,
@@ -151,6 +154,14 @@ def connect(dsn: str, *, purpose: str = "", connect_timeout: int = 10) -> Connec
         [FIRST_LOCK_MS],
     )
     return conn
+
+
+def _set(conn: Connection, settings: Mapping[str, str]) -> None:
+    calls = (
+        sql.SQL("pg_catalog.set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
+        for name, value in settings.items()
+    )
+    execute(conn, sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls)))
 
 
 def connect_beside(conn: Connection, *, purpose: str) -> Connection:
@@ -202,6 +213,26 @@ def at_most(conn: Connection, setting: str, most: int) -> None:
         "SELECT pg_catalog.set_config(%(name)s, LEAST(pg_catalog.current_setting(%(name)s)::int, %(most)s)::text, true)",
         {"name": setting, "most": most},
     )
+
+
+@contextmanager
+def cancelled_when(conn: Connection, stop: threading.Event) -> Iterator[None]:
+    """Has the server end what the connection waits for within the block as soon as `stop` is set: QueryCanceled there."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(LOOK_SECONDS):
+            if stop.is_set() and not conn.closed:
+                with suppress(psycopg.Error):
+                    conn.cancel_safe(timeout=2)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 @contextmanager

@@ -175,4 +175,5 @@ class StatusReport:
     our_oldest_seconds: float | None = None
     xmin_holder: Holder | None = None  # whoever else keeps the log's dead rows from being cleaned
     finishing: bool = False  # a finish was interrupted: only it can go on
+    unsettled: bool = False  # what comes after the last swap's commit was not done to its end
     compression: CompressionReport | None = None  # None: nothing is compressed on the way

@@ -75,6 +75,17 @@ def _as_it_is_called(conn: Connection, side: Side) -> Side | None:
     return None if name is None else replace(side, name=name)
 
 
+def _hold(conn: Connection, rollout: Rollout) -> None:
+    """Within a transaction: the rollout stays in the phase that we know, to its end. Raises Refused where it left that."""
+    now = store.hold(conn, rollout.id)
+    if now is not rollout.phase:
+        raise Refused(
+            f"The rollout of {rollout.table} is in another phase by now: {now}, moved by another hyperferry.",
+            facts={"rollout": rollout.id, "before": rollout.phase},
+            remedy="`hyperferry status` shows where it is.",
+        )
+
+
 def abort(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
     """Leaves the source as it was found, but for what others changed of it: capture off it first, whatever it is called now, then
     everything that was built."""
@@ -88,6 +99,7 @@ def _release(conn: Connection, flow: Flow, monitor: Monitor) -> None:
     """Takes capture off the source, if that is still there."""
 
     def take_off(side: Side) -> None:
+        _hold(conn, flow.rollout)
         if _as_it_is_called(conn, side) != side:
             raise _Moved
         _run(conn, drop_trigger_statements(flow, side))
@@ -110,12 +122,7 @@ def finish(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
     _refuse_dependents(conn, rollout)
 
     def end_capture() -> None:
-        if store.hold(conn, rollout.id) is not rollout.phase:  # a rollback came first
-            raise Refused(
-                f"The rollout of {rollout.table} is in another phase by now: somebody rolled it back.",
-                facts={"rollout": rollout.id},
-                remedy="`hyperferry status` shows where it is.",
-            )
+        _hold(conn, rollout)  # a rollback may have come first
         _run(conn, sleep_statements(reverse))
         store.event(conn, rollout.id, "finishing")  # from here on old falls behind: only finish goes on
 

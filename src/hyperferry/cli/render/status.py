@@ -78,6 +78,11 @@ def status_lines(report: StatusReport) -> list[Line]:
         lines.append(Line(report.worker or "nobody", indent=2, mark="works on it"))
     if report.last_event:
         lines.append(Line(report.last_event, indent=2, mark="last"))
+    if report.unsettled and report.worker is None:
+        same = "cutover" if report.phase is Phase.CUT_OVER else "rollback"
+        again = f"hyperferry {same} {table} again, it swaps nothing"
+        left = f"the last step of the swap (its foreign keys may not be validated): run {again}"
+        lines.append(Line(left, indent=2, mark="not done", mark_style="bold yellow"))
     if report.finishing:
         again = f"hyperferry finish {table} --confirm {table}: it was interrupted, and nothing else can go on"
         lines.append(Line(again, indent=2, mark="next", mark_style="bold yellow"))
