@@ -49,10 +49,11 @@ def analyze_whole(conn: Connection, holder: Connection, flow: Flow, parts: Seque
         for each in (conn, holder):
             _set(each, "lock_timeout", WAIT)
         try:
+            # The hypertable first, as everybody does who locks both; and locked it is not skipped.
+            with conn.transaction():
+                execute(conn, lock_statement(flow.passive, LockMode.SHARE_UPDATE_EXCLUSIVE))
             with holder.transaction():
                 keep_autovacuum_off(holder, parts)
-            with conn.transaction():
-                execute(conn, lock_statement(flow.passive, LockMode.SHARE_UPDATE_EXCLUSIVE))  # or it would be skipped too
         except psycopg.errors.LockNotAvailable:
             return False
         _set(conn, "client_min_messages", "error")  # a warning for each chunk that is skipped
