@@ -117,8 +117,8 @@ def test_a_conversion_with_another_statistics_target_is_another_case(place: Plac
     }
 
 
-def test_feel(place: Place) -> None:
-    found = feel.measure(place, feel.Sizes(2_000, 200, 1.0, 2_000, 1, 0.1), silent)
+def test_feel(one_place: Place) -> None:
+    found = feel.measure(one_place, feel.Sizes(2_000, 200, 1.0, 2_000, 1, 0.1), silent)
     assert {"alone", "captured, nothing applied", "catch-up", "reverse sync", "alone, again"} <= whos(found, "p99")
     assert {"start to synced, default throttle", "start to synced, no throttle"} <= whos(found, "p99")
     assert whos(found, "longest wait") == {"cutover", "rollback"}
@@ -126,8 +126,8 @@ def test_feel(place: Place) -> None:
     assert {ratio.who for ratio in found.ratios if ratio.aim} >= {"start to synced, default throttle"}
 
 
-def test_capture(place: Place) -> None:
-    found = capture.measure(place, capture.Sizes(20_000, 10_000, 50, 1, 1), silent)
+def test_capture(one_place: Place) -> None:
+    found = capture.measure(one_place, capture.Sizes(20_000, 10_000, 50, 1, 1), silent)
     assert len(found.figures) == 20
     aims = {
         "50 INSERTs of one row": 1.05,
@@ -142,10 +142,10 @@ def test_capture(place: Place) -> None:
     assert all(ratio.median > 1 for ratio in found.ratios if "COPY" in ratio.what)
 
 
-def test_apply(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apply(one_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for what in [what for what in backlog.MAKERS if what not in (backlog.UPDATES, "deletes, every ninth row")]:
         monkeypatch.delitem(backlog.MAKERS, what)
-    found = backlog.measure(place, backlog.Sizes(2_000, 2, (200,)), silent)
+    found = backlog.measure(one_place, backlog.Sizes(2_000, 2, (200,)), silent)
     speeds = [figure for figure in found.figures if figure.unit == "changes/s"]
     assert {figure.who for figure in speeds} == set(backlog.MAKERS)
     # A second round finds as much to change as the first.
