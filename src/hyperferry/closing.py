@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import psycopg
+
 from . import catalog, db
 from .claim import open_rollout, orphan, working
 from .cutover.validate import to_validate, validate_foreign_keys, validate_statement
@@ -33,6 +35,7 @@ def finish(dsn: str, table: str, *, say: Say = lambda text: None) -> StatusRepor
         with working(conn, rollout):
             rollout = store.get(conn, rollout.id)  # another may have worked on it until now
             _refuse_to_finish(rollout)
+            ending.refuse_dependents(conn, rollout)  # before the wait
             _settle_keys(conn, rollout, monitor)
             return status_of(conn, ending.finish(conn, rollout, monitor))
 
@@ -78,18 +81,24 @@ def _refuse_to_abort(rollout: Rollout) -> None:
 
 
 def _settle_keys(conn: Connection, rollout: Rollout, monitor: Monitor) -> None:
-    """Validates what a swap that was interrupted behind its commit left NOT VALID: nobody comes back to it after the end. A lock
-    that is not to be had ends nothing."""
+    """Validates what a swap that was interrupted behind its commit left NOT VALID: nobody comes back to it after the end. What
+    the server refuses, and a statement that somebody cancels, is told, and ends nothing."""
     if not unsettled(conn, rollout):
         return
-    monitor.say("what comes after the last swap was interrupted: foreign keys that are not validated yet are validated first")
+    monitor.say(
+        "what comes after the last swap was interrupted: foreign keys that are not validated yet are validated first; whoever "
+        "cancels that statement (pg_cancel_backend) leaves them as they are"
+    )
     flow = flow_of(rollout)
     try:
         validate_foreign_keys(conn, flow, say=monitor.say, should_stop=monitor.should_stop)
-    except LockUnavailable as error:
+    except (LockUnavailable, psycopg.Error) as error:
+        if conn.closed:
+            raise
+        why = error.message if isinstance(error, LockUnavailable) else f"the server said: {str(error).splitlines()[0]}."
         for table, name in to_validate(conn, flow):
             monitor.say(
-                f"foreign key {name} of {table} stays NOT VALID: {error.message} It holds for every new row; later: "
+                f"foreign key {name} of {table} stays NOT VALID: {why} It holds for every new row; later: "
                 f"{validate_statement(table, name).as_string(None)};"
             )
 

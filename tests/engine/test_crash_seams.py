@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+import psycopg
 import pytest
 from job import Job, aside, eventually
 from swap_support import (
@@ -414,3 +415,36 @@ def test_what_was_given_up_and_is_gone_is_in_no_swaps_way(ready: Ready, what: st
     insert(job)
     assert job.rollback().phase is Phase.ROLLED_BACK
     assert job.abort().phase is Phase.ABORTED
+
+
+def test_a_key_that_was_given_up_is_not_left_off_where_its_table_has_another_name(ready: Ready) -> None:
+    """In silence it would be gone for good; and the end, to which it does not matter, is not in its way."""
+    text, _, _ = GIVEN_UP["table"]
+    job = ready(text, PlanOptions(chunk_interval="7 days", workers=1, drop_inbound_fks=("child_id_fkey",)))
+    job.cutover()
+    job.db.execute("ALTER TABLE child RENAME TO child2")
+    with pytest.raises(Refused, match="has another name now") as caught:
+        job.rollback()
+    assert "child2" in str(caught.value)
+    assert job.phase() == "cut_over"
+    job.db.execute("ALTER TABLE child2 RENAME TO child")
+    assert job.rollback().phase is Phase.ROLLED_BACK
+    assert job.db.execute("SELECT conname FROM pg_constraint WHERE conrelid = 'child'::regclass AND contype = 'f'") == [("child_id_fkey",)]
+    job.db.execute("ALTER TABLE child RENAME TO child2")
+    assert job.abort().phase is Phase.ABORTED
+    assert job.db.execute("SELECT count(*) FROM pg_constraint WHERE conrelid = 'child2'::regclass AND contype = 'f'") == [(1,)]
+
+
+@pytest.mark.parametrize("end", ["finish", "abort"])
+def test_a_validation_that_somebody_cancels_ends_no_ending(ready: Ready, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    job = ready(CHILD)
+    command = ends(job, monkeypatch, end)
+
+    def cancelled(*given: Any, **options: Any) -> None:
+        raise psycopg.errors.QueryCanceled("canceling statement due to user request")
+
+    monkeypatch.setattr(closing, "validate_foreign_keys", cancelled)
+    assert command().phase.ended
+    (said,) = [line for line in job.said if "stays NOT VALID" in line]
+    assert "canceling statement" in said
+    assert "VALIDATE CONSTRAINT" in said

@@ -380,7 +380,7 @@ def test_what_becomes_of_other_objects_does_not_change_the_hash_of_a_row(capture
 
 def test_a_rollout_keeps_the_hash_of_rows_that_it_began_with(job: Make) -> None:
     """One whose plan an older hyperferry made: what stands in its log is found, and what is written from now on. Its hash is of
-    names as they are written, but not as the writer's session quotes them."""
+    names as they are written."""
     made = job(
         "CREATE TABLE other (n integer); CREATE TABLE t (at timestamptz NOT NULL, n integer, c regclass, ns integer[]);"
         "CREATE INDEX t_at ON t (at); "
@@ -398,7 +398,6 @@ def test_a_rollout_keeps_the_hash_of_rows_that_it_began_with(job: Make) -> None:
     before = f"SELECT hash_record_extended(ROW(timestamptz '2024-01-01 00:00+00', 20, {texts}), 0)"
     assert made.db.execute("SELECT h FROM hyperferry.forward_log_1") == made.db.execute(before)
     with made.db.connect() as conn:
-        conn.execute("SET quote_all_identifiers = on")
         conn.execute(row)
         conn.execute("DELETE FROM t WHERE n < 5")
     settle(made)

@@ -6,8 +6,10 @@ import time
 
 import pytest
 from job import HOURS, Job, Make, aside, eventually
+from psycopg import sql
 
 from hyperferry.copy import statistics
+from hyperferry.db import connection
 from hyperferry.model.plan_options import PlanOptions
 from hyperferry.model.rollout import Phase
 
@@ -104,3 +106,17 @@ def test_what_autovacuum_has_done_is_not_done_again(loaded: Job) -> None:
         query = statistics.load_queries("hyperferry.copy", "statistics.sql")["fresh"]
         fresh = [conn.execute(query, {"chunk": each}).fetchone() for each in chunks]
     assert fresh == [(True,), (False,), (False,), *[(False,)] * (len(chunks) - 3)]
+
+
+def test_the_session_that_holds_the_chunks_is_not_ended_while_the_whole_is_analyzed(
+    loaded: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is idle meanwhile, for minutes where the disk is slow; the limit that our sessions have is for the application's locks."""
+    monkeypatch.setitem(connection.SESSION_SETTINGS, "idle_in_transaction_session_timeout", "500ms")
+    made = statistics.analyze_statement
+    monkeypatch.setattr(
+        statistics, "analyze_statement", lambda *given, **more: sql.SQL("SELECT pg_sleep(1.5); {}").format(made(*given, **more))
+    )
+    assert loaded.start().phase is Phase.SYNCED
+    assert counted(loaded)[1:] == (1, 1)
+    assert len(loaded.run(WHOLE)) == 3

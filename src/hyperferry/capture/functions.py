@@ -26,7 +26,7 @@ _ASLEEP = sql.SQL("BEGIN RETURN NULL; END")
 # Text forms in an image hash must not depend on the writer's settings (I1). Only tables without a key need them.
 _PINNED = sql.SQL(
     " SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET timezone = 'UTC' SET extra_float_digits = '1'"
-    " SET bytea_output = 'hex' SET lc_monetary = 'C' SET xmloption = 'content' SET quote_all_identifiers = off"
+    " SET bytea_output = 'hex' SET lc_monetary = 'C' SET xmloption = 'content'"
 )
 
 

@@ -48,6 +48,7 @@ def analyze_whole(conn: Connection, holder: Connection, flow: Flow, parts: Seque
     with conn.transaction(), holder.transaction():
         for each in (conn, holder):
             _set(each, "lock_timeout", WAIT)
+            _set(each, "idle_in_transaction_session_timeout", "0")  # one is idle while the other is at work
         try:
             # The hypertable first, as everybody does who locks both; and locked it is not skipped.
             with conn.transaction():
@@ -74,7 +75,7 @@ def analyze_chunk(conn: Connection, chunk: TableName, *, wait: bool) -> bool:
             execute(conn, sql.SQL("ANALYZE {}").format(sql.Identifier(chunk.schema, chunk.name)))
     except psycopg.errors.UndefinedTable:
         return True
-    except psycopg.errors.LockNotAvailable:
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         if wait:
             raise
         return False

@@ -45,22 +45,28 @@ def rows_that_it_lacks(conn: Connection, flow: Flow, bounds: Sequence[Bound]) ->
         column=field.of_row("s"),
         value=sql.SQL("{}::{}").format(sql.Literal(bounds[0][0]), field.type),
     )
-    [(pages, visible)] = fetch_all(conn, queries["visible_pages"], {"oid": flow.active.oid})
-    ways = [_BY_INDEX] if visible >= VISIBLE * pages else []
-    if pages <= MOST_PAGES:
-        ways.append({**_BY_BITMAP, "work_mem": f"{pages * BYTES_OF_PAGE // 1024 + 1024}kB"})
     settings = {"jit": "off", "statement_timeout": f"{SECONDS}s"}
     try:
         with flow_transaction(conn, flow, snapshot=True, settings=settings):
             _set(conn, _WHOLE)
             whole = int(fetch_value(conn, statement))
-            for way in ways:
+            for way in _ways(conn, flow):
                 _set(conn, way)
                 if _leads(conn, flow, statement, field.label):
                     return abs(whole - int(fetch_value(conn, statement)))
     except psycopg.errors.QueryCanceled:
         pass
     return None
+
+
+def _ways(conn: Connection, flow: Flow) -> Iterator[Mapping[str, str]]:
+    """How the index can be counted by, the best first: alone where most pages are all visible, by a bitmap that has room for
+    every page."""
+    [(pages, visible)] = fetch_all(conn, load_queries(__package__, "batches.sql")["visible_pages"], {"oid": flow.active.oid})
+    if visible >= VISIBLE * pages:
+        yield _BY_INDEX
+    if pages <= MOST_PAGES:
+        yield {**_BY_BITMAP, "work_mem": f"{pages * BYTES_OF_PAGE // 1024 + 1024}kB"}
 
 
 def _set(conn: Connection, way: Mapping[str, str]) -> None:

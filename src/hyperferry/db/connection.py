@@ -36,7 +36,6 @@ SESSION_SETTINGS: dict[str, str] = {
     "bytea_output": "hex",
     "lc_monetary": "C",
     "xmloption": "content",
-    "quote_all_identifiers": "off",
     # A backslash in our statements is itself.
     "standard_conforming_strings": "on",
     # What is made goes where its statement says, whatever the role's own defaults are.

@@ -119,7 +119,7 @@ def _release(conn: Connection, flow: Flow, monitor: Monitor) -> None:
 def finish(conn: Connection, rollout: Rollout, monitor: Monitor) -> Rollout:
     """Drops old and the capture; the record stays."""
     reverse = flow_of(rollout, Direction.REVERSE)
-    _refuse_dependents(conn, rollout)
+    refuse_dependents(conn, rollout)
 
     def end_capture() -> None:
         _hold(conn, rollout)  # a rollback may have come first
@@ -217,7 +217,7 @@ def _parked(rollout: Rollout) -> TableName:
     return rollout.names.old if rollout.phase.hypertable_serves else rollout.names.shadow
 
 
-def _refuse_dependents(conn: Connection, rollout: Rollout) -> None:
+def refuse_dependents(conn: Connection, rollout: Rollout) -> None:
     """Nothing of anybody else's may hang on old: dropping it would take that along."""
     old = rollout.names.old
     found = fetch_value(conn, load_queries(__package__, "ending.sql")["dependents"], {"table": old.quoted})
