@@ -15,20 +15,21 @@ class Case(NamedTuple):
 CASES = {
     "conversion": Case(
         "Conversion time",
-        "Every way from a plain table to a filled, indexed hypertable, in turn within each round; since 2026-12-01 each round "
-        "begins with another, and segments of WAL are made before and kept, as for what writers feel. ANALYZE is timed apart "
-        "on every side (hyperferry's total is without it too); hyperferry's total is from the command's first moment to "
-        "`synced`, verification included. A ratio is printed twice, without and with each side's ANALYZE: whoever reads rows "
-        "first sets their hint bits, which hyperferry's total has (its index builds and its verification read them) and "
-        "INSERT ... SELECT leaves to ANALYZE. The aims are without. The ANALYZE of the others is a plain one with autovacuum "
-        "at work; hyperferry's has autovacuum held off, and is ANALYZE ONLY on PostgreSQL 18, which reads each chunk once "
-        "instead of twice. The documentation of TimescaleDB has two ways: `INSERT ... SELECT` into a hypertable with its "
-        "indexes, against which the aim is, and, measured since 2026-12-01, `INSERT ... SELECT, indexes after`: into one "
-        "without any, whose key and indexes are made afterwards and count into its time. Batches, hyperferry's and since "
-        "2026-12-01 the runbook's too, commit without waiting for the disk, but for the last; all else is one transaction. "
-        "`plain table` is the floor: the rows into a plain table, then the same indexes. `achieved` is how many of the 1,000 "
-        "writes a second were made while hyperferry was at work (counted since 2026-12-01). Everything runs as a superuser, "
-        "for whom hyperferry indexes chunk by chunk (since 2026-12-01, from TimescaleDB 2.22 on).",
+        "Every way from a plain table to a filled, indexed hypertable, in turn within each round; since 2026-12-01 19:00 UTC "
+        "each round begins with another, and segments of WAL are made before and kept, as for what writers feel. ANALYZE is "
+        "timed apart on every side (hyperferry's total is without it too); hyperferry's total is from the command's first "
+        "moment to `synced`, verification included. A ratio is printed twice, without and with each side's ANALYZE: whoever "
+        "reads rows first sets their hint bits, which hyperferry's total has (its index builds and its verification read "
+        "them) and INSERT ... SELECT leaves to ANALYZE. The aims are without. The ANALYZE of the others is a plain one with "
+        "autovacuum at work; hyperferry's has autovacuum held off, and is ANALYZE ONLY on PostgreSQL 18, which reads each "
+        "chunk once instead of twice (since 2026-12-01 19:00 UTC: of all chunks together first, then of each, as many at once "
+        "as there are workers). The documentation of TimescaleDB has two ways: `INSERT ... SELECT` into a hypertable with its "
+        "indexes, against which the aim is, and, measured since 2026-12-01 19:00 UTC, `INSERT ... SELECT, indexes after`: "
+        "into one without any, whose key and indexes are made afterwards and count into its time. Batches, hyperferry's and "
+        "since 2026-12-01 10:04 UTC the runbook's too, commit without waiting for the disk, but for the last; all else is one "
+        "transaction. `plain table` is the floor: the rows into a plain table, then the same indexes. `achieved` is how many "
+        "of the 1,000 writes a second were made while hyperferry was at work (counted since 2026-12-01 19:00 UTC). Everything "
+        "runs as a superuser, for whom hyperferry indexes chunk by chunk (since 2026-12-01, from TimescaleDB 2.22 on).",
     ),
     "feel": Case(
         "What writers feel",
@@ -61,14 +62,14 @@ CASES = {
     ),
     "growth": Case(
         "Growth",
-        "hyperferry idle, sizes in turn within each round; since 2026-12-01 on segments of WAL that are made before. The time "
-        "is to be flat within 10 %, which is judged twice: by the seconds per million rows over those of the smallest table, "
-        "of which the part that is the same for every size is so much that this is hardly ever missed, and by what a further "
-        "million rows takes from each size to the next, over the first such step. The latter is without ANALYZE where that "
-        "was kept apart. Memory: the largest resident set of the program's processes. WAL: by its position before and after. "
-        "Disk written: that WAL, temporary files, and the pages that pg_stat_io counts as written or extended, to the end of "
-        "a CHECKPOINT afterwards. Additional disk: the database's files and temporary files at the peak, beyond what was "
-        "there.",
+        "hyperferry idle, sizes in turn within each round; since 2026-12-01 19:00 UTC on segments of WAL that are made "
+        "before. The time is to be flat within 10 %, which is judged twice: by the seconds per million rows over those of the "
+        "smallest table, of which the part that is the same for every size is so much that this is hardly ever missed, and by "
+        "what a further million rows takes from each size to the next, over the first such step. The latter is without "
+        "ANALYZE where that was kept apart. Memory: the largest resident set of the program's processes. WAL: by its position "
+        "before and after. Disk written: that WAL, temporary files, and the pages that pg_stat_io counts as written or "
+        "extended, to the end of a CHECKPOINT afterwards. Additional disk: the database's files and temporary files at the "
+        "peak, beyond what was there.",
     ),
 }
 
