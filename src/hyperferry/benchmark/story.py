@@ -48,6 +48,8 @@ class _Case:
     cold: dict[int, list[Run]] = field(default_factory=dict)
     shapes: dict[int, list[Shape]] = field(default_factory=dict)
     errors: dict[int, Cause] = field(default_factory=dict)
+    late: int | None = None
+    """The set of values with which it took too long."""
 
     def measured(self, side: int, draws: frozenset[int] | None = None) -> Measured:
         """The side's part of it, with the shape that most runs had; most of those with the sets of values in `draws`."""
@@ -295,7 +297,7 @@ def _run(
         return
     except TimedOut as why:
         if not cold:
-            case.errors[at] = Cause(TOO_SLOW, str(why), why.remedy)
+            case.errors[at], case.late = Cause(TOO_SLOW, str(why), why.remedy), number
             planned = session.shape(case.query, number)
             case.shapes[at] = [] if planned is None else [planned]
         return
@@ -352,15 +354,17 @@ def _of_sets(measured: Measured, draws: frozenset[int] | None) -> Measured:
 
 def _limit_too_short(case: _Case, old: Measured | None, options: BenchOptions) -> str | None:
     """In words, why a query that took too long on the side after is no loss for certain: within the time limit it may take
-    as long, by what it takes before. None where it is one, or failed of something else."""
+    as long, by what it takes before with the same values. None where it is one, or failed of something else."""
     [error] = case.errors.values()
     if error.code != TOO_SLOW or old is None:
         return None
-    runs = old.runs or case.first.get(0, []) if options.against is None else old.runs
-    if not runs:
+    first = case.first.get(0, []) if options.against is None else []
+    same = [[run for run in runs if run.draw == case.late] for runs in (old.runs, first)]
+    kept, first = same if any(same) else (list(old.runs), first)
+    if not kept and not first:
         return None
     # Before the rounds some pages came from the disk: the fastest run tells most.
-    usual = median(runs, lambda run: run.total_ms) if old.runs else min(run.total_ms for run in runs)
+    usual = median(kept, lambda run: run.total_ms) if kept else min(run.total_ms for run in first)
     allowed = slowest_allowed(usual, options.threshold, options.ignored)
     if options.timeout * 1000 > allowed:
         return None
@@ -385,8 +389,8 @@ def _against(report: Report, earlier: Report, options: BenchOptions, ready: Sequ
 
 def _with_the_same_values(old: Measured | None, new: Measured) -> tuple[Measured | None, Measured]:
     """Both with as many runs of each set of values, the first ones: another number of --runs leaves values out, or gives some
-    of them more weight on one side."""
-    if old is None or not old.runs or not new.runs:
+    of them more weight on one side. Both whole where today's did not run to their end: nothing is compared then."""
+    if old is None or not old.runs or not new.runs or new.error is not None:
         return old, new
     counts = [Counter(run.draw for run in each.runs) for each in (old, new)]
     most = counts[0] & counts[1]
