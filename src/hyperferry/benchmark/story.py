@@ -76,7 +76,7 @@ def bench(options: BenchOptions, *, say: Say = lambda text: None, stop: threadin
                 "A pooler in transaction pooling stands between here and the server; queries have to be prepared in a session.",
                 remedy="connect to the server itself, or to a pool in session pooling.",
             )
-        control.execute(f"SET statement_timeout = {round(max(options.timeout, LOOKS_SECONDS) * 1000)}")
+        control.execute(f"SET statement_timeout = {round(_looks_seconds(options) * 1000)}")
         before, after, table, found = _look(control, options)
         if options.against is not None:
             _refuse_another(options.against, options, table)
@@ -123,6 +123,10 @@ def bench(options: BenchOptions, *, say: Say = lambda text: None, stop: threadin
     return replace(report, outcomes=tuple(outcomes))
 
 
+def _looks_seconds(options: BenchOptions) -> float:
+    return max(options.timeout, LOOKS_SECONDS)
+
+
 def _look(conn: Connection, options: BenchOptions) -> tuple[Side | None, Side, TableName, tuple[View, ...]]:
     """Both sides, the table's name, and the views that read what has it."""
     before, after = sides(conn, options)
@@ -139,7 +143,7 @@ def _gather(
 def _draw(
     conn: Connection, side: Side, queries: Sequence[Query], options: BenchOptions
 ) -> tuple[list[Query], list[LeftOut]]:
-    found = [draw(conn, side, each, options.draws, options.seed) for each in queries]
+    found = [draw(conn, side, each, options.draws, options.seed, _looks_seconds(options)) for each in queries]
     return [each for each in found if isinstance(each, Query)], [each for each in found if isinstance(each, LeftOut)]
 
 
