@@ -17,6 +17,7 @@ from hyperferry.benchmark import as_json, from_text, to_text
 from hyperferry.benchmark.causes import causes
 from hyperferry.benchmark.figures import agreement, judge, losing_sets, p95, telling_runs
 from hyperferry.benchmark.options import (
+    BenchOptions,
     Index,
     LeftOut,
     Measured,
@@ -30,6 +31,7 @@ from hyperferry.benchmark.options import (
     Verdict,
 )
 from hyperferry.benchmark.plans import parse, run_of, shape_of
+from hyperferry.benchmark.story import _against, _Case
 from hyperferry.cli.render.bench import bench_lines
 from hyperferry.cli.render.bench_page import page
 from hyperferry.errors import Usage
@@ -377,6 +379,53 @@ def test_a_file_with_values_missing_is_refused() -> None:
     data["queries"][0]["drawn"] = [[]]
     with pytest.raises(Usage):
         from_text(json.dumps(data), "f.json")
+
+
+def against(kept: Report, query: Query, new: Measured, shapes: list[Shape]) -> Outcome:
+    """What comes of a kept report's query that ran so now, each run with a plan of its own."""
+    case = _Case(query, runs={0: list(new.runs)}, shapes={0: shapes})
+    now = replace(kept, before=None, after=HYPER, outcomes=())
+    [outcome] = _against(now, from_text(to_text(kept), "f"), BenchOptions("", "t", against=kept), [case]).outcomes
+    return outcome
+
+
+def kept_alone(query: Query, old: Measured) -> Report:
+    return replace(report(), before=None, after=PLAIN, outcomes=(Outcome(query, None, old, Verdict.MEASURED),))
+
+
+def test_the_kept_plan_of_most_runs_is_not_compared_with_that_of_some_values() -> None:
+    query = Query("some", "SELECT $1", {1: Value("id")}, tuple((str(n),) for n in range(5)))
+    old = replace(of_sets((10, 10), (10, 10), (10, 10), (10, 10), (100, 100)), shape=USED)
+    new = of_sets((10, 10), (10, 10), (10, 10), (10, 10), (500, 500))
+    whole = Shape(("Append", "  Seq Scan"), sequential=True, planned_chunks=40, spilled=True, workers=0)
+    some = against(kept_alone(query, old), query, new, [USED] * 8 + [whole] * 2)
+    assert some.verdict is Verdict.SLOWER
+    assert some.before is not None
+    assert (some.before.shape, some.after.shape) == (USED, whole)
+    assert [cause.code for cause in some.causes] == ["no-time-predicate"]
+    assert "1 of 5 sets of values are slower" in some.notes[0]
+    assert "but for the plan before" in some.notes[0]
+    alike = against(kept_alone(query, old), query, new, [USED] * 10)
+    assert "but for the plan before" not in alike.notes[0]
+
+
+def test_a_file_of_before_queries_without_parameters_were_planned_each_time_says_so() -> None:
+    text, other = Query("text", "SELECT 1", {}, ((),)), Query("other", "SELECT $1", {1: Value("id")}, (("1",),))
+    for query, noted in ((text, True), (other, False)):
+        kept = kept_alone(query, measured(1, 1))
+        assert not any("planned once" in note for note in against(kept, query, measured(1, 1), [USED] * 2).notes)
+        data = json.loads(to_text(kept))
+        del data["texts_planned"]
+        older = from_text(json.dumps(data), "f")
+        outcome = against(older, query, measured(1, 1), [USED] * 2)
+        assert any("planned once" in note for note in outcome.notes) is noted
+        assert ("planned once" in shown(replace(report(), outcomes=(outcome,)))) is noted
+        # It is still so when the comparison is kept in its turn, and compared with.
+        case = _Case(query, runs={0: list(runs(1, 1))}, shapes={0: [USED] * 2})
+        compared = _against(replace(report(), before=None, outcomes=()), older, BenchOptions("", "t", against=older), [case])
+        assert any("planned once" in note for note in against(compared, query, measured(1, 1), [USED] * 2).notes) is noted
+        generic = replace(older, plans="generic")
+        assert not any("planned once" in note for note in against(generic, query, measured(1, 1), [USED] * 2).notes)
 
 
 def shown(whole: Report) -> str:

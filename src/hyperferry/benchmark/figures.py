@@ -99,10 +99,7 @@ def losing_sets(before: Measured, after: Measured, threshold: float, ignored: fl
     if not found or len(found) == sets:
         return ""
     ratio, ms = (statistics.median(each) for each in zip(*((one.ratio, one.ms) for one in found), strict=True))
-    return (
-        f"{len(found)} of {sets} sets of values are slower, by {milliseconds(ms)} in the middle (ratio {ratio:.2f}); plans and "
-        "causes are theirs"
-    )
+    return f"{len(found)} of {sets} sets of values are slower, by {milliseconds(ms)} in the middle (ratio {ratio:.2f})"
 
 
 def slowest_allowed(usual: float, threshold: float, ignored: float) -> float:

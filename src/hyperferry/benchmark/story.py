@@ -22,7 +22,7 @@ from ..model.names import TableName
 from ..words import milliseconds, plural
 from . import cold as cold_runs
 from . import query_file
-from .causes import REFUSED, TOO_SLOW, causes, causes_of_failure, notes
+from .causes import PLANNED_ONCE, REFUSED, TOO_SLOW, causes, causes_of_failure, notes
 from .draw import draw, nulls
 from .figures import judge, losing_sets, lost_for_certain, median, slowest_allowed
 from .options import BenchOptions, Cause, LeftOut, Measured, Outcome, Query, Report, Run, Shape, Side, Verdict
@@ -34,6 +34,8 @@ from .views import View
 Say = Callable[[str], None]
 LOOKS_SECONDS = 60.0
 """What is looked up beside the queries may take so long, however short their own time limit is."""
+
+BUT_BEFORE = "but for the plan before: the kept file has one for all of them, so no cause rests on it"
 
 
 @dataclass
@@ -331,22 +333,25 @@ def _outcome(
         verdict, new = Verdict.NOT_MEASURED, replace(new, error=short)
     elif verdict is Verdict.SLOWER and old is not None:
         sets = losing_sets(old, new, options.threshold, options.ignored)
+    compared = old
     if sets and old is not None:
         draws = frozenset(each.draw for each in lost_for_certain(old.runs, new.runs, options.threshold, options.ignored))
         new = replace(new, shape=case.measured(max(case.runs), draws).shape)
-        old = old if options.against is not None else replace(old, shape=case.measured(0, draws).shape)
-    if (
-        verdict is Verdict.SLOWER
-        and before is not None
-        and old is not None
-        and old.shape is not None
-        and new.shape is not None
-    ):
-        why = causes(before, after, *(_of_sets(each, draws if sets else None) for each in (old, new)))
+        if options.against is None:
+            old = replace(old, shape=case.measured(0, draws).shape)
+        compared, sets = _of_sets(old, draws), f"{sets}; plans and causes are theirs"
+        if options.against is not None and _lines(old) != _lines(new):
+            compared, sets = replace(compared, shape=None), f"{sets}, {BUT_BEFORE}"
+    if verdict is Verdict.SLOWER and before is not None and compared is not None and new.shape is not None:
+        why = causes(before, after, compared, _of_sets(new, draws if sets else None))
     elif verdict is Verdict.FAILED:
         why = causes_of_failure(after, new, *case.errors.values())
     said = (*([sets] if sets else ()), *case.notes, *notes(before, after, old, new))
     return Outcome(case.query, old, new, verdict, ratio, agreed, why, said)
+
+
+def _lines(measured: Measured) -> Sequence[str]:
+    return () if measured.shape is None else measured.shape.lines
 
 
 def _of_sets(measured: Measured, draws: frozenset[int] | None) -> Measured:
@@ -382,13 +387,16 @@ def _against(report: Report, earlier: Report, options: BenchOptions, ready: Sequ
     """The report with an earlier one's figures as before: those of its plain table where it had two sides."""
     side = earlier.before or earlier.after
     old = {each.query.name: _earlier(earlier, each) for each in earlier.outcomes}
+    for each in ready:
+        if earlier.plans == "custom" and not earlier.texts_planned and not each.query.values:
+            each.notes.append(PLANNED_ONCE)
     outcomes = [
         _outcome(each, side, report.after, *_with_the_same_values(old[each.query.name], each.measured(0)), options)
         for each in ready
     ]
     when = f"before was measured at {earlier.at} on {earlier.server}: load, cache and data may differ from today's"
     return replace(report, before=side, compared=f"{side.label} of {earlier.at} and {report.after.label} now",
-                   outcomes=tuple(outcomes), notes=(*report.notes, when))  # fmt: skip
+                   outcomes=tuple(outcomes), notes=(*report.notes, when), texts_planned=earlier.texts_planned)  # fmt: skip
 
 
 def _with_the_same_values(old: Measured | None, new: Measured) -> tuple[Measured | None, Measured]:

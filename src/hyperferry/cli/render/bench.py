@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from rich.console import RenderableType
 from rich.table import Table
 
-from hyperferry.benchmark.causes import OTHER_ROWS, OTHER_SETTINGS
+from hyperferry.benchmark.causes import OTHER_ROWS, OTHER_SETTINGS, PLANNED_ONCE
 from hyperferry.benchmark.draw import HOLD_NULL
 from hyperferry.benchmark.figures import median, p95, telling_runs
 from hyperferry.benchmark.options import Measured, Outcome, Report, Run, Side, Verdict
@@ -22,7 +22,7 @@ STYLES = {
     Verdict.NOT_MEASURED: "bold yellow",
     Verdict.FASTER: "bold green",
 }
-TELLING = (OTHER_ROWS, OTHER_SETTINGS, HOLD_NULL)
+TELLING = (OTHER_ROWS, OTHER_SETTINGS, HOLD_NULL, PLANNED_ONCE)
 """Notes that count whatever the verdict."""
 SHOWN_LINES = 30
 PLAN_WIDTH = 90
