@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from hyperferry.benchmark import as_json, from_text, to_text
 from hyperferry.benchmark.causes import causes
-from hyperferry.benchmark.figures import agreement, judge, losing_sets, p95
+from hyperferry.benchmark.figures import agreement, judge, losing_sets, p95, telling_runs
 from hyperferry.benchmark.options import (
+    BenchOptions,
     Index,
     LeftOut,
     Measured,
@@ -30,6 +31,7 @@ from hyperferry.benchmark.options import (
     Verdict,
 )
 from hyperferry.benchmark.plans import parse, run_of, shape_of
+from hyperferry.benchmark.story import _against, _Case
 from hyperferry.cli.render.bench import bench_lines
 from hyperferry.cli.render.bench_page import page
 from hyperferry.errors import Usage
@@ -143,7 +145,7 @@ def drawn(*times: float, runs: int, apart: float = 1.01) -> Measured:
     )
 
 
-@pytest.mark.parametrize("times", [1, 2, 3, 10])
+@pytest.mark.parametrize("times", [2, 3, 10])
 @pytest.mark.parametrize(
     ("before", "after", "verdict", "sets"),
     [
@@ -160,6 +162,49 @@ def test_each_set_of_values_is_judged(before: tuple[float, ...], after: tuple[fl
     assert judge(old, new, 20, 0.2)[0] is verdict
     said = losing_sets(old, new, 20, 0.2)
     assert said.startswith(sets) if sets else said == ""
+
+
+def of_sets(*sets: tuple[float, ...]) -> Measured:
+    """A set of values for each tuple, with the times of its runs."""
+    found = (Run(draw, 0.0, each, 0, 0, 0, 0, 0, 1.0) for draw, times in enumerate(sets) for each in times)
+    return Measured(tuple(found), Shape(("Scan",)))
+
+
+def test_noise_below_what_is_ignored_sets_no_bar_for_the_rest() -> None:
+    before = of_sets((0.18, 0.05), (0.06, 0.11), (0.07, 0.14), (18.87, 21.35), (203.6, 195.1))
+    after = of_sets((0.05, 0.05), (0.05, 0.05), (0.09, 0.14), (20.19, 20.41), (615.5, 617.9))
+    assert judge(before, after, 20, 0.2)[0] is Verdict.SLOWER
+    assert losing_sets(before, after, 20, 0.2).startswith("1 of 5 sets of values are slower")
+
+
+@pytest.mark.parametrize("after", [(100, 100, 100, 5, 5), (10, 10, 10, 10, 90), (10, 10, 10, 40, 90)])
+def test_one_run_of_each_set_makes_no_loss_of_some_sets(after: tuple[float, ...]) -> None:
+    """Nothing tells it from chance; and nothing is let pass as the same."""
+    before = drawn(10, 10, 10, 10, 10, runs=1)
+    assert judge(before, drawn(*after, runs=1), 20, 0.2)[0] is Verdict.UNCLEAR
+    assert losing_sets(before, drawn(*after, runs=1), 20, 0.2) == ""
+    assert judge(before, drawn(100, 100, 100, 100, 5, runs=1), 20, 0.2)[0] is Verdict.SLOWER
+
+
+@pytest.mark.parametrize("runs", range(5, 10))
+def test_what_gains_in_all_is_not_faster_while_a_set_may_lose(runs: int) -> None:
+    """The set that takes a thousand times as long has one run on each side."""
+    before, after = (
+        Measured(tuple(Run(n % 5, 0.0, times[n % 5], 0, 0, 0, 0, 0, 1.0) for n in range(runs)))
+        for times in ((10, 10, 10, 10, 10), (5, 5, 5, 5, 10_000))
+    )
+    assert judge(before, after, 20, 0.2)[0] is Verdict.UNCLEAR
+
+
+@pytest.mark.parametrize(("sets", "runs"), [(1, 3), (2, 8), (5, 25), (20, 120)])
+def test_how_many_runs_tell_is_said(sets: int, runs: int) -> None:
+    """So many that a set whose runs all agree is told from chance; of many sets, one fewer in each is not enough."""
+    assert telling_runs(sets) == runs
+    for each, verdict in ((runs // sets, Verdict.SLOWER), (runs // sets - 1, Verdict.UNCLEAR if sets > 2 else Verdict.SLOWER)):
+        times = tuple(10.0 + 5 * (n % 2) for n in range(each))
+        before = of_sets(*[times] * sets)
+        after = of_sets(*[times] * (sets - 1), tuple(each + 10 for each in times))
+        assert judge(before, after, 20, 0.2)[0] is verdict
 
 
 def test_more_runs_are_asked_for_only_where_those_of_one_set_do_not_agree() -> None:
@@ -192,13 +237,18 @@ def test_a_set_that_is_slower_beyond_doubt_is_never_let_pass(
     assert judge(before, before, threshold, ignored)[0] is Verdict.SAME
 
 
-@pytest.mark.parametrize(("runs", "draws"), [(5, 5), (10, 5), (20, 5), (40, 20)])
-def test_chance_alone_makes_hardly_a_loss(runs: int, draws: int) -> None:
-    """Equal sides whose runs differ by a tenth, as others at work make them, by a seed."""
+@pytest.mark.parametrize("spikes", [0.0, 0.05, 0.1])
+@pytest.mark.parametrize(("runs", "draws"), [(5, 5), (10, 5), (20, 5), (20, 20), (40, 20)])
+def test_chance_alone_makes_hardly_a_loss(runs: int, draws: int, spikes: float) -> None:
+    """Equal sides whose runs differ by a tenth, as others at work make them, by a seed; now and then one takes ten times as long."""
     chance = random.Random(7)
 
+    def run(draw: int) -> Run:
+        spike = 10 if chance.random() < spikes else 1
+        return Run(draw, 0.0, 10 * spike * chance.lognormvariate(0, 0.1), 0, 0, 0, 0, 0, 1.0)
+
     def side() -> Measured:
-        return Measured(tuple(Run(n % draws, 0.0, 10 * chance.lognormvariate(0, 0.1), 0, 0, 0, 0, 0, 1.0) for n in range(runs)))
+        return Measured(tuple(run(n % draws) for n in range(runs)))
 
     lost = sum(judge(side(), side(), 20, 0.2)[0] is Verdict.SLOWER for _ in range(400))
     assert lost <= 20
@@ -331,6 +381,53 @@ def test_a_file_with_values_missing_is_refused() -> None:
         from_text(json.dumps(data), "f.json")
 
 
+def against(kept: Report, query: Query, new: Measured, shapes: list[Shape]) -> Outcome:
+    """What comes of a kept report's query that ran so now, each run with a plan of its own."""
+    case = _Case(query, runs={0: list(new.runs)}, shapes={0: shapes})
+    now = replace(kept, before=None, after=HYPER, outcomes=())
+    [outcome] = _against(now, from_text(to_text(kept), "f"), BenchOptions("", "t", against=kept), [case]).outcomes
+    return outcome
+
+
+def kept_alone(query: Query, old: Measured) -> Report:
+    return replace(report(), before=None, after=PLAIN, outcomes=(Outcome(query, None, old, Verdict.MEASURED),))
+
+
+def test_the_kept_plan_of_most_runs_is_not_compared_with_that_of_some_values() -> None:
+    query = Query("some", "SELECT $1", {1: Value("id")}, tuple((str(n),) for n in range(5)))
+    old = replace(of_sets((10, 10), (10, 10), (10, 10), (10, 10), (100, 100)), shape=USED)
+    new = of_sets((10, 10), (10, 10), (10, 10), (10, 10), (500, 500))
+    whole = Shape(("Append", "  Seq Scan"), sequential=True, planned_chunks=40, spilled=True, workers=0)
+    some = against(kept_alone(query, old), query, new, [USED] * 8 + [whole] * 2)
+    assert some.verdict is Verdict.SLOWER
+    assert some.before is not None
+    assert (some.before.shape, some.after.shape) == (USED, whole)
+    assert [cause.code for cause in some.causes] == ["no-time-predicate"]
+    assert "1 of 5 sets of values are slower" in some.notes[0]
+    assert "but for the plan before" in some.notes[0]
+    alike = against(kept_alone(query, old), query, new, [USED] * 10)
+    assert "but for the plan before" not in alike.notes[0]
+
+
+def test_a_file_of_before_queries_without_parameters_were_planned_each_time_says_so() -> None:
+    text, other = Query("text", "SELECT 1", {}, ((),)), Query("other", "SELECT $1", {1: Value("id")}, (("1",),))
+    for query, noted in ((text, True), (other, False)):
+        kept = kept_alone(query, measured(1, 1))
+        assert not any("planned once" in note for note in against(kept, query, measured(1, 1), [USED] * 2).notes)
+        data = json.loads(to_text(kept))
+        del data["texts_planned"]
+        older = from_text(json.dumps(data), "f")
+        outcome = against(older, query, measured(1, 1), [USED] * 2)
+        assert any("planned once" in note for note in outcome.notes) is noted
+        assert ("planned once" in shown(replace(report(), outcomes=(outcome,)))) is noted
+        # It is still so when the comparison is kept in its turn, and compared with.
+        case = _Case(query, runs={0: list(runs(1, 1))}, shapes={0: [USED] * 2})
+        compared = _against(replace(report(), before=None, outcomes=()), older, BenchOptions("", "t", against=older), [case])
+        assert any("planned once" in note for note in against(compared, query, measured(1, 1), [USED] * 2).notes) is noted
+        generic = replace(older, plans="generic")
+        assert not any("planned once" in note for note in against(generic, query, measured(1, 1), [USED] * 2).notes)
+
+
 def shown(whole: Report) -> str:
     from rich.console import Console
 
@@ -350,6 +447,17 @@ def test_the_summary_says_how_many_were_not_measured() -> None:
     some = replace(report(), outcomes=(fine, slow), left_out=left)
     assert "Not measured: 4 of 5 queries." in shown(some)
     assert "Not measured" not in shown(replace(some, outcomes=(fine,), left_out=()))
+
+
+def test_what_is_unclear_says_how_many_runs_tell() -> None:
+    query = Query("a", "SELECT $1", {1: Value("id")}, (("1",), ("2",), ("3",), ("4",), ("5",)))
+    unclear = Outcome(query, measured(*[1] * 10), measured(*[1] * 10), Verdict.UNCLEAR, 1.0, 0.5)
+    few = replace(report(), outcomes=(unclear,), runs=10)
+    assert "measure with --runs 25, which tell a loss of one of 5 sets of values" in shown(few)
+    # Before was kept, and has no more runs than it has.
+    assert "before has 10 runs of it" in shown(replace(few, runs=25))
+    enough = replace(unclear, before=measured(*[1] * 25))
+    assert "while less else is at work" in shown(replace(few, runs=25, outcomes=(enough,)))
 
 
 def test_what_a_comparison_rests_on_is_said_whatever_the_verdict() -> None:

@@ -199,16 +199,29 @@ def test_a_query_that_the_hypertable_refuses_fails(synced: Database) -> None:
 
 
 def test_a_query_that_only_the_hypertable_cannot_answer_in_time_fails(synced: Database) -> None:
+    """In the second round."""
     synced.execute(
-        "CREATE FUNCTION delayed(oid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$ BEGIN "
-        "IF (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = $1) <> 'public' THEN PERFORM pg_sleep(5); END IF; "
+        "CREATE FUNCTION tires(oid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$ DECLARE ran int; BEGIN "
+        "SELECT count(*) INTO ran FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid(); "
+        "PERFORM pg_advisory_lock_shared(42 + ran); "
+        "IF ran > 1 AND (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = $1) <> 'public' THEN PERFORM pg_sleep(5); END IF; "
         "RETURN true; END $$"
     )
-    report = measure(synced, "-- name: late\nSELECT * FROM player_stats WHERE id = 1 AND delayed(tableoid)", timeout=2)
+    late = "-- name: late\nSELECT * FROM player_stats WHERE id = 1 AND tires(tableoid)"
+    dsn = make_conninfo(synced.dsn, options="-cwork_mem=5MB")
+    report = bench(BenchOptions(dsn, "player_stats", queries=(late, "q"), timeout=2, runs=4))
     assert of(report, "late").verdict is Verdict.FAILED
     # Its plan without a run tells more than that it took too long.
     assert codes(report, "late") == ["no-time-predicate", "too-slow"]
-    assert of(report, "late").after.shape is not None
+    before, after = of(report, "late").before, of(report, "late").after
+    assert len(after.runs) == 1
+    assert before is not None
+    assert before.shape is not None
+    assert after.shape is not None
+    # Both sides are planned under the same settings.
+    assert before.shape.settings == after.shape.settings
+    assert before.shape.settings["work_mem"] == "5MB"
+    assert not [note for note in of(report, "late").notes if "other settings" in note]
     assert report.failed
 
 
@@ -614,6 +627,47 @@ def test_what_has_no_value_is_not_drawn_for_an_inferred_parameter(synced: Databa
     empty = sum(values == (None,) for values in said.query.drawn)
     assert empty
     assert any(f"{empty} of 5 sets of values hold a NULL" in note for note in said.notes)
+
+
+def test_a_column_that_is_almost_always_null_does_not_have_the_whole_table_read(stats: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its values are looked for in some pages, and in some hundred times as many at most."""
+    stats.execute(
+        "ALTER TABLE player_stats ADD score int, ADD filler text STORAGE PLAIN; "
+        "INSERT INTO player_stats (player_id, stat_type, value, game_date, score, filler) "
+        "SELECT 1, 'x', 1, '2024-02-01', CASE WHEN i = 600 THEN i END, repeat('x', 7000) FROM generate_series(1, 1000) AS i; ANALYZE player_stats"
+    )
+    monkeypatch.setattr("hyperferry.benchmark.draw.PAGES", 1)
+    queries = POINT + "-- name: score\nSELECT * FROM player_stats WHERE score = $1"
+    [left] = measure(stats, queries, alone=True).left_out
+    assert left.name == "score"
+    assert "of the rows looked at, 0 hold a value in" in left.reason
+    assert "-- param N: EXPRESSION" in left.remedy
+
+
+def test_values_that_take_too_long_to_draw_leave_their_query_out(stats: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    stats.execute(
+        "CREATE FUNCTION slow(bigint) RETURNS bigint LANGUAGE plpgsql STABLE AS $$ BEGIN PERFORM pg_sleep(10); RETURN $1; END $$"
+    )
+    monkeypatch.setattr("hyperferry.benchmark.story.LOOKS_SECONDS", 1.0)
+    slow = "-- name: slow\n-- param 1: public.slow(id)\nSELECT * FROM player_stats WHERE id = $1"
+    report = measure(stats, POINT + slow, alone=True, timeout=1)
+    assert of(report, "point").after.runs
+    [left] = report.left_out
+    assert left.name == "slow"
+    assert "longer than 1 s" in left.reason
+
+
+def test_it_can_be_interrupted_while_values_are_drawn(stats: Database) -> None:
+    stats.execute(
+        "CREATE FUNCTION slow(bigint) RETURNS bigint LANGUAGE plpgsql STABLE AS $$ BEGIN PERFORM pg_sleep(60); RETURN $1; END $$"
+    )
+    stop = threading.Event()
+    slow = "-- name: slow\n-- param 1: public.slow(id)\nSELECT * FROM player_stats WHERE id = $1"
+    threading.Timer(2.0, stop.set).start()
+    begun = time.monotonic()
+    with pytest.raises(Interrupted):
+        bench(BenchOptions(stats.dsn, "player_stats", queries=(slow, "q"), alone=True), stop=stop)
+    assert time.monotonic() - begun < 30
 
 
 def test_what_writing_views_into_a_query_breaks_is_left_out(stats: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import replace
 
 import pytest
@@ -11,8 +12,20 @@ from rich.console import Console
 from hyperferry.benchmark import BenchOptions, as_json
 from hyperferry.benchmark.causes import REFUSED, TOO_SLOW, causes_of_failure
 from hyperferry.benchmark.figures import judge
-from hyperferry.benchmark.options import Cause, Measured, Outcome, Query, Report, Run, Shape, Side, Verdict
-from hyperferry.benchmark.session import EXPLAIN, Session
+from hyperferry.benchmark.options import (
+    Cause,
+    Measured,
+    Outcome,
+    Query,
+    Report,
+    Run,
+    Shape,
+    Side,
+    Value,
+    Verdict,
+)
+from hyperferry.benchmark.session import EXPLAIN, Session, TimedOut
+from hyperferry.benchmark.story import _Case, _outcome, _run, _with_the_same_values
 from hyperferry.cli.render.bench import bench_lines
 from hyperferry.cli.render.bench_page import page
 from hyperferry.cli.render.text import Line
@@ -135,6 +148,48 @@ def test_the_causes_of_a_failure(after: Side, shape: Shape | None, codes: list[s
     found = causes_of_failure(after, Measured(shape=shape, error=TIMED_OUT.words), TIMED_OUT)
     assert [cause.code for cause in found] == codes
     assert all(cause.words and cause.remedy for cause in found)
+
+
+class Late:
+    """A session in which a query does not end within the limit."""
+
+    def run(self, each: Query, draw: int) -> tuple[Run, Shape]:
+        raise TimedOut("it took longer than 30 s on the hypertable")
+
+    def shape(self, each: Query, draw: int) -> Shape | None:
+        return OVER_ALL
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(
+    ("before", "late", "verdict"),
+    [
+        ((1, 1, 1, 1, 28), 4, Verdict.NOT_MEASURED),
+        ((1, 1, 1, 1, 28), 3, Verdict.FAILED),
+        ((26, 26, 26, 26, 1), 4, Verdict.FAILED),
+        ((26, 26, 26, 26, 1), 0, Verdict.NOT_MEASURED),
+    ],
+)
+@pytest.mark.parametrize("against", [True, False])
+def test_a_time_limit_is_judged_by_the_values_that_did_not_end(
+    before: tuple[float, ...], late: int, verdict: Verdict, kept: bool, against: bool
+) -> None:
+    """`kept`: in the rounds; else before them. `against`: before is an earlier report's, and today's rounds came as far as that set."""
+    runs = [Run(draw, 0.0, seconds * 1000, 0, 0, 0, 0, 0, 1.0) for draw, seconds in enumerate(before)]
+    case = _Case(Query("late", "SELECT $1", {1: Value("id")}, tuple((str(n),) for n in range(5))))
+    old = Measured(tuple(runs) if against or kept else (), Shape(("Scan",)))
+    side = 0 if against else 1
+    case.first[0] = [] if against else runs
+    if kept:
+        case.runs[side] = runs[:late]
+        case.shapes[side] = [OVER_ALL] * late
+    _run(case, side, Late(), late, [], threading.Event(), keep=kept)  # type: ignore[arg-type]
+    options = BenchOptions("", "t", against=report() if against else None)
+    both = _with_the_same_values(old, case.measured(side)) if against else (old, case.measured(side))
+    outcome = _outcome(case, PLAIN, HYPER, *both, options)
+    assert outcome.verdict is verdict
+    if verdict is Verdict.NOT_MEASURED:
+        assert "raise --timeout" in (outcome.after.error or "")
 
 
 def test_why_a_query_fails_is_said_once() -> None:

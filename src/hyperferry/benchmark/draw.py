@@ -6,6 +6,7 @@ Cheap on large tables: some pages of a plain one, the index on the time of a hyp
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator, Sequence
 
 import psycopg
@@ -19,12 +20,15 @@ from ..errors import Failed
 from ..model.statement import fragment
 from ..words import plural
 from .options import LeftOut, Query, Side
+from .session import PART
 from .sides import query
 from .statements import loud
 from .volatile import volatile_calls
 
 PAGES = 400
 """About as many pages of a plain table are sampled; ten times as many where they do not hold enough rows, and so on."""
+MOST_TIMES = 100
+"""For rows with values in some columns, so many times these pages at most: a column may be NULL almost everywhere."""
 MOST_LOOKED_AT = 1_000
 """So many rows of a hypertable are looked at from a random time on for one that has every value."""
 ATTEMPTS = 3
@@ -43,8 +47,18 @@ _BOUNDS = {
 """The time at a part of the way from the first to the last."""
 
 
-def draw(conn: Connection, side: Side, each: Query, draws: int, seed: int) -> Query | LeftOut:
-    """The query with `draws` sets of values; one empty set for a query without parameters. Raises Failed for an empty table."""
+class _Cancelled(Exception):
+    """A look at the table was cancelled after some seconds."""
+
+    def __init__(self, error: psycopg.errors.QueryCanceled, seconds: float) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.seconds = seconds
+
+
+def draw(conn: Connection, side: Side, each: Query, draws: int, seed: int, limit: float) -> Query | LeftOut:
+    """The query with `draws` sets of values; one empty set for a query without parameters. `limit`: after how many seconds the
+    server cancels a statement of this session. Raises Failed for an empty table."""
     if each.drawn:
         return each
     if not each.values:
@@ -57,12 +71,20 @@ def draw(conn: Connection, side: Side, each: Query, draws: int, seed: int) -> Qu
     if unfit is not None:
         remedy = "take an expression that only reads the columns of one row of the table"
         return LeftOut(each.name, each.sql, f"its values are not drawn: {unfit}", remedy)
+
+    def look() -> tuple[list[Row], bool]:
+        """The rows, and whether the table has others."""
+        found = _rows(conn, side, expressions, wanted, draws * span, seed)
+        return found, len(found) < span and bool(wanted) and bool(_rows(conn, side, ["1"], [], 1, seed))
+
     try:
-        rows = patient_read(
-            conn, f"read {side.name}", [side.name], lambda: _rows(conn, side, expressions, wanted, draws * span, seed)
-        )
-    except psycopg.errors.QueryCanceled:
-        raise
+        rows, others = patient_read(conn, f"read {side.name}", [side.name], look)
+    except _Cancelled as cancelled:
+        if cancelled.seconds < PART * limit:
+            raise cancelled.error from None  # somebody cancelled it
+        reason = f"its values are not drawn: looking for them in {side.name} takes longer than {limit:g} s"
+        remedy = "say other values with `-- param N: EXPRESSION`: of columns that most rows have a value in, or a constant"
+        return LeftOut(each.name, each.sql, reason, remedy)
     except psycopg.Error as error:
         if is_lost_connection(error) or is_transient(error):
             raise
@@ -71,9 +93,10 @@ def draw(conn: Connection, side: Side, each: Query, draws: int, seed: int) -> Qu
         if isinstance(error, psycopg.errors.InsufficientPrivilege):
             remedy = "grant this role what the server names: a benchmark reads the table as the application does"
         return LeftOut(each.name, each.sql, f"its values cannot be drawn ({', '.join(expressions)}): {said}", remedy)
-    if len(rows) < span and wanted and _rows(conn, side, ["1"], [], 1, seed):
+    if others:
         reason = f"its values are not drawn: of the rows looked at, {len(rows)} hold a value in each of {', '.join(wanted)}"
-        remedy = f"{plural(span, 'row')} are needed; say what the application asks for, with `-- param N: EXPRESSION`"
+        needed = f"{plural(span, 'row')} {'is' if span == 1 else 'are'} needed"
+        remedy = f"{needed}; say what the application asks for, with `-- param N: EXPRESSION`"
         return LeftOut(each.name, each.sql, reason, remedy)
     if len(rows) < span:
         raise Failed(
@@ -119,8 +142,13 @@ def _unfit(conn: Connection, expressions: Sequence[str]) -> str | None:
 
 
 def _read(conn: Connection, statement: sql.Composed) -> list[Row]:
-    """All rows. The text can only be one statement: the extended protocol, which binary results need, takes no second one."""
-    return conn.execute(statement, binary=True).fetchall()
+    """All rows. The text can only be one statement: the extended protocol, which binary results need, takes no second one.
+    Raises _Cancelled."""
+    begun = time.monotonic()
+    try:
+        return conn.execute(statement, binary=True).fetchall()
+    except psycopg.errors.QueryCanceled as error:
+        raise _Cancelled(error, time.monotonic() - begun) from None
 
 
 def _rows(
@@ -144,7 +172,7 @@ def _rows(
         conn.execute("SET LOCAL row_security = on")
         if side.chunks is not None:
             return _by_time(conn, side, parts, rows, seed)
-        return _by_pages(conn, side, parts, rows)
+        return _by_pages(conn, side, parts, rows, MOST_TIMES * PAGES if wanted else None)
 
 
 def _present(expression: str) -> sql.Composed:
@@ -153,15 +181,19 @@ def _present(expression: str) -> sql.Composed:
     return sql.SQL("pg_catalog.num_nulls(" + every + "{}) = 0").format(fragment(expression))
 
 
-def _by_pages(conn: Connection, side: Side, parts: dict[str, sql.Composable], rows: int) -> list[Row]:
+def _by_pages(
+    conn: Connection, side: Side, parts: dict[str, sql.Composable], rows: int, most: int | None
+) -> list[Row]:
+    """From about PAGES pages, and from more where they do not hold enough rows; from `most` at most (None: from all)."""
     facts = fetch_one(conn, query("relation"), {"oid": side.oid})
     pages = max(1, int(facts[2])) if facts is not None else 1
     percent = min(100.0, 100.0 * PAGES / pages)
+    last = 100.0 if most is None else min(100.0, 100.0 * most / pages)
     while True:
         found = _read(conn, query("sample").format(**parts, percent=sql.Literal(percent)))
-        if len(found) >= rows or percent >= 100:
+        if len(found) >= rows or percent >= last:
             return found
-        percent = min(100.0, percent * 10)
+        percent = min(last, percent * 10)
 
 
 def _by_time(conn: Connection, side: Side, parts: dict[str, sql.Composable], rows: int, seed: int) -> list[Row]:
@@ -170,8 +202,8 @@ def _by_time(conn: Connection, side: Side, parts: dict[str, sql.Composable], row
     bound = _BOUNDS.get(column.base_type)
     if bound is None:
         return _read(conn, query("first_rows").format(**parts))
-    time = sql.Identifier(column.name)
-    low, high = fetch_one(conn, query("span").format(table=parts["table"], time=time)) or (None, None)
+    moment = sql.Identifier(column.name)
+    [(low, high)] = _read(conn, query("span").format(table=parts["table"], time=moment))
     if low is None:
         return []
     numbers = random.Random(seed)
@@ -182,5 +214,5 @@ def _by_time(conn: Connection, side: Side, parts: dict[str, sql.Composable], row
         at = sql.SQL(bound).format(
             low=sql.Literal(low), high=sql.Literal(high), part=sql.Literal(round(numbers.random(), 9))
         )
-        found += _read(conn, query("row_from").format(**parts, time=time, bound=at))
+        found += _read(conn, query("row_from").format(**parts, time=moment, bound=at))
     return found

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import count, groupby
 
 from ..words import milliseconds
 from .options import Measured, Run, Verdict
@@ -54,11 +54,13 @@ def lost(before: Sequence[Run], after: Sequence[Run], threshold: float, ignored:
     Their number makes chance likely: with two runs on each side, equal ones agree as far in every third set. So a set is
     certain only where two runs or more on each side leave a gap (the fastest after against the slowest before) that is beyond
     the threshold by itself, and wider than the runs of any set on one side differ: of more sets the widest is wider; or
-    where chance orders the runs of any of the sets so in one benchmark of twenty at most (`_by_chance` times the sets).
+    where chance orders the runs of any of the sets so in one benchmark of twenty at most (`_by_chance` times the sets). Runs
+    of a set that differ by no more than `ignored` say nothing of how far those of others do.
     """
     old, new = _by_draw(before), _by_draw(after)
     common = sorted(old.keys() & new.keys())
-    spread = max((_ratio(min(each), max(each)) for draw in common for each in (old[draw], new[draw])), default=1.0)
+    telling = [each for draw in common for each in (old[draw], new[draw]) if max(each) - min(each) > ignored]
+    spread = max((_ratio(min(each), max(each)) for each in telling), default=1.0)
     found = []
     for draw in common:
         b, a = old[draw], new[draw]
@@ -74,20 +76,20 @@ def lost(before: Sequence[Run], after: Sequence[Run], threshold: float, ignored:
 
 
 def lost_for_certain(before: Sequence[Run], after: Sequence[Run], threshold: float, ignored: float) -> list[Lost]:
-    """Those of `lost` that count: the certain ones. Where each set ran once, nothing within it tells of chance; then two sets
-    or more together do that stand out (`_outstanding`)."""
-    found = lost(before, after, threshold, ignored)
-    certain = [each for each in found if each.certain]
-    if certain or any(each.runs > 1 for each in found):
-        return certain
-    outstanding = _outstanding(found, before, after)
-    return outstanding if len(outstanding) > 1 else []
+    """Those of `lost` that count: the certain ones. Where each set ran once, none is."""
+    return [each for each in lost(before, after, threshold, ignored) if each.certain]
 
 
-def _outstanding(found: Sequence[Lost], before: Sequence[Run], after: Sequence[Run]) -> list[Lost]:
+def _outstanding(found: Sequence[Lost], before: Sequence[Run], after: Sequence[Run], ignored: float) -> list[Lost]:
     """Those that lose more than any set gains by the square of its ratio: chance goes both ways."""
-    gained = max((each.ratio for each in lost(after, before, 0, 0)), default=1.0)
+    gained = max((each.ratio for each in lost(after, before, 0, ignored)), default=1.0)
     return [each for each in found if each.ratio > gained**2]
+
+
+def telling_runs(sets: int) -> int:
+    """The smallest number of runs in all with which a set of values that loses in all of its runs is told from chance."""
+    each = next(runs for runs in count(2) if sets / math.comb(2 * runs, runs) <= CHANCE)
+    return each * sets
 
 
 def losing_sets(before: Measured, after: Measured, threshold: float, ignored: float) -> str:
@@ -97,10 +99,7 @@ def losing_sets(before: Measured, after: Measured, threshold: float, ignored: fl
     if not found or len(found) == sets:
         return ""
     ratio, ms = (statistics.median(each) for each in zip(*((one.ratio, one.ms) for one in found), strict=True))
-    return (
-        f"{len(found)} of {sets} sets of values are slower, by {milliseconds(ms)} in the middle (ratio {ratio:.2f}); plans and "
-        "causes are theirs"
-    )
+    return f"{len(found)} of {sets} sets of values are slower, by {milliseconds(ms)} in the middle (ratio {ratio:.2f})"
 
 
 def slowest_allowed(usual: float, threshold: float, ignored: float) -> float:
@@ -143,8 +142,9 @@ def judge(
 
     Slower means: the median of planning and execution together is more than the threshold above, by more than `ignored`, and
     most pairs of runs with the same values say so; of all runs, or of some sets of values beyond what chance explains
-    (`lost_for_certain`), whatever the others gain. Faster is the first of it from the other side, and no set loses. Unclear:
-    figures say slower or faster, or a set of values that stands out does, and too few runs agree on it.
+    (`lost_for_certain`), whatever the others gain. Faster is the first of it from the other side, and no set that loses stands
+    out (`_outstanding`). Unclear: figures say slower or faster, or a set of values that stands out does, and too few runs agree
+    on it.
     """
     if before is None:
         return (Verdict.MEASURED if after.runs and after.error is None else Verdict.NOT_MEASURED), None, None
@@ -168,6 +168,8 @@ def _verdict(
     if (slower and agreed >= AGREED) or lost_for_certain(before, after, threshold, ignored):
         return Verdict.SLOWER
     losing = lost(before, after, threshold, ignored)
+    if _outstanding(losing, before, after, ignored):
+        return Verdict.UNCLEAR
     if faster and (agreed <= 1 - AGREED or (not losing and lost_for_certain(after, before, threshold, ignored))):
         return Verdict.FASTER
-    return Verdict.UNCLEAR if slower or faster or _outstanding(losing, before, after) else Verdict.SAME
+    return Verdict.UNCLEAR if slower or faster else Verdict.SAME

@@ -31,7 +31,7 @@ _COUNTS: dict[str, Callable[[Run], float]] = {
 
 def as_json(report: Report, *, whole: bool = False) -> dict[str, Any]:
     """The report. `whole`: with every run and the values that were drawn from the table, to be read again."""
-    return {
+    found: dict[str, Any] = {
         "made_by": MARK,
         "format": FORMAT,
         "table": report.table,
@@ -64,6 +64,9 @@ def as_json(report: Report, *, whole: bool = False) -> dict[str, Any]:
         "notes": list(report.notes),
         "seconds": round(report.seconds, 2),
     }
+    if whole:
+        found["texts_planned"] = report.texts_planned
+    return found
 
 
 def _side(side: Side) -> dict[str, Any]:
@@ -176,6 +179,7 @@ def _report(data: Mapping[str, Any]) -> Report:
         cold=data["cold"],
         notes=tuple(data["notes"]),
         seconds=data["seconds"],
+        texts_planned=data.get("texts_planned", False),
     )
 
 

@@ -209,6 +209,7 @@ class Report:
     cold: str  # measured, or why it was not
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    texts_planned: bool = True  # queries without parameters were planned each time; not in files that older versions kept
 
     @property
     def failed(self) -> bool:

@@ -36,7 +36,7 @@ USERS_OWN = (
 EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, SETTINGS, TIMING OFF, FORMAT JSON) {}"
 PART = 0.9
 """A statement that was cancelled after this part of the time limit was cancelled by it."""
-PLAN_ALONE = "EXPLAIN (FORMAT JSON) {}"
+PLAN_ALONE = "EXPLAIN (SETTINGS, FORMAT JSON) {}"
 
 
 ONE_BY_ONE = "measure it with --alone --save FILE before the cutover and --against FILE after it"

@@ -22,7 +22,7 @@ from ..model.names import TableName
 from ..words import milliseconds, plural
 from . import cold as cold_runs
 from . import query_file
-from .causes import REFUSED, TOO_SLOW, causes, causes_of_failure, notes
+from .causes import PLANNED_ONCE, REFUSED, TOO_SLOW, causes, causes_of_failure, notes
 from .draw import draw, nulls
 from .figures import judge, losing_sets, lost_for_certain, median, slowest_allowed
 from .options import BenchOptions, Cause, LeftOut, Measured, Outcome, Query, Report, Run, Shape, Side, Verdict
@@ -34,6 +34,8 @@ from .views import View
 Say = Callable[[str], None]
 LOOKS_SECONDS = 60.0
 """What is looked up beside the queries may take so long, however short their own time limit is."""
+
+BUT_BEFORE = "but for the plan before: the kept file has one for all of them, so no cause rests on it"
 
 
 @dataclass
@@ -48,6 +50,8 @@ class _Case:
     cold: dict[int, list[Run]] = field(default_factory=dict)
     shapes: dict[int, list[Shape]] = field(default_factory=dict)
     errors: dict[int, Cause] = field(default_factory=dict)
+    late: int | None = None
+    """The set of values with which it took too long."""
 
     def measured(self, side: int, draws: frozenset[int] | None = None) -> Measured:
         """The side's part of it, with the shape that most runs had; most of those with the sets of values in `draws`."""
@@ -74,7 +78,7 @@ def bench(options: BenchOptions, *, say: Say = lambda text: None, stop: threadin
                 "A pooler in transaction pooling stands between here and the server; queries have to be prepared in a session.",
                 remedy="connect to the server itself, or to a pool in session pooling.",
             )
-        control.execute(f"SET statement_timeout = {round(max(options.timeout, LOOKS_SECONDS) * 1000)}")
+        control.execute(f"SET statement_timeout = {round(_looks_seconds(options) * 1000)}")
         before, after, table, found = _look(control, options)
         if options.against is not None:
             _refuse_another(options.against, options, table)
@@ -121,6 +125,10 @@ def bench(options: BenchOptions, *, say: Say = lambda text: None, stop: threadin
     return replace(report, outcomes=tuple(outcomes))
 
 
+def _looks_seconds(options: BenchOptions) -> float:
+    return max(options.timeout, LOOKS_SECONDS)
+
+
 def _look(conn: Connection, options: BenchOptions) -> tuple[Side | None, Side, TableName, tuple[View, ...]]:
     """Both sides, the table's name, and the views that read what has it."""
     before, after = sides(conn, options)
@@ -137,7 +145,7 @@ def _gather(
 def _draw(
     conn: Connection, side: Side, queries: Sequence[Query], options: BenchOptions
 ) -> tuple[list[Query], list[LeftOut]]:
-    found = [draw(conn, side, each, options.draws, options.seed) for each in queries]
+    found = [draw(conn, side, each, options.draws, options.seed, _looks_seconds(options)) for each in queries]
     return [each for each in found if isinstance(each, Query)], [each for each in found if isinstance(each, LeftOut)]
 
 
@@ -295,7 +303,7 @@ def _run(
         return
     except TimedOut as why:
         if not cold:
-            case.errors[at] = Cause(TOO_SLOW, str(why), why.remedy)
+            case.errors[at], case.late = Cause(TOO_SLOW, str(why), why.remedy), number
             planned = session.shape(case.query, number)
             case.shapes[at] = [] if planned is None else [planned]
         return
@@ -325,22 +333,25 @@ def _outcome(
         verdict, new = Verdict.NOT_MEASURED, replace(new, error=short)
     elif verdict is Verdict.SLOWER and old is not None:
         sets = losing_sets(old, new, options.threshold, options.ignored)
+    compared = old
     if sets and old is not None:
         draws = frozenset(each.draw for each in lost_for_certain(old.runs, new.runs, options.threshold, options.ignored))
         new = replace(new, shape=case.measured(max(case.runs), draws).shape)
-        old = old if options.against is not None else replace(old, shape=case.measured(0, draws).shape)
-    if (
-        verdict is Verdict.SLOWER
-        and before is not None
-        and old is not None
-        and old.shape is not None
-        and new.shape is not None
-    ):
-        why = causes(before, after, *(_of_sets(each, draws if sets else None) for each in (old, new)))
+        if options.against is None:
+            old = replace(old, shape=case.measured(0, draws).shape)
+        compared, sets = _of_sets(old, draws), f"{sets}; plans and causes are theirs"
+        if options.against is not None and _lines(old) != _lines(new):
+            compared, sets = replace(compared, shape=None), f"{sets}, {BUT_BEFORE}"
+    if verdict is Verdict.SLOWER and before is not None and compared is not None and new.shape is not None:
+        why = causes(before, after, compared, _of_sets(new, draws if sets else None))
     elif verdict is Verdict.FAILED:
         why = causes_of_failure(after, new, *case.errors.values())
     said = (*([sets] if sets else ()), *case.notes, *notes(before, after, old, new))
     return Outcome(case.query, old, new, verdict, ratio, agreed, why, said)
+
+
+def _lines(measured: Measured) -> Sequence[str]:
+    return () if measured.shape is None else measured.shape.lines
 
 
 def _of_sets(measured: Measured, draws: frozenset[int] | None) -> Measured:
@@ -352,15 +363,17 @@ def _of_sets(measured: Measured, draws: frozenset[int] | None) -> Measured:
 
 def _limit_too_short(case: _Case, old: Measured | None, options: BenchOptions) -> str | None:
     """In words, why a query that took too long on the side after is no loss for certain: within the time limit it may take
-    as long, by what it takes before. None where it is one, or failed of something else."""
+    as long, by what it takes before with the same values. None where it is one, or failed of something else."""
     [error] = case.errors.values()
     if error.code != TOO_SLOW or old is None:
         return None
-    runs = old.runs or case.first.get(0, []) if options.against is None else old.runs
-    if not runs:
+    first = case.first.get(0, []) if options.against is None else []
+    same = [[run for run in runs if run.draw == case.late] for runs in (old.runs, first)]
+    kept, first = same if any(same) else (list(old.runs), first)
+    if not kept and not first:
         return None
     # Before the rounds some pages came from the disk: the fastest run tells most.
-    usual = median(runs, lambda run: run.total_ms) if old.runs else min(run.total_ms for run in runs)
+    usual = median(kept, lambda run: run.total_ms) if kept else min(run.total_ms for run in first)
     allowed = slowest_allowed(usual, options.threshold, options.ignored)
     if options.timeout * 1000 > allowed:
         return None
@@ -374,19 +387,22 @@ def _against(report: Report, earlier: Report, options: BenchOptions, ready: Sequ
     """The report with an earlier one's figures as before: those of its plain table where it had two sides."""
     side = earlier.before or earlier.after
     old = {each.query.name: _earlier(earlier, each) for each in earlier.outcomes}
+    for each in ready:
+        if earlier.plans == "custom" and not earlier.texts_planned and not each.query.values:
+            each.notes.append(PLANNED_ONCE)
     outcomes = [
         _outcome(each, side, report.after, *_with_the_same_values(old[each.query.name], each.measured(0)), options)
         for each in ready
     ]
     when = f"before was measured at {earlier.at} on {earlier.server}: load, cache and data may differ from today's"
     return replace(report, before=side, compared=f"{side.label} of {earlier.at} and {report.after.label} now",
-                   outcomes=tuple(outcomes), notes=(*report.notes, when))  # fmt: skip
+                   outcomes=tuple(outcomes), notes=(*report.notes, when), texts_planned=earlier.texts_planned)  # fmt: skip
 
 
 def _with_the_same_values(old: Measured | None, new: Measured) -> tuple[Measured | None, Measured]:
     """Both with as many runs of each set of values, the first ones: another number of --runs leaves values out, or gives some
-    of them more weight on one side."""
-    if old is None or not old.runs or not new.runs:
+    of them more weight on one side. Both whole where today's did not run to their end: nothing is compared then."""
+    if old is None or not old.runs or not new.runs or new.error is not None:
         return old, new
     counts = [Counter(run.draw for run in each.runs) for each in (old, new)]
     most = counts[0] & counts[1]

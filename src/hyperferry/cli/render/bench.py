@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from rich.console import RenderableType
 from rich.table import Table
 
-from hyperferry.benchmark.causes import OTHER_ROWS, OTHER_SETTINGS
+from hyperferry.benchmark.causes import OTHER_ROWS, OTHER_SETTINGS, PLANNED_ONCE
 from hyperferry.benchmark.draw import HOLD_NULL
-from hyperferry.benchmark.figures import median, p95
+from hyperferry.benchmark.figures import median, p95, telling_runs
 from hyperferry.benchmark.options import Measured, Outcome, Report, Run, Side, Verdict
 from hyperferry.words import count, duration, plural, visible
 
@@ -22,7 +22,7 @@ STYLES = {
     Verdict.NOT_MEASURED: "bold yellow",
     Verdict.FASTER: "bold green",
 }
-TELLING = (OTHER_ROWS, OTHER_SETTINGS, HOLD_NULL)
+TELLING = (OTHER_ROWS, OTHER_SETTINGS, HOLD_NULL, PLANNED_ONCE)
 """Notes that count whatever the verdict."""
 SHOWN_LINES = 30
 PLAN_WIDTH = 90
@@ -36,7 +36,7 @@ def bench_lines(report: Report) -> list[Line | RenderableType]:
     ]
     lines.append(_table(report))
     for outcome in report.outcomes:
-        lines += _outcome(outcome)
+        lines += _outcome(outcome, report.runs)
     for each in report.left_out:
         lines.append(Line(f"{each.name}: {each.reason}", mark="left out", mark_style="bold yellow"))
         lines.append(Line(f"{each.remedy}.", indent=2, mark="What to do:"))
@@ -109,7 +109,7 @@ def chunks(measured: Measured, side: Side) -> str:
     return f"{median(measured.runs, lambda r: r.chunks):.0f} of {side.chunk_count}"
 
 
-def _outcome(outcome: Outcome) -> list[Line | RenderableType]:
+def _outcome(outcome: Outcome, runs: int) -> list[Line | RenderableType]:
     lines: list[Line | RenderableType] = []
     telling = [text for text in outcome.notes if any(part in text for part in TELLING)]
     wrong = outcome.verdict in (Verdict.SLOWER, Verdict.FAILED, Verdict.UNCLEAR, Verdict.NOT_MEASURED)
@@ -122,15 +122,26 @@ def _outcome(outcome: Outcome) -> list[Line | RenderableType]:
         lines.append(Line(f"{cause.words}.", indent=2, mark=f"{cause.code}:"))
         lines.append(Line(cause.remedy, indent=4, mark="What to do:"))
     if outcome.verdict is Verdict.UNCLEAR:
-        lines.append(
-            Line("figures are beyond the threshold, but too few runs agree on it; measure with more --runs", indent=2)
-        )
+        unclear = f"figures are beyond the threshold, but too few runs agree on it; {_what_tells(outcome, runs)}"
+        lines.append(Line(unclear, indent=2))
     if outcome.causes and any(each is not None and each.shape is not None for each in (outcome.before, outcome.after)):
         lines.append(_plans(outcome))
     elif telling and not wrong:
         lines.append(Line(outcome.query.name, mark=outcome.verdict.value, mark_style=STYLES.get(outcome.verdict, "")))
     lines += [Line(text, indent=2, mark="note") for text in (outcome.notes if wrong else telling)]
     return lines
+
+
+def _what_tells(outcome: Outcome, runs: int) -> str:
+    """What to do where too few of `runs` runs on each side agree."""
+    sets = max(1, len(outcome.query.drawn))
+    wanted = telling_runs(sets)
+    if runs < wanted:
+        return f"measure with --runs {wanted}, which tell a loss of one of {plural(sets, 'set')} of values from chance"
+    kept = len(outcome.before.runs) if outcome.before is not None else runs
+    if kept < wanted:
+        return f"before has {plural(kept, 'run')} of it; where it can be measured again, keep it with --runs {wanted}"
+    return "measure again while less else is at work, or with more --runs"
 
 
 def _plans(outcome: Outcome) -> Table:
