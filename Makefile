@@ -5,12 +5,14 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
-JOBS   ?= 2
+JOBS   ?=
 ARGS   ?=
 N      ?= 20
 SEED   ?= 1
 RELEASE ?= both
 BIN    := $(VENV)/bin
+# Tests wait for a server most of the time: two for each core, up to four (more were not tried).
+TESTERS = $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); [ $$cores -gt 1 ] && echo 4 || echo 2)
 PIN    := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config \
           --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
@@ -30,7 +32,7 @@ demo: $(VENV)/.run
 	@$(BIN)/hyperferry demo $(ARGS)
 
 test: $(VENV)/.dev $(VENV)/.oldest
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n $(or $(JOBS),$(TESTERS)) --dist worksteal $(ARGS)
 
 bench: $(VENV)/.dev
 	@PYTHONPATH=. $(BIN)/python -m bench $(or $(ARGS),all)
@@ -39,7 +41,7 @@ stall: $(VENV)/.dev
 	@PYTHONPATH=. $(BIN)/python -m bench.stall --swaps $(N) --release $(RELEASE) $(ARGS)
 
 torture: $(VENV)/.dev
-	@cd tests && $(abspath $(BIN))/python -m torture --count $(N) --seed $(SEED) --release $(RELEASE) --jobs $(JOBS) --keep-going $(ARGS)
+	@cd tests && $(abspath $(BIN))/python -m torture --count $(N) --seed $(SEED) --release $(RELEASE) --jobs $(or $(JOBS),2) --keep-going $(ARGS)
 breaks: $(VENV)/.dev
 	@PYTHONPATH=src:tests $(BIN)/python -m breaks $(ARGS)
 
