@@ -195,6 +195,8 @@ def test_a_name_does_not_leave_its_comment(hyperferry: Hyperferry, db: Database)
 @posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_sync_ends_when_it_is_asked_to(hyperferry: Hyperferry, synced: Database, number: int) -> None:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("whoever started the tests (nohup, say) has that signal ignored, and so has every program they start")
     with subprocess.Popen(
         hyperferry.command("sync", "player_stats", "--json"),
         cwd=hyperferry.folder,
