@@ -49,13 +49,13 @@ def test_a_rollback_does_not_swap_when_a_finish_has_begun(served: Job, monkeypat
 
 
 def test_a_finish_does_not_begin_when_a_rollback_has_swapped(served: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = ending._refuse_dependents
+    before = ending.refuse_dependents
 
     def meanwhile(*args: Any) -> None:
         before(*args)
         served.run("UPDATE hyperferry.rollout SET phase = 'rolled_back'")
 
-    monkeypatch.setattr(ending, "_refuse_dependents", meanwhile)
+    monkeypatch.setattr(ending, "refuse_dependents", meanwhile)
     with pytest.raises(Refused, match="in another phase by now"):
         served.finish()
     served.run("UPDATE hyperferry.rollout SET phase = 'cut_over'")
